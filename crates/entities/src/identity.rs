@@ -1,0 +1,138 @@
+//! Ids of runs, experiments, models and writers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Random;
+
+/// A text that should have been an id and is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a valid {noun} id")]
+pub struct IdParseError {
+    /// Which id was wanted.
+    pub noun: &'static str,
+    /// What was given.
+    pub text: String,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $noun:literal, $accepts:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Gives the id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdParseError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let accepts: fn(&str) -> bool = $accepts;
+                if accepts(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(IdParseError { noun: $noun, text: text.to_owned() })
+                }
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = IdParseError;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// Names a run: MLflow's 32 hex digits for those made here, and any id of MLflow's own grammar
+    /// (`[a-zA-Z0-9][\w-]{0,255}`) for those brought over.
+    RunId, "run", is_mlflow_id
+);
+text_id!(
+    /// Names an experiment: a decimal number, as MLflow's clients require.
+    ExperimentId,
+    "experiment",
+    |text| !text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit())
+);
+text_id!(
+    /// Names a logged model: `m-` and 32 hex digits for those made here.
+    ModelId, "model", is_mlflow_id
+);
+text_id!(
+    /// Names a writer of the ledger: one installation of Reproof, not one process.
+    WriterId, "writer", is_mlflow_id
+);
+
+impl RunId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(hex16(random))
+    }
+}
+
+impl ModelId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("m-{}", hex16(random)))
+    }
+}
+
+impl WriterId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("w-{}", &hex16(random)[..16]))
+    }
+}
+
+fn hex16(random: &dyn Random) -> String {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    hex::encode(bytes)
+}
+
+fn is_mlflow_id(text: &str) -> bool {
+    let mut characters = text.chars();
+    text.len() <= 256
+        && characters
+            .next()
+            .is_some_and(|first| first.is_ascii_alphanumeric())
+        && characters.all(|other| other.is_ascii_alphanumeric() || other == '_' || other == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_leave_its_folder_or_its_quotes() {
+        for text in [
+            "", "..", "../x", "a/b", "a'b", "a\"b", "-a", "_a", "a b", "ä",
+        ] {
+            assert!(text.parse::<RunId>().is_err(), "{text} was taken");
+        }
+        assert!("abc".parse::<ExperimentId>().is_err());
+        assert!("0".parse::<ExperimentId>().is_ok());
+    }
+}
