@@ -1,1 +1,53 @@
-//! To come.
+//! Artifacts: named paths that point at objects.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ObjectId;
+
+/// A named path that points at an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The path below `mlflow-artifacts:/`, such as `0/<run id>/artifacts/model/MLmodel`:
+    /// no leading `/`, no empty, `.` or `..` component.
+    pub path: String,
+    /// The content.
+    pub object: ObjectId,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+impl Artifact {
+    /// Tells whether a path may name an artifact.
+    pub fn is_valid_path(path: &str) -> bool {
+        !path.is_empty()
+            && path.len() <= 4096
+            && !path.contains(['\0', '\\'])
+            && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    }
+}
+
+/// One line of a listing of artifacts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactEntry {
+    /// The name in the folder that was listed.
+    pub name: String,
+    /// Size in bytes and object of a file; none for a folder.
+    pub file: Option<(u64, ObjectId)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_leave_its_root() {
+        for path in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a\\..\\b", "a\0b",
+        ] {
+            assert!(!Artifact::is_valid_path(path), "{path:?} was taken");
+        }
+        for path in ["a", "a/b", "a b/ü.csv", "...", "a..b"] {
+            assert!(Artifact::is_valid_path(path), "{path:?} was refused");
+        }
+    }
+}

@@ -1,1 +1,252 @@
-//! To come.
+//! Changes of state: what the body of an event says, and all that a store can be told to do.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Artifact, DatasetInput, Experiment, ExperimentId, Lifecycle, LoggedModel, Metric, ModelId,
+    ModelOutput, ModelStatus, ObjectId, ReplayVerdict, Run, RunId, RunStatus, Timestamp,
+};
+
+/// One change of state.
+///
+/// The database is a projection of these: `audit verify` applies them all again, in the ledger's order, to an
+/// empty database and compares the rows.
+/// So a change holds everything that its rows hold, and applying it reads nothing but rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// The store was made; the first change of every ledger.
+    StoreInitialised {
+        /// Name of the ledger, which is the origin line of its checkpoints.
+        origin: String,
+        /// The public key, in the text form of signed notes.
+        verifier_key: String,
+    },
+    /// An experiment was created; fails if its id or name is taken.
+    ExperimentCreated {
+        /// All of it.
+        experiment: Experiment,
+    },
+    /// An experiment was renamed; fails if the name is taken or the experiment is deleted.
+    ExperimentRenamed {
+        /// Which.
+        experiment: ExperimentId,
+        /// The new name.
+        name: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An experiment was deleted or restored, with the runs named.
+    ExperimentLifecycleSet {
+        /// Which.
+        experiment: ExperimentId,
+        /// The new state.
+        lifecycle: Lifecycle,
+        /// Runs that change with it.
+        runs: Vec<RunId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Tags of an experiment were set.
+    ExperimentTagsSet {
+        /// Which.
+        experiment: ExperimentId,
+        /// The tags; others stay.
+        tags: BTreeMap<String, String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A tag of an experiment was deleted; fails if there is none.
+    ExperimentTagDeleted {
+        /// Which.
+        experiment: ExperimentId,
+        /// The tag.
+        key: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A run was created; fails if its id is taken or its experiment is not active.
+    RunCreated {
+        /// All of it.
+        run: Run,
+    },
+    /// A run's status, end or name was changed; what is none stays.
+    RunUpdated {
+        /// Which.
+        run: RunId,
+        /// The new status.
+        status: Option<RunStatus>,
+        /// When it ended.
+        ended_at: Option<Timestamp>,
+        /// The new name.
+        name: Option<String>,
+    },
+    /// A run was found open without its process.
+    RunInterrupted {
+        /// Which.
+        run: RunId,
+        /// When it was found.
+        at: Timestamp,
+    },
+    /// A run was deleted or restored.
+    RunLifecycleSet {
+        /// Which.
+        run: RunId,
+        /// The new state.
+        lifecycle: Lifecycle,
+    },
+    /// A run's manifest was recorded.
+    ManifestRecorded {
+        /// Which.
+        run: RunId,
+        /// The recipe, which is the fingerprint.
+        recipe: ObjectId,
+        /// The record.
+        record: ObjectId,
+    },
+    /// Params were logged; fails if one is there with another value, the same value again does nothing.
+    ParamsLogged {
+        /// To which run.
+        run: RunId,
+        /// The params.
+        params: BTreeMap<String, String>,
+    },
+    /// Tags were set; others stay.
+    TagsSet {
+        /// Of which run.
+        run: RunId,
+        /// The tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// A tag was deleted; fails if there is none.
+    TagDeleted {
+        /// Of which run.
+        run: RunId,
+        /// The tag.
+        key: String,
+    },
+    /// Metric points were logged.
+    MetricsLogged {
+        /// To which run.
+        run: RunId,
+        /// Digest of the encoded `MetricBlock`.
+        block: ObjectId,
+        /// How many points it holds.
+        points: u64,
+        /// Its bytes. They are kept beside the event, not in its body.
+        #[serde(skip)]
+        encoded: Vec<u8>,
+    },
+    /// Datasets and models were declared as inputs.
+    InputsLogged {
+        /// Of which run.
+        run: RunId,
+        /// The datasets.
+        datasets: Vec<DatasetInput>,
+        /// The models.
+        models: Vec<ModelId>,
+    },
+    /// Models were declared as outputs.
+    OutputsLogged {
+        /// Of which run.
+        run: RunId,
+        /// The models.
+        models: Vec<ModelOutput>,
+    },
+    /// Artifacts were put; one that was there under the same path is replaced.
+    ArtifactsPut {
+        /// The artifacts.
+        artifacts: Vec<Artifact>,
+    },
+    /// An artifact, or a folder with all below it, was deleted.
+    ArtifactDeleted {
+        /// The path.
+        path: String,
+    },
+    /// A logged model was created; fails if its id is taken.
+    ModelLogged {
+        /// All of it.
+        model: LoggedModel,
+    },
+    /// A logged model's status was changed.
+    ModelStatusSet {
+        /// Which.
+        model: ModelId,
+        /// The new status.
+        status: ModelStatus,
+        /// When.
+        at: Timestamp,
+    },
+    /// Tags of a logged model were set; others stay.
+    ModelTagsSet {
+        /// Which.
+        model: ModelId,
+        /// The tags.
+        tags: BTreeMap<String, String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A tag of a logged model was deleted; fails if there is none.
+    ModelTagDeleted {
+        /// Which.
+        model: ModelId,
+        /// The tag.
+        key: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Params of a logged model were logged.
+    ModelParamsLogged {
+        /// Which.
+        model: ModelId,
+        /// The params.
+        params: BTreeMap<String, String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A logged model was deleted.
+    ModelDeleted {
+        /// Which.
+        model: ModelId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A replay was judged.
+    ReplayJudged {
+        /// The verdict.
+        verdict: ReplayVerdict,
+    },
+    /// An object was removed for good.
+    ObjectForgotten {
+        /// Which.
+        object: ObjectId,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The ledger was verified.
+    LedgerVerified {
+        /// How many events it held.
+        size: u64,
+        /// The first fault, where there was one.
+        fault: Option<String>,
+    },
+}
+
+impl Change {
+    /// Logs points to a run.
+    pub fn metrics(run: RunId, points: Vec<Metric>) -> Self {
+        let count = points.len() as u64;
+        let encoded = crate::MetricBlock { points }.encode();
+        let block = crate::MetricBlock::digest(&encoded);
+        Self::MetricsLogged {
+            run,
+            block,
+            points: count,
+            encoded,
+        }
+    }
+}

@@ -1,1 +1,73 @@
-//! To come.
+//! Logged models: what MLflow 3 calls a model that a run made.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ExperimentId, Metric, ModelId, RunId, Timestamp};
+
+/// How far a logged model is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ModelStatus {
+    /// Its files are being written.
+    Pending,
+    /// Complete.
+    Ready,
+    /// Its upload failed.
+    UploadFailed,
+}
+
+impl ModelStatus {
+    /// The word of MLflow's wire form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "LOGGED_MODEL_PENDING",
+            Self::Ready => "LOGGED_MODEL_READY",
+            Self::UploadFailed => "LOGGED_MODEL_UPLOAD_FAILED",
+        }
+    }
+
+    /// Reads MLflow's word.
+    pub fn find(word: &str) -> Option<Self> {
+        [Self::Pending, Self::Ready, Self::UploadFailed]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
+}
+
+/// A model that a run made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedModel {
+    /// Its id.
+    pub id: ModelId,
+    /// The experiment that it belongs to.
+    pub experiment: ExperimentId,
+    /// Its name.
+    pub name: String,
+    /// The run that made it.
+    pub source_run: Option<RunId>,
+    /// URI below which its files are kept.
+    pub artifact_uri: String,
+    /// How far it is.
+    pub status: ModelStatus,
+    /// A word of the client for what it is, such as `Agent`.
+    pub model_type: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// Params.
+    pub params: BTreeMap<String, String>,
+}
+
+/// A logged model with its metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedModelDetail {
+    /// The model.
+    pub model: LoggedModel,
+    /// The latest point of each metric that names it, with the run that logged the point.
+    pub metrics: Vec<(RunId, Metric)>,
+}

@@ -1,1 +1,90 @@
-//! To come.
+//! Search: MLflow's filter and order grammar as values.
+
+use serde::{Deserialize, Serialize};
+
+/// A filter and an order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SearchQuery {
+    /// Conditions that must all hold.
+    pub conditions: Vec<Condition>,
+    /// Orders, the most important first.
+    pub order_by: Vec<OrderBy>,
+}
+
+/// What a condition or an order speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Field {
+    /// A field of the thing itself, by MLflow's name (`start_time`, `status`, `name`, …).
+    Attribute(String),
+    /// The latest point of a metric.
+    Metric(String),
+    /// A param.
+    Param(String),
+    /// A tag.
+    Tag(String),
+    /// A field of a declared dataset: `name`, `digest` or `context`.
+    Dataset(String),
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What it speaks of.
+    pub field: Field,
+    /// How it compares.
+    pub comparison: Comparison,
+}
+
+/// How a condition compares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Comparison {
+    /// With a number.
+    Number(Operator, f64),
+    /// With a text, byte by byte.
+    Text(Operator, String),
+    /// `LIKE`, or `ILIKE` where case is ignored: `%` is any text, `_` any character.
+    Like {
+        /// The pattern.
+        pattern: String,
+        /// Whether case is ignored.
+        ignores_case: bool,
+    },
+    /// `IN`, or `NOT IN` where negated.
+    In {
+        /// The list.
+        values: Vec<String>,
+        /// Whether it must not be in the list.
+        is_negated: bool,
+    },
+    /// `IS NULL`, or `IS NOT NULL` where negated.
+    Null {
+        /// Whether it must be there.
+        is_negated: bool,
+    },
+}
+
+/// A comparison of size or equality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+/// One order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderBy {
+    /// What it orders by.
+    pub field: Field,
+    /// Whether the smallest comes first.
+    pub is_ascending: bool,
+}

@@ -1,0 +1,133 @@
+//! What can go wrong in a store.
+
+use entities::{ExperimentId, Lifecycle, ModelId, RunId};
+
+/// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such experiment.
+    #[error("no experiment with id `{id}`")]
+    NoExperiment {
+        /// What was asked for.
+        id: ExperimentId,
+    },
+    /// No such run.
+    #[error("no run with id `{id}`")]
+    NoRun {
+        /// What was asked for.
+        id: RunId,
+    },
+    /// No such logged model.
+    #[error("no logged model with id `{id}`")]
+    NoModel {
+        /// What was asked for.
+        id: ModelId,
+    },
+    /// No such tag.
+    #[error("no tag `{key}` on {subject}")]
+    NoTag {
+        /// The tag.
+        key: String,
+        /// What was to have it, such as `run <id>`.
+        subject: String,
+    },
+    /// No such artifact.
+    #[error("no artifact at `{path}`")]
+    NoArtifact {
+        /// The path below `mlflow-artifacts:/`.
+        path: String,
+    },
+    /// The id is taken.
+    #[error("{subject} exists already")]
+    Exists {
+        /// What exists, such as `run <id>`.
+        subject: String,
+    },
+    /// The name is taken.
+    #[error("an experiment named `{name}` exists already")]
+    ExperimentNameTaken {
+        /// The name.
+        name: String,
+        /// Whether the one that has it is deleted.
+        lifecycle: Lifecycle,
+    },
+    /// The experiment is deleted.
+    #[error("experiment `{id}` is deleted")]
+    ExperimentDeleted {
+        /// Which.
+        id: ExperimentId,
+    },
+    /// The run is deleted.
+    #[error("run `{id}` is deleted")]
+    RunDeleted {
+        /// Which.
+        id: RunId,
+    },
+    /// Params never change.
+    #[error("{} of run `{run}` would change", params_in_words(.conflicts))]
+    ParamConflict {
+        /// Which run.
+        run: RunId,
+        /// Key, value that is there, value that was given.
+        conflicts: Vec<(String, String, String)>,
+    },
+    /// A page token that this store did not write.
+    #[error("`{token}` is not a page token of this query")]
+    PageToken {
+        /// What was given.
+        token: String,
+    },
+    /// A query that cannot be answered.
+    #[error("{message}")]
+    Query {
+        /// What is wrong with it.
+        message: String,
+    },
+
+    /// The database was made by a newer version.
+    #[error("the store has schema version {found}, this program knows {known}")]
+    Newer {
+        /// The version of the database.
+        found: u32,
+        /// The latest that is known here.
+        known: u32,
+    },
+    /// The database is open for reading only.
+    #[error("the store is open for reading only")]
+    ReadOnly,
+    /// A row or block does not hold what it should.
+    #[error("the store is damaged: {message}")]
+    Damaged {
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// An event cannot be written.
+    #[error(transparent)]
+    Leaf(#[from] entities::LeafError),
+    /// Somebody else holds the database for too long.
+    #[error("the store is locked by another process")]
+    Busy,
+    /// The disk is full.
+    #[error("no space is left for the store")]
+    DiskFull,
+    /// The database failed.
+    #[error("the database failed while {action}")]
+    Database {
+        /// What was being done.
+        action: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+fn params_in_words(conflicts: &[(String, String, String)]) -> String {
+    let words: Vec<_> = conflicts
+        .iter()
+        .map(|(key, is, given)| format!("param `{key}` from `{is}` to `{given}`"))
+        .collect();
+    words.join(", ")
+}

@@ -1,0 +1,147 @@
+//! One trait a noun.
+
+use async_trait::async_trait;
+use entities::{
+    Artifact, ArtifactEntry, Commit, Experiment, ExperimentId, Lifecycle, LoggedModelDetail,
+    Metric, ModelId, ReplayVerdict, Run, RunDetail, RunId, SearchQuery,
+};
+
+use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
+
+/// Which of the active and the deleted are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// Those that are not deleted.
+    #[default]
+    Active,
+    /// Those that are.
+    Deleted,
+    /// Both.
+    All,
+}
+
+impl View {
+    /// Whether something of this lifecycle is wanted.
+    pub const fn shows(self, lifecycle: Lifecycle) -> bool {
+        matches!(
+            (self, lifecycle),
+            (Self::All, _)
+                | (Self::Active, Lifecycle::Active)
+                | (Self::Deleted, Lifecycle::Deleted)
+        )
+    }
+}
+
+/// The metadata database.
+#[async_trait]
+pub trait Store: ExperimentStore + RunStore + ArtifactStore + ModelStore + LedgerStore {
+    /// Makes all changes of a commit and its event, in one transaction, or none.
+    ///
+    /// Commits of several callers may share one transaction of the database: a refused one does not touch the others.
+    /// When it returns, the commit is durable.
+    async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError>;
+}
+
+/// Experiments.
+#[async_trait]
+pub trait ExperimentStore: Send + Sync {
+    /// Looks one up, deleted or not.
+    async fn find_experiment(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError>;
+
+    /// Looks one up by name, deleted or not.
+    async fn find_experiment_by_name(&self, name: &str) -> Result<Option<Experiment>, StoreError>;
+
+    /// Searches. Without an order: last updated first.
+    async fn search_experiments(
+        &self,
+        query: &SearchQuery,
+        view: View,
+        page: &PageRequest,
+    ) -> Result<Page<Experiment>, StoreError>;
+
+    /// An id that no experiment has, for a new one. Two callers may get the same: then one commit is refused.
+    async fn free_experiment_id(&self) -> Result<ExperimentId, StoreError>;
+
+    /// Ids of the runs of an experiment that have this lifecycle.
+    async fn list_run_ids(
+        &self,
+        id: &ExperimentId,
+        lifecycle: Lifecycle,
+    ) -> Result<Vec<RunId>, StoreError>;
+}
+
+/// Runs, with their params, tags and metrics.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Looks one up, deleted or not, without its details.
+    async fn find_run(&self, id: &RunId) -> Result<Option<Run>, StoreError>;
+
+    /// Looks one up with its details.
+    async fn find_run_detail(&self, id: &RunId) -> Result<Option<RunDetail>, StoreError>;
+
+    /// Searches. Without an order: last started first. No experiments: all of them.
+    async fn search_runs(
+        &self,
+        experiments: &[ExperimentId],
+        query: &SearchQuery,
+        view: View,
+        page: &PageRequest,
+    ) -> Result<Page<RunDetail>, StoreError>;
+
+    /// Runs whose id begins so, at most `limit`.
+    async fn list_runs_by_prefix(&self, prefix: &str, limit: usize)
+    -> Result<Vec<Run>, StoreError>;
+
+    /// Active runs of that name, last started first, at most `limit`.
+    async fn list_runs_by_name(&self, name: &str, limit: usize) -> Result<Vec<Run>, StoreError>;
+
+    /// Runs that were started by a process and have not ended.
+    async fn list_open_runs(&self) -> Result<Vec<Run>, StoreError>;
+
+    /// All points of a metric, by time, step, value, each once; the token continues.
+    async fn list_metric_points(
+        &self,
+        run: &RunId,
+        key: &str,
+        page: &PageRequest,
+    ) -> Result<Page<Metric>, StoreError>;
+
+    /// Replays of a run, oldest first.
+    async fn list_replays(&self, origin: &RunId) -> Result<Vec<ReplayVerdict>, StoreError>;
+
+    /// Every run's recipe and record, for collecting garbage: `(run, recipe, record)`.
+    async fn list_manifests(
+        &self,
+    ) -> Result<Vec<(RunId, entities::ObjectId, entities::ObjectId)>, StoreError>;
+}
+
+/// Artifacts.
+#[async_trait]
+pub trait ArtifactStore: Send + Sync {
+    /// Looks one up.
+    async fn find_artifact(&self, path: &str) -> Result<Option<Artifact>, StoreError>;
+
+    /// Files and folders right below a folder, by name; empty for a folder that is not there.
+    async fn list_artifacts(&self, folder: &str) -> Result<Vec<ArtifactEntry>, StoreError>;
+
+    /// Every artifact below a folder, or all for an empty folder.
+    async fn list_artifacts_below(&self, folder: &str) -> Result<Vec<Artifact>, StoreError>;
+}
+
+/// Logged models.
+#[async_trait]
+pub trait ModelStore: Send + Sync {
+    /// Looks one up; a deleted one is not found.
+    async fn find_model(&self, id: &ModelId) -> Result<Option<LoggedModelDetail>, StoreError>;
+
+    /// Searches. Without an order: last created first. No experiments: all of them.
+    async fn search_models(
+        &self,
+        experiments: &[ExperimentId],
+        query: &SearchQuery,
+        page: &PageRequest,
+    ) -> Result<Page<LoggedModelDetail>, StoreError>;
+
+    /// Models that name a run as their source, in the order of their creation.
+    async fn list_models_of(&self, run: &RunId) -> Result<Vec<ModelId>, StoreError>;
+}
