@@ -376,7 +376,7 @@ mod tests {
             text.replacen("\"schema\":", "\"note\":\"x\",\"schema\":", 1),
             text.replacen("u:ann", "u:\\u0061nn", 1),
             text.replacen("srv-1:986", "srv-1:0986", 1),
-            text.replacen("c5d5c7", "c5D5c7", 1),
+            text.replacen("ca5d5", "cA5d5", 1),
             text.replacen("\"prev\":{", "\"prev\":{\"run:abc\":\"srv-1:1\",", 1),
             text.replacen("\"prev\":{\"run:abc\"", "\"prev\":{\"run:xyz\"", 1),
             text.replacen("experiment:0", "run:abc", 1),

@@ -262,7 +262,7 @@ mod tests {
             ("text\n\n".to_owned(), 3),
             (format!("text\n\n{line}"), 3),
             (format!("te\txt\n\n{line}\n"), 1),
-            (format!("text\n\n{line}\n\n"), 0),
+            (format!("text\n\n{line}\n\n"), 5),
             (format!("text\n\n{line}\nx\n"), 4),
             (format!("text\n\n{line} \n"), 3),
             ("text\n\n\u{2014} k AAAA\n".to_owned(), 3),
