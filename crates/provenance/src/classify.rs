@@ -1,0 +1,595 @@
+//! Which class a file of a run falls into.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::matches_path;
+
+/// What a file is to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileClass {
+    /// Source code of the project.
+    Code,
+    /// Interpreter, packages, system: named by digest, its bytes are not kept.
+    Environment,
+    /// What was read: kept as it was when first read.
+    Input,
+    /// What was written: kept as it was at the end.
+    Output,
+    /// Created and deleted again: only counted.
+    Scratch,
+    /// Matches a rule for secrets: only its path is kept.
+    Secret,
+    /// The machinery of kernel, git and Reproof: not recorded.
+    Internal,
+}
+
+/// What must be known of a run to tell the classes of its files.
+#[derive(Clone, Debug, Default)]
+pub struct ClassifyContext {
+    /// Absolute path of the project.
+    pub project_root: PathBuf,
+    /// Absolute path of Reproof's own folder.
+    pub store: PathBuf,
+    /// Where interpreters are installed: `sys.prefix`, `sys.base_prefix`.
+    pub prefixes: Vec<PathBuf>,
+    /// Folders that hold installed packages.
+    pub site_packages: Vec<PathBuf>,
+    /// Folders of caches that programs fill and empty as they like (`MPLCONFIGDIR`, fontconfig's).
+    pub caches: Vec<PathBuf>,
+    /// Files of the code tree, relative to the project.
+    pub code_files: BTreeSet<PathBuf>,
+    /// The user's own rules, the first that fits decides.
+    pub rules: Vec<ClassRule>,
+}
+
+/// A rule of the user: files that the pattern covers are of this class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassRule {
+    /// As for `matches_path`; with a `/` first it speaks of absolute paths, else of paths in the project.
+    pub pattern: String,
+    /// The class. `Output` says: what of these is written counts, what is read does not.
+    pub class: FileClass,
+}
+
+/// What was seen of one file.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Whether it was read before the run itself wrote to it.
+    pub was_read_first: bool,
+    /// Whether it was created or changed.
+    pub was_written: bool,
+    /// Whether it was gone at the end, by the run's own doing.
+    pub was_deleted: bool,
+    /// Whether it was there at the start.
+    pub existed_before: bool,
+    /// Whether it was executed.
+    pub executed: bool,
+    /// Whether the caller's rules for secrets cover it.
+    pub is_secret: bool,
+}
+
+/// Tells every class of a file, sorted; a file that was read and then changed is input and output.
+///
+/// None where nothing of it matters: it was only looked at, or was there before and only deleted
+/// (which the record lists by itself).
+pub fn classify_observation(
+    observation: &Observation,
+    context: &ClassifyContext,
+) -> Vec<FileClass> {
+    let Observation {
+        path,
+        was_read_first,
+        was_written,
+        was_deleted,
+        existed_before,
+        executed,
+        is_secret,
+    } = observation;
+    if !(*was_read_first || *was_written || *was_deleted || *executed) {
+        return Vec::new();
+    }
+    let class = classify(path, context);
+    if class == FileClass::Internal {
+        return vec![class];
+    }
+    if *is_secret {
+        return vec![FileClass::Secret];
+    }
+    if matches!(
+        class,
+        FileClass::Environment | FileClass::Scratch | FileClass::Secret
+    ) {
+        return vec![class];
+    }
+    if *was_deleted && !existed_before {
+        return vec![FileClass::Scratch];
+    }
+    let mut classes = Vec::new();
+    // A program that the run built and then executed is what it wrote, not what it was given.
+    let was_executed_as_given = *executed && (*existed_before || !was_written);
+    if was_executed_as_given && class != FileClass::Output {
+        let is_of_project = path.starts_with(&context.project_root);
+        classes.push(if is_of_project {
+            FileClass::Code
+        } else {
+            FileClass::Environment
+        });
+    } else if *was_read_first && class != FileClass::Output {
+        classes.push(class);
+    }
+    if *was_written && !was_deleted {
+        classes.push(FileClass::Output);
+    }
+    classes
+}
+
+/// Tells the class of a path by what it is, as for a file that is read.
+///
+/// Where one root stands inside another (a virtual environment in the project, a project below `/usr`),
+/// the innermost decides.
+pub fn classify(path: &Path, context: &ClassifyContext) -> FileClass {
+    if is_internal(path, context) {
+        return FileClass::Internal;
+    }
+    if let Some(rule) = context
+        .rules
+        .iter()
+        .find(|rule| rule_covers(rule, path, context))
+    {
+        return rule.class;
+    }
+    if is_bytecode_or_tool_cache(path) || is_in_environment(path, context) {
+        return FileClass::Environment;
+    }
+    match path.strip_prefix(&context.project_root) {
+        Ok(inside) if is_source(inside) || is_kept_program(inside, context) => FileClass::Code,
+        Err(_) if is_system(path) || is_library(path) => FileClass::Environment,
+        Ok(_) | Err(_) => FileClass::Input,
+    }
+}
+
+fn rule_covers(rule: &ClassRule, path: &Path, context: &ClassifyContext) -> bool {
+    let text = if rule.pattern.starts_with('/') {
+        Ok(path)
+    } else {
+        path.strip_prefix(&context.project_root)
+    };
+    text.is_ok_and(|text| matches_path(&rule.pattern, &text.to_string_lossy()))
+}
+
+fn is_internal(path: &Path, context: &ClassifyContext) -> bool {
+    let is_kernel = ["/proc", "/sys", "/dev", "/run"]
+        .iter()
+        .any(|root| path.starts_with(root));
+    let has_store = !context.store.as_os_str().is_empty() && path.starts_with(&context.store);
+    let has_machinery = path
+        .components()
+        .any(|component| matches!(name_of(component), b".git" | b".reproof"));
+    // A project below one of these (a RAM disk in /dev/shm, /run/user) is still a project.
+    let is_of_project = is_set(&context.project_root) && path.starts_with(&context.project_root);
+    has_store || has_machinery || (is_kernel && !is_of_project)
+}
+
+/// Whether the innermost root around the path is one of the environment.
+fn is_in_environment(path: &Path, context: &ClassifyContext) -> bool {
+    let depth = |root: &Path| root.components().count();
+    let project_depth = if path.starts_with(&context.project_root) {
+        depth(&context.project_root)
+    } else {
+        0
+    };
+    let is_inner =
+        |root: &&PathBuf| is_set(root) && path.starts_with(root) && depth(root) > project_depth;
+    context
+        .site_packages
+        .iter()
+        .chain(&context.caches)
+        .any(|root| is_inner(&root))
+        || context
+            .prefixes
+            .iter()
+            .filter(is_inner)
+            .any(|prefix| is_of_prefix(path, prefix))
+}
+
+/// A prefix of its own belongs to the environment whole; in one that is shared with other things, the usual folders do.
+fn is_of_prefix(path: &Path, prefix: &Path) -> bool {
+    let is_shared = ["/", "/usr", "/usr/local", "/opt"]
+        .iter()
+        .any(|shared| prefix == Path::new(shared));
+    let inside = path
+        .strip_prefix(prefix)
+        .ok()
+        .and_then(|inside| inside.components().next());
+    !is_shared || inside.is_some_and(|first| is_installed_folder(name_of(first)))
+}
+
+fn is_installed_folder(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"bin"
+            | b"sbin"
+            | b"etc"
+            | b"include"
+            | b"lib"
+            | b"lib32"
+            | b"lib64"
+            | b"libx32"
+            | b"libexec"
+            | b"share"
+    )
+}
+
+/// Folders of the system, wherever the interpreter is.
+fn is_system(path: &Path) -> bool {
+    for root in ["/usr/local", "/usr", "/"] {
+        if let Ok(inside) = path.strip_prefix(root)
+            && let Some(first) = inside.components().next()
+            && is_installed_folder(name_of(first))
+        {
+            return true;
+        }
+    }
+    const ROOTS: &[&str] = &[
+        "/var/cache/fontconfig",
+        "/var/lib/dpkg",
+        "/var/lib/ca-certificates",
+        "/nix/store",
+        "/snap",
+        "/gnu/store",
+    ];
+    ROOTS.iter().any(|root| path.starts_with(root)) || is_of_version_manager(path)
+}
+
+/// Interpreters and tools that version managers keep below the home folder, and caches of drawing and compiling.
+fn is_of_version_manager(path: &Path) -> bool {
+    const FOLDERS: &[&[&str]] = &[
+        &[".pyenv"],
+        &[".asdf"],
+        &[".rye"],
+        &[".conda"],
+        &[".nvm"],
+        &[".rustup"],
+        &[".mise"],
+        &["miniconda3"],
+        &["anaconda3"],
+        &["miniforge3"],
+        &["mambaforge"],
+        &["micromamba", "envs"],
+        &[".local", "share", "uv"],
+        &[".local", "share", "pypoetry"],
+        &[".local", "share", "mise"],
+        &[".local", "pipx"],
+        &[".cache", "uv"],
+        &[".cache", "pip"],
+        &[".cache", "matplotlib"],
+        &[".cache", "fontconfig"],
+        &[".cache", "numba"],
+        &[".config", "matplotlib"],
+        &[".config", "pip"],
+        &[".config", "fontconfig"],
+        &[".matplotlib"],
+        &[".fontconfig"],
+        &[".nv", "ComputeCache"],
+        &[".triton", "cache"],
+        &[".ipython"],
+        &[".jupyter"],
+    ];
+    let names: Vec<_> = path.components().map(name_of).collect();
+    FOLDERS.iter().any(|folder| {
+        names.windows(folder.len()).any(|window| {
+            window
+                .iter()
+                .zip(*folder)
+                .all(|(name, wanted)| *name == wanted.as_bytes())
+        })
+    }) || names.windows(3).any(|window| {
+        window[0] == b".local" && window[1] == b"lib" && window[2].starts_with(b"python")
+    })
+}
+
+/// What interpreters and tools leave behind, also inside a project.
+fn is_bytecode_or_tool_cache(path: &Path) -> bool {
+    let is_cache = |component: Component<'_>| {
+        matches!(
+            name_of(component),
+            b"__pycache__"
+                | b".venv"
+                | b".tox"
+                | b".nox"
+                | b"node_modules"
+                | b"site-packages"
+                | b"dist-packages"
+                | b".pytest_cache"
+                | b".mypy_cache"
+                | b".ruff_cache"
+                | b".ipynb_checkpoints"
+        )
+    };
+    path.components().any(is_cache) || has_suffix(path, &["pyc", "pyo", "nbi", "nbc"])
+}
+
+/// A shared library outside the project, such as CUDA's below `/opt`.
+fn is_library(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .map(OsStr::to_string_lossy)
+        .unwrap_or_default();
+    name.ends_with(".so") || name.contains(".so.")
+}
+
+/// Whether a file of the project is code by its name.
+fn is_source(path: &Path) -> bool {
+    const SUFFIXES: &[&str] = &[
+        "py", "pyx", "pxd", "pyi", "pyw", "pth", "so", "ipynb", "r", "R", "Rmd", "qmd", "jl", "m",
+        "sh", "bash", "zsh", "fish", "toml", "yaml", "yml", "cfg", "ini", "conf", "sql", "rs",
+        "go", "java", "scala", "kt", "c", "cc", "cpp", "cxx", "cu", "cuh", "h", "hh", "hpp", "f",
+        "f90", "js", "mjs", "cjs", "ts", "tsx", "jsx", "lua", "pl", "rb", "swift", "proto",
+        "jinja", "j2", "tf", "mk", "cmake", "gradle", "lock", "stan", "do", "sas",
+    ];
+    const NAMES: &[&str] = &[
+        "Makefile",
+        "makefile",
+        "GNUmakefile",
+        "Dockerfile",
+        "Containerfile",
+        "Snakefile",
+        "Justfile",
+        "justfile",
+        "MLproject",
+        "Pipfile",
+        "Rakefile",
+        "Gemfile",
+        "CMakeLists.txt",
+        "requirements.txt",
+        "constraints.txt",
+        "DESCRIPTION",
+        "NAMESPACE",
+    ];
+    let name = path
+        .file_name()
+        .map(OsStr::to_string_lossy)
+        .unwrap_or_default();
+    has_suffix(path, SUFFIXES)
+        || NAMES.contains(&&*name)
+        || (name.starts_with("requirements") && has_suffix(path, &["txt", "in"]))
+}
+
+/// A file of the code tree whose name has no suffix is a program such as `bin/train`.
+fn is_kept_program(path: &Path, context: &ClassifyContext) -> bool {
+    path.extension().is_none() && context.code_files.contains(path)
+}
+
+fn has_suffix(path: &Path, suffixes: &[&str]) -> bool {
+    path.extension()
+        .and_then(OsStr::to_str)
+        .is_some_and(|suffix| suffixes.contains(&suffix))
+}
+
+fn is_set(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+}
+
+fn name_of(component: Component<'_>) -> &[u8] {
+    use std::os::unix::ffi::OsStrExt as _;
+    match component {
+        Component::Normal(name) => name.as_bytes(),
+        _ => b"",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> ClassifyContext {
+        ClassifyContext {
+            project_root: "/home/ann/project".into(),
+            store: "/home/ann/project/.reproof".into(),
+            prefixes: vec!["/home/ann/project/env".into(), "/usr".into()],
+            site_packages: vec![
+                "/home/ann/project/env/lib/python3.11/site-packages".into(),
+                "/shared/packages".into(),
+            ],
+            caches: vec!["/tmp/mpl-cache".into()],
+            code_files: BTreeSet::from([
+                "src/train.py".into(),
+                "prompts/a.txt".into(),
+                "bin/fit".into(),
+            ]),
+            rules: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_path_has_the_class_of_its_place() {
+        use FileClass::{Code, Environment, Input, Internal};
+        let cases = [
+            ("/home/ann/project/src/train.py", Code),
+            ("/home/ann/project/ignored.py", Code),
+            ("/home/ann/project/conf/base.yaml", Code),
+            ("/home/ann/project/Makefile", Code),
+            ("/home/ann/project/requirements-dev.txt", Code),
+            (
+                "/home/ann/project/fast.cpython-311-x86_64-linux-gnu.so",
+                Code,
+            ),
+            ("/home/ann/project/bin/fit", Code),
+            ("/home/ann/project/bin/other", Input),
+            ("/home/ann/project/prompts/a.txt", Input),
+            ("/home/ann/project/data.csv", Input),
+            ("/home/ann/project/notes.txt", Input),
+            ("/home/ann/project/outputs/old/model.pkl", Input),
+            ("/home/ann/project/.reproof/objects/aa", Internal),
+            ("/home/ann/project/.git/HEAD", Internal),
+            ("/home/ann/project/sub/.git/HEAD", Internal),
+            ("/home/ann/project/.github/x.md", Input),
+            ("/home/ann/project/env/bin/python", Environment),
+            ("/home/ann/project/env/nltk_data/x", Environment),
+            ("/home/ann/project/.venv/lib/x.py", Environment),
+            (
+                "/home/ann/project/src/__pycache__/train.cpython-311.pyc",
+                Environment,
+            ),
+            ("/home/ann/project/.ipynb_checkpoints/a.ipynb", Environment),
+            ("/shared/packages/numpy/x.npy", Environment),
+            ("/tmp/mpl-cache/fontlist.json", Environment),
+            ("/proc/self/maps", Internal),
+            ("/sys/devices/system/cpu/online", Internal),
+            ("/dev/urandom", Internal),
+            ("/etc/ld.so.cache", Environment),
+            ("/etc/localtime", Environment),
+            ("/usr/share/zoneinfo/UTC", Environment),
+            ("/usr/lib/locale/C.utf8/LC_CTYPE", Environment),
+            ("/lib/x86_64-linux-gnu/libc.so.6", Environment),
+            ("/lib64/ld-linux-x86-64.so.2", Environment),
+            ("/library/books.csv", Input),
+            ("/usr/data/a.csv", Input),
+            ("/usr/local/cuda/lib64/libcudart.so.12", Environment),
+            ("/opt/mkl/libmkl_rt.so", Environment),
+            ("/home/ann/.pyenv/versions/3.11/lib/x.py", Environment),
+            ("/home/ann/.local/lib/python3.11/x", Environment),
+            ("/home/ann/.local/share/uv/python/x", Environment),
+            ("/home/ann/.cache/matplotlib/fontlist.json", Environment),
+            ("/home/ann/.cache/huggingface/hub/model.bin", Input),
+            ("/home/ann/scikit_learn_data/x.pkz", Input),
+            ("/home/ann/projects/data.csv", Input),
+            ("/shared/lib-of-team/util.py", Input),
+            ("/tmp/a.csv", Input),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(classify(Path::new(path), &context()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_project_below_the_interpreters_prefix_is_still_a_project() {
+        let context = ClassifyContext {
+            project_root: "/usr/share/app".into(),
+            prefixes: vec!["/usr".into()],
+            ..ClassifyContext::default()
+        };
+        assert_eq!(
+            classify(Path::new("/usr/share/app/data.csv"), &context),
+            FileClass::Input
+        );
+        assert_eq!(
+            classify(Path::new("/usr/share/app/a.py"), &context),
+            FileClass::Code
+        );
+        assert_eq!(
+            classify(Path::new("/usr/share/zoneinfo/UTC"), &context),
+            FileClass::Environment
+        );
+        let in_memory = ClassifyContext {
+            project_root: "/dev/shm/p".into(),
+            ..ClassifyContext::default()
+        };
+        assert_eq!(
+            classify(Path::new("/dev/shm/p/a.csv"), &in_memory),
+            FileClass::Input
+        );
+        assert_eq!(
+            classify(Path::new("/dev/shm/other"), &in_memory),
+            FileClass::Internal
+        );
+    }
+
+    #[test]
+    fn what_was_done_decides_the_classes() {
+        use FileClass::{Code, Environment, Input, Internal, Output, Scratch, Secret};
+        // r read first, w written, d deleted, b existed before, x executed, s secret
+        let cases: &[(&str, &str, &[FileClass])] = &[
+            ("data.csv", "rb", &[Input]),
+            ("data.csv", "rwb", &[Input, Output]),
+            ("data.csv", "wb", &[Output]),
+            ("model.pkl", "w", &[Output]),
+            ("model.pkl", "wd", &[Scratch]),
+            ("data.csv", "rdb", &[Input]),
+            ("data.csv", "db", &[]),
+            ("data.csv", "wdb", &[]),
+            ("data.csv", "b", &[]),
+            ("train.py", "rb", &[Code]),
+            ("conf.yaml", "rwb", &[Code, Output]),
+            ("report.ipynb", "w", &[Output]),
+            ("build/tool", "xb", &[Code]),
+            ("build/tool", "wx", &[Output]),
+            ("run.sh", "xrb", &[Code]),
+            ("__pycache__/a.pyc", "w", &[Environment]),
+            ("__pycache__/a.pyc.1234", "wd", &[Environment]),
+            (".env", "rbs", &[Secret]),
+            (".git/index", "rwb", &[Internal]),
+            (".git/config", "rbs", &[Internal]),
+            ("/opt/tool/run", "xb", &[Environment]),
+            ("/tmp/x", "w", &[Output]),
+            ("/usr/bin/env", "xb", &[Environment]),
+        ];
+        for (path, done, expected) in cases {
+            let did = |letter| done.contains(letter);
+            let observation = Observation {
+                path: Path::new("/home/ann/project").join(path),
+                was_read_first: did('r'),
+                was_written: did('w'),
+                was_deleted: did('d'),
+                existed_before: did('b'),
+                executed: did('x'),
+                is_secret: did('s'),
+            };
+            assert_eq!(
+                classify_observation(&observation, &context()),
+                *expected,
+                "{path} {done}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_of_the_user_goes_before_ours_but_not_before_the_machinery() {
+        let rule = |pattern: &str, class| ClassRule {
+            pattern: pattern.to_owned(),
+            class,
+        };
+        let context = ClassifyContext {
+            rules: vec![
+                rule("vendor/**", FileClass::Environment),
+                rule("*.lookup.py", FileClass::Input),
+                rule("/mnt/cache/**", FileClass::Scratch),
+                rule("state.json", FileClass::Output),
+                rule("/**/.git/**", FileClass::Input),
+            ],
+            ..context()
+        };
+        let class = |path: &str| classify(Path::new(path), &context);
+        assert_eq!(
+            class("/home/ann/project/vendor/x/data.csv"),
+            FileClass::Environment
+        );
+        assert_eq!(class("/home/ann/project/a.lookup.py"), FileClass::Input);
+        assert_eq!(class("/mnt/cache/deep/x"), FileClass::Scratch);
+        assert_eq!(
+            class("/mnt/vendor/x.csv"),
+            FileClass::Input,
+            "a relative rule speaks of the project only"
+        );
+        assert_eq!(class("/home/ann/project/.git/HEAD"), FileClass::Internal);
+        let state = |was_written| Observation {
+            path: "/home/ann/project/state.json".into(),
+            was_read_first: true,
+            existed_before: true,
+            was_written,
+            ..Observation::default()
+        };
+        assert_eq!(classify_observation(&state(false), &context), []);
+        assert_eq!(
+            classify_observation(&state(true), &context),
+            [FileClass::Output]
+        );
+    }
+}
