@@ -59,3 +59,70 @@ fn sort_once<T: Ord>(list: &mut Vec<T>) {
     list.sort();
     list.dedup();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use entities::{Gap, RecordedPath};
+
+    #[test]
+    fn the_order_in_which_things_were_seen_does_not_change_the_fingerprint() {
+        let mut shuffled = samples::recipe();
+        shuffled.environment.libraries.reverse();
+        let again = shuffled.environment.libraries[0].clone();
+        shuffled.environment.libraries.push(again);
+        shuffled
+            .environment
+            .python
+            .as_mut()
+            .unwrap()
+            .distributions
+            .reverse();
+        assert_ne!(fingerprint(&shuffled), fingerprint(&samples::recipe()));
+        let none = BTreeMap::new();
+        assert_eq!(
+            fingerprint(&finish_recipe(shuffled, &none)),
+            fingerprint(&finish_recipe(samples::recipe(), &none))
+        );
+    }
+
+    #[test]
+    fn seeds_are_picked_and_those_given_are_kept() {
+        let mut recipe = samples::recipe();
+        recipe.seeds.insert("seed".to_owned(), "given".to_owned());
+        recipe
+            .variables
+            .values
+            .insert("PYTHONHASHSEED".to_owned(), "0".to_owned());
+        let params = BTreeMap::from([
+            ("seed".to_owned(), "1".to_owned()),
+            ("cv.random_state".to_owned(), "7".to_owned()),
+        ]);
+        let seeds = finish_recipe(recipe, &params).seeds;
+        let seen: Vec<_> = seeds
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        assert_eq!(
+            seen,
+            ["PYTHONHASHSEED=0", "cv.random_state=7", "seed=given"]
+        );
+    }
+
+    #[test]
+    fn a_record_names_its_recipe() {
+        let recipe = samples::recipe();
+        let mut other = recipe.clone();
+        other.working_directory = RecordedPath::new("/elsewhere");
+        let gap = |code: &str| Gap {
+            code: code.to_owned(),
+            message: String::new(),
+        };
+        let mut record = samples::record(&recipe);
+        record.gaps = vec![gap("b"), gap("a"), gap("b")];
+        let record = finish_record(record, &other);
+        assert_eq!(record.recipe, fingerprint(&other));
+        assert_eq!(record.gaps, [gap("a"), gap("b")]);
+    }
+}

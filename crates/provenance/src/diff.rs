@@ -1,0 +1,372 @@
+//! What differs between two runs, by kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use entities::RecordedPath;
+use serde::{Serialize, Serializer};
+
+use crate::environment_diff::{EnvironmentDiff, diff_environments};
+use crate::{FileFact, FileMap, FileSet, Place, RunFacts};
+
+/// What differs between two runs. Every list is sorted and holds only what differs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RunDiff {
+    /// The command, where it differs.
+    pub command: Option<Change<Vec<RecordedPath>>>,
+    /// Params.
+    pub params: Vec<TextChange>,
+    /// Latest values of metrics.
+    pub metrics: Vec<MetricChange>,
+    /// The state of git, where it differs: commit, branch, remote, whether there are changes.
+    pub git: Vec<TextChange>,
+    /// Files of the code tree.
+    pub code: Vec<FileChange>,
+    /// Files that were read.
+    pub data: Vec<FileChange>,
+    /// Files that were written.
+    pub outputs: Vec<FileChange>,
+    /// What the commands ran in.
+    pub environment: EnvironmentDiff,
+    /// Kinds that could not be compared, because one of the runs has no manifest: it was logged, not captured.
+    pub not_compared: Vec<&'static str>,
+}
+
+impl RunDiff {
+    /// Whether nothing differs of what was compared; `not_compared` says what was not.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            command,
+            params,
+            metrics,
+            git,
+            code,
+            data,
+            outputs,
+            environment,
+            not_compared: _,
+        } = self;
+        command.is_none()
+            && params.is_empty()
+            && metrics.is_empty()
+            && git.is_empty()
+            && code.is_empty()
+            && data.is_empty()
+            && outputs.is_empty()
+            && environment.is_empty()
+    }
+}
+
+/// Something before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change<T> {
+    /// In the first run.
+    pub before: T,
+    /// In the second.
+    pub after: T,
+}
+
+/// A named text that was added, removed or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TextChange {
+    /// Its name.
+    pub key: String,
+    /// In the first run; none where it was not there.
+    pub before: Option<String>,
+    /// In the second.
+    pub after: Option<String>,
+}
+
+/// A metric whose latest value differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricChange {
+    /// Its key.
+    pub key: String,
+    /// In the first run; none where it was not there.
+    #[serde(serialize_with = "serialize_number")]
+    pub before: Option<f64>,
+    /// In the second.
+    #[serde(serialize_with = "serialize_number")]
+    pub after: Option<f64>,
+}
+
+/// A file that was added, removed or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    /// Where the path starts.
+    pub place: Place,
+    /// Its path from there.
+    pub path: RecordedPath,
+    /// In the first run; none where it was not there.
+    pub before: Option<FileFact>,
+    /// In the second.
+    pub after: Option<FileFact>,
+}
+
+/// Tells what differs from `a` to `b`.
+///
+/// Metrics are equal when their bits are; NaN equals NaN.
+pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
+    let mut diff = RunDiff {
+        params: diff_texts(&a.detail.params, &b.detail.params),
+        metrics: diff_metrics(a, b),
+        ..RunDiff::default()
+    };
+    let (Some(recipe_a), Some(recipe_b)) = (&a.recipe, &b.recipe) else {
+        diff.not_compared = vec!["command", "code", "data", "outputs", "environment"];
+        return diff;
+    };
+    diff.command = (recipe_a.command != recipe_b.command).then(|| Change {
+        before: recipe_a.command.clone(),
+        after: recipe_b.command.clone(),
+    });
+    diff.git = diff_texts(&git_texts(recipe_a), &git_texts(recipe_b));
+    diff.code = diff_files(Place::Project, &a.code, &b.code);
+    diff.data = diff_file_sets(&a.inputs, &b.inputs);
+    diff.environment = diff_environments(recipe_a, recipe_b, a.record.as_ref(), b.record.as_ref());
+    if a.record.is_some() && b.record.is_some() {
+        diff.outputs = diff_file_sets(&a.outputs, &b.outputs);
+    } else {
+        diff.not_compared = vec!["outputs", "hardware"];
+    }
+    diff
+}
+
+/// Lists what differs between two maps of texts.
+pub(crate) fn diff_texts(
+    a: &BTreeMap<String, String>,
+    b: &BTreeMap<String, String>,
+) -> Vec<TextChange> {
+    diff_maps(a, b, |key, before, after| TextChange {
+        key: key.clone(),
+        before: before.cloned(),
+        after: after.cloned(),
+    })
+}
+
+/// Lists the files that differ between two runs.
+pub(crate) fn diff_file_sets(a: &FileSet, b: &FileSet) -> Vec<FileChange> {
+    let mut changes = diff_files(Place::Project, &a.project, &b.project);
+    changes.extend(diff_files(Place::Outside, &a.outside, &b.outside));
+    changes
+}
+
+fn diff_files(place: Place, a: &FileMap, b: &FileMap) -> Vec<FileChange> {
+    diff_maps(a, b, |path, before, after| FileChange {
+        place,
+        path: path.clone(),
+        before: before.cloned(),
+        after: after.cloned(),
+    })
+}
+
+/// Makes a change of every key whose values are not equal.
+pub(crate) fn diff_maps<K: Ord, V: PartialEq, C>(
+    a: &BTreeMap<K, V>,
+    b: &BTreeMap<K, V>,
+    make: impl Fn(&K, Option<&V>, Option<&V>) -> C,
+) -> Vec<C> {
+    let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    keys.into_iter()
+        .map(|key| (key, a.get(key), b.get(key)))
+        .filter(|(_, before, after)| before != after)
+        .map(|(key, before, after)| make(key, before, after))
+        .collect()
+}
+
+/// Bits, but one NaN for all.
+pub(crate) fn comparable_bits(value: f64) -> u64 {
+    if value.is_nan() {
+        f64::NAN.to_bits()
+    } else {
+        value.to_bits()
+    }
+}
+
+fn diff_metrics(a: &RunFacts, b: &RunFacts) -> Vec<MetricChange> {
+    let bits = |facts: &RunFacts| -> BTreeMap<String, u64> {
+        facts
+            .detail
+            .metrics
+            .iter()
+            .map(|metric| (metric.key.clone(), comparable_bits(metric.value)))
+            .collect()
+    };
+    diff_maps(&bits(a), &bits(b), |key, before, after| MetricChange {
+        key: key.clone(),
+        before: before.copied().map(f64::from_bits),
+        after: after.copied().map(f64::from_bits),
+    })
+}
+
+fn git_texts(recipe: &entities::Recipe) -> BTreeMap<String, String> {
+    let Some(git) = &recipe.code.git else {
+        return BTreeMap::new();
+    };
+    let entities::GitState {
+        commit,
+        branch,
+        remote,
+        is_dirty,
+        patch: _,
+        submodules,
+    } = git;
+    let mut texts = BTreeMap::from([("dirty".to_owned(), is_dirty.to_string())]);
+    for (key, text) in [("commit", commit), ("branch", branch), ("remote", remote)] {
+        texts.extend(text.clone().map(|text| (key.to_owned(), text)));
+    }
+    for submodule in submodules {
+        let state = if submodule.is_dirty {
+            " with changes"
+        } else {
+            ""
+        };
+        texts.insert(
+            format!("submodule {}", submodule.path),
+            format!("{}{state}", submodule.commit),
+        );
+    }
+    texts
+}
+
+/// Writes a number; what JSON has no number for as the text that Python reads and writes.
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+pub(crate) fn serialize_number<S: Serializer>(
+    value: &Option<f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        None => serializer.serialize_none(),
+        Some(value) if value.is_finite() => serializer.serialize_f64(*value),
+        Some(value) if value.is_nan() => serializer.serialize_str("NaN"),
+        Some(value) if *value > 0.0 => serializer.serialize_str("Infinity"),
+        Some(_) => serializer.serialize_str("-Infinity"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use entities::{Metric, ObjectId};
+
+    fn paths(changes: &[FileChange]) -> Vec<(&str, bool, bool)> {
+        changes
+            .iter()
+            .map(|change| {
+                (
+                    change.path.as_str(),
+                    change.before.is_some(),
+                    change.after.is_some(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_run_does_not_differ_from_itself() {
+        let run = samples::run();
+        assert!(diff_runs(&run, &run).is_empty());
+        assert!(diff_runs(&run, &run).not_compared.is_empty());
+    }
+
+    #[test]
+    fn params_and_metrics_are_compared_by_value() {
+        let (a, mut b) = (samples::run(), samples::run());
+        b.detail.params.insert("lr".to_owned(), "0.2".to_owned());
+        b.detail.params.remove("depth");
+        b.detail.metrics = vec![
+            Metric::new("auc", f64::NEG_INFINITY, 5, 5),
+            Metric::new("nan", -f64::NAN, 0, 0),
+            Metric::new("new", 1.0, 0, 0),
+        ];
+        let diff = diff_runs(&a, &b);
+        let value = serde_json::to_value(&diff).unwrap();
+        let expected = serde_json::json!([{"key": "depth", "before": "3", "after": null}, {"key": "lr", "before": "0.1", "after": "0.2"}]);
+        assert_eq!(value["params"], expected);
+        let expected = serde_json::json!([{"key": "auc", "before": 0.75, "after": "-Infinity"}, {"key": "new", "before": null, "after": 1.0}]);
+        assert_eq!(
+            value["metrics"], expected,
+            "NaN equals NaN, whatever its bits"
+        );
+        assert!(!diff.is_empty());
+    }
+
+    #[test]
+    fn zero_differs_from_minus_zero() {
+        let with = |value| RunFacts {
+            detail: entities::RunDetail {
+                metrics: vec![Metric::new("k", value, 0, 0)],
+                ..samples::run().detail
+            },
+            ..samples::run()
+        };
+        assert_eq!(diff_runs(&with(0.0), &with(-0.0)).metrics.len(), 1);
+    }
+
+    #[test]
+    fn files_are_compared_by_their_path_in_the_project() {
+        let (a, mut b) = (samples::run(), samples::run());
+        b.recipe.as_mut().unwrap().project_root = RecordedPath::new("/elsewhere");
+        assert!(
+            diff_runs(&a, &b).is_empty(),
+            "another checkout is no difference"
+        );
+        b.code
+            .insert(RecordedPath::new("new.py"), samples::file(b"new"));
+        b.code
+            .insert(RecordedPath::new("train.py"), samples::file(b"changed"));
+        b.inputs.project.remove(&RecordedPath::new("data.csv"));
+        b.inputs
+            .outside
+            .insert(RecordedPath::new("mnt/data.csv"), samples::file(b"1"));
+        b.outputs
+            .project
+            .insert(RecordedPath::new("model.pkl"), samples::file(b"other"));
+        let diff = diff_runs(&a, &b);
+        assert_eq!(
+            paths(&diff.code),
+            [("new.py", false, true), ("train.py", true, true)]
+        );
+        assert_eq!(
+            paths(&diff.data),
+            [("data.csv", true, false), ("mnt/data.csv", false, true)]
+        );
+        assert_eq!(diff.data[1].place, Place::Outside);
+        assert_eq!(paths(&diff.outputs), [("model.pkl", true, true)]);
+        assert_eq!(
+            diff.outputs[0].after.as_ref().unwrap().object,
+            ObjectId::of(b"other")
+        );
+    }
+
+    #[test]
+    fn command_and_git_are_compared() {
+        let (a, mut b) = (samples::run(), samples::run());
+        let recipe = b.recipe.as_mut().unwrap();
+        recipe.command.push(RecordedPath::new("--x"));
+        recipe.code.git.as_mut().unwrap().commit = None;
+        recipe.code.git.as_mut().unwrap().is_dirty = true;
+        let diff = diff_runs(&a, &b);
+        assert_eq!(diff.command.unwrap().after.len(), 3);
+        let keys: Vec<_> = diff
+            .git
+            .iter()
+            .map(|change| (change.key.as_str(), change.after.as_deref()))
+            .collect();
+        assert_eq!(keys, [("commit", None), ("dirty", Some("true"))]);
+    }
+
+    #[test]
+    fn what_was_not_captured_is_not_said_to_be_equal() {
+        let (a, mut b) = (samples::run(), samples::run());
+        b.recipe = None;
+        b.record = None;
+        b.code.clear();
+        let diff = diff_runs(&a, &b);
+        assert!(diff.code.is_empty());
+        assert_eq!(
+            diff.not_compared,
+            ["command", "code", "data", "outputs", "environment"]
+        );
+    }
+}
