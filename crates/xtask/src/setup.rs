@@ -1,0 +1,176 @@
+//! What the tests need beside the Rust toolchain: Debian packages and a Python environment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Context;
+use crate::error::TaskError;
+use crate::process::{self, program, works};
+
+/// Python packages of the tests, relative to the checkout.
+const REQUIREMENTS: &str = "tests/requirements.txt";
+/// In the environment: the requirements that it was made from.
+const STAMP: &str = "requirements.stamp";
+
+/// What was set up.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// Interpreter of the tests' virtual environment.
+    pub(crate) python: PathBuf,
+    /// Tests that will skip, each with what it lacks.
+    pub(crate) skipped: Vec<String>,
+}
+
+/// Makes everything ready that the tests need, as far as this machine and user allow.
+pub(crate) fn prepare(context: &Context) -> Result<Setup, TaskError> {
+    let skipped = install_debian_packages();
+    let python = make_environment(context)?;
+    Ok(Setup { python, skipped })
+}
+
+/// A Debian package, why the tests want it, and how to see that it is there.
+struct DebianPackage {
+    name: &'static str,
+    is_there: fn() -> bool,
+    without_it: &'static str,
+}
+
+const DEBIAN_PACKAGES: [DebianPackage; 3] = [
+    DebianPackage {
+        name: "golang-go",
+        is_there: || works(program("go").arg("version")),
+        without_it: "the check of the ledger by Go's sumdb is skipped",
+    },
+    DebianPackage {
+        name: "golang-golang-x-mod-dev",
+        is_there: || Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb").is_dir(),
+        without_it: "the check of the ledger by Go's sumdb is skipped",
+    },
+    DebianPackage {
+        name: "python3-venv",
+        is_there: || works(program("python3").args(["-c", "import venv, ensurepip"])),
+        without_it: "the Python environment of the tests cannot be made",
+    },
+];
+
+/// Installs what is missing where this user may; says what stays missing and what that means.
+fn install_debian_packages() -> Vec<String> {
+    let missing: Vec<_> = DEBIAN_PACKAGES
+        .iter()
+        .filter(|package| !(package.is_there)())
+        .collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    let obstacle = if !works(program("apt-get").arg("--version")) {
+        Some("this machine has no apt-get")
+    } else if !is_root() {
+        Some("only root may install them")
+    } else if install(&names).is_err() {
+        Some("apt-get could not install them")
+    } else {
+        None
+    };
+    let Some(obstacle) = obstacle else {
+        return Vec::new();
+    };
+    println!(
+        "Debian packages {} are missing, and {obstacle}.\nTo install them: apt-get install {}",
+        names.join(", "),
+        names.join(" ")
+    );
+    missing
+        .iter()
+        .filter(|package| !(package.is_there)())
+        .map(|package| format!("without {}: {}", package.name, package.without_it))
+        .collect()
+}
+
+fn is_root() -> bool {
+    process::output_of(program("id").arg("-u")).is_ok_and(|user| user.trim() == "0")
+}
+
+fn install(names: &[&str]) -> Result<(), TaskError> {
+    let install = || {
+        process::run(
+            program("apt-get")
+                .args(["install", "-y", "-qq", "--no-install-recommends"])
+                .args(names)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )
+    };
+    // A fresh machine has no lists, or old ones.
+    install().or_else(|_| {
+        process::run(program("apt-get").args(["update", "-qq"]))?;
+        install()
+    })
+}
+
+/// Makes the virtual environment, unless it is there and made from the same requirements.
+fn make_environment(context: &Context) -> Result<PathBuf, TaskError> {
+    let base = find_python()?;
+    let path = context.root.join(REQUIREMENTS);
+    let requirements = fs::read_to_string(&path).map_err(TaskError::file(&path))?;
+    let wanted = stamp(&base, &requirements)?;
+    let environment = context.cache.join("test-venv");
+    let python = environment.join("bin/python");
+    let stamp_path = environment.join(STAMP);
+    let is_ready = fs::read_to_string(&stamp_path).is_ok_and(|found| found == wanted)
+        && works(program(&python).args(["-c", "import mlflow, sklearn"]));
+    if is_ready {
+        return Ok(python);
+    }
+    println!(
+        "making the tests' Python environment in {}",
+        environment.display()
+    );
+    process::run(
+        program(&base)
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment),
+    )?;
+    process::run(
+        program(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+                "-r",
+            ])
+            .arg(&path),
+    )?;
+    fs::write(&stamp_path, wanted).map_err(TaskError::file(&stamp_path))?;
+    Ok(python)
+}
+
+/// The first Python on the path that is new enough for what the tests import.
+fn find_python() -> Result<String, TaskError> {
+    let names = [
+        "python3",
+        "python3.14",
+        "python3.13",
+        "python3.12",
+        "python3.11",
+        "python3.10",
+    ];
+    let is_new_enough = |name: &&str| {
+        works(program(name).args(["-c", "import sys; sys.exit(sys.version_info < (3, 10))"]))
+    };
+    names
+        .into_iter()
+        .find(is_new_enough)
+        .map(str::to_owned)
+        .ok_or(TaskError::Missing {
+            what: "Python 3.10 or newer",
+            advice: "install it (Debian: apt-get install python3 python3-venv) and start again",
+        })
+}
+
+fn stamp(python: &str, requirements: &str) -> Result<String, TaskError> {
+    let version =
+        process::output_of(program(python).args(["-c", "import sys; print(sys.version)"]))?;
+    Ok(format!("{version}{requirements}"))
+}

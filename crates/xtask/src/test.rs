@@ -1,0 +1,163 @@
+//! Set-up, all tests, and one line that says how they went.
+
+use crate::Context;
+use crate::error::TaskError;
+use crate::process::{self, Stream, cargo, works};
+use crate::setup::{self, Setup};
+
+/// Sets up what the tests need and runs those of all rooms; `arguments` go to the test runner.
+pub(crate) fn run(context: &Context, arguments: &[String]) -> Result<(), TaskError> {
+    let setup = setup::prepare(context)?;
+    let has_nextest = works(cargo().args(["nextest", "--version"]));
+    let mut tally = Tally::default();
+    let tests = if has_nextest {
+        run_nextest(context, &setup, arguments, &mut tally)
+    } else {
+        run_cargo_test(context, &setup, arguments, &mut tally)
+    };
+    // Of named tests, none is an example in the documentation.
+    let documentation = if arguments.is_empty() {
+        run_documentation(context, &setup, &mut tally)
+    } else {
+        Ok(())
+    };
+    println!(
+        "\nTests: {} passed, {} failed, {} skipped",
+        tally.passed, tally.failed, tally.skipped
+    );
+    for skipped in &setup.skipped {
+        println!("{skipped}");
+    }
+    if let Some(summary) = &tally.summary {
+        println!("{}", summary.trim());
+    }
+    tests.and(documentation)
+}
+
+/// How many tests ended how.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    /// nextest's own last line.
+    summary: Option<String>,
+}
+
+impl Tally {
+    /// Takes a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; …`, of which there is one per binary.
+    fn see_cargo_test(&mut self, line: &str) {
+        let Some(rest) = line.trim().strip_prefix("test result:") else {
+            return;
+        };
+        self.passed += count_before(rest, "passed");
+        self.failed += count_before(rest, "failed");
+        self.skipped += count_before(rest, "ignored");
+    }
+
+    /// Takes the line `Summary [ 1.2s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped`, which comes once.
+    fn see_nextest(&mut self, line: &str) {
+        let line = line.trim();
+        if !line.starts_with("Summary [") {
+            return;
+        }
+        self.passed += count_before(line, "passed");
+        self.failed += count_before(line, "failed") + count_before(line, "timed out");
+        self.skipped += count_before(line, "skipped");
+        self.summary = Some(line.to_owned());
+    }
+}
+
+/// The number that stands before `word`, or 0.
+fn count_before(line: &str, word: &str) -> u64 {
+    line.split([';', ',', ':', '.'])
+        .filter_map(|part| part.trim().split_once(' '))
+        .find(|(_, rest)| rest.starts_with(word))
+        .and_then(|(count, _)| count.parse().ok())
+        .unwrap_or(0)
+}
+
+fn run_nextest(
+    context: &Context,
+    setup: &Setup,
+    arguments: &[String],
+    tally: &mut Tally,
+) -> Result<(), TaskError> {
+    process::run_seen(
+        cargo()
+            .args([
+                "nextest",
+                "run",
+                "--workspace",
+                "--locked",
+                "--color",
+                "never",
+            ])
+            .args(arguments)
+            .env("REPROOF_TEST_PYTHON", &setup.python)
+            .current_dir(&context.root),
+        Stream::Error,
+        |line| tally.see_nextest(line),
+    )
+}
+
+fn run_cargo_test(
+    context: &Context,
+    setup: &Setup,
+    arguments: &[String],
+    tally: &mut Tally,
+) -> Result<(), TaskError> {
+    process::run_seen(
+        cargo()
+            .args([
+                "test",
+                "--workspace",
+                "--locked",
+                "--no-fail-fast",
+                "--lib",
+                "--bins",
+            ])
+            .args(["--tests", "--examples", "--"])
+            .args(arguments)
+            .env("REPROOF_TEST_PYTHON", &setup.python)
+            .current_dir(&context.root),
+        Stream::Output,
+        |line| tally.see_cargo_test(line),
+    )
+}
+
+fn run_documentation(context: &Context, setup: &Setup, tally: &mut Tally) -> Result<(), TaskError> {
+    process::run_seen(
+        cargo()
+            .args(["test", "--doc", "--workspace", "--locked", "--no-fail-fast"])
+            .env("REPROOF_TEST_PYTHON", &setup.python)
+            .current_dir(&context.root),
+        Stream::Output,
+        |line| tally.see_cargo_test(line),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_binaries_are_added_up() {
+        let mut tally = Tally::default();
+        tally.see_cargo_test(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out",
+        );
+        tally.see_cargo_test("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured");
+        tally.see_cargo_test("test reading ... ok");
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (15, 2, 1));
+    }
+
+    #[test]
+    fn the_summary_of_nextest_is_read_and_kept() {
+        let mut tally = Tally::default();
+        let line = "     Summary [   1.234s] 14 tests run: 11 passed (1 slow), 2 failed, 1 timed out, 5 skipped";
+        tally.see_nextest(line);
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (11, 3, 5));
+        assert_eq!(tally.summary.as_deref(), Some(line.trim()));
+    }
+}
