@@ -1,0 +1,197 @@
+//! The level of evidence that a run has reached: computed, never set.
+
+use std::collections::BTreeSet;
+
+use entities::{Gap, ReplayVerdict, RunDetail};
+use serde::Serialize;
+
+/// How much is known of a run. Each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceLevel {
+    /// Somebody reported params and numbers.
+    Logged,
+    /// Code, data and environment were observed; what is missing is listed.
+    Captured,
+    /// A replay had identical results, or metrics within tolerance.
+    Reproducible,
+}
+
+/// The level of a run and what it rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// The level.
+    pub level: EvidenceLevel,
+    /// What is missing for the next level, as sentences without a full stop; empty at the highest.
+    pub missing_for_next: Vec<String>,
+    /// How often it was replayed.
+    pub replays: usize,
+    /// How many of those were identical in all that was compared.
+    pub identical_replays: usize,
+    /// On how many kinds of machines those ran.
+    pub identical_hosts: usize,
+    /// How many were within tolerance, the identical ones included.
+    pub replays_within_tolerance: usize,
+}
+
+/// Computes the level of a run; verdicts on other runs are left out.
+pub fn evidence_level(
+    detail: &RunDetail,
+    has_manifest: bool,
+    gaps: &[Gap],
+    verdicts: &[ReplayVerdict],
+) -> Evidence {
+    let own: Vec<_> = verdicts
+        .iter()
+        .filter(|verdict| verdict.origin == detail.run.id)
+        .collect();
+    let identical: Vec<_> = own.iter().filter(|verdict| verdict.is_identical).collect();
+    let hosts: BTreeSet<_> = identical.iter().map(|verdict| verdict.host_kind).collect();
+    let near = own
+        .iter()
+        .filter(|verdict| verdict.is_identical || verdict.is_within_tolerance)
+        .count();
+    let level = match (has_manifest, near) {
+        (false, _) => EvidenceLevel::Logged,
+        (true, 0) => EvidenceLevel::Captured,
+        (true, _) => EvidenceLevel::Reproducible,
+    };
+    Evidence {
+        level,
+        missing_for_next: missing_for_next(level, detail, gaps, own.len()),
+        replays: own.len(),
+        identical_replays: identical.len(),
+        identical_hosts: hosts.len(),
+        replays_within_tolerance: near,
+    }
+}
+
+fn missing_for_next(
+    level: EvidenceLevel,
+    detail: &RunDetail,
+    gaps: &[Gap],
+    replays: usize,
+) -> Vec<String> {
+    match level {
+        EvidenceLevel::Logged if detail.run.status.is_terminal() => vec![
+            "the run was logged, not captured: code, data and environment are not known".to_owned(),
+        ],
+        EvidenceLevel::Logged => vec!["the run has not ended".to_owned()],
+        EvidenceLevel::Captured => {
+            let replay = match replays {
+                0 => "it was not replayed yet".to_owned(),
+                1 => "the one replay was neither identical nor within tolerance".to_owned(),
+                count => format!("none of {count} replays was identical or within tolerance"),
+            };
+            let gaps = gaps
+                .iter()
+                .map(|gap| format!("the record has a gap: {}", gap.message));
+            std::iter::once(replay).chain(gaps).collect()
+        }
+        EvidenceLevel::Reproducible => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use entities::{ObjectId, RunStatus};
+
+    fn verdict(host: &[u8], is_identical: bool, is_within_tolerance: bool) -> ReplayVerdict {
+        let detail = samples::run().detail;
+        ReplayVerdict {
+            origin: detail.run.id.clone(),
+            replay: detail.run.id,
+            level: None,
+            is_identical,
+            is_within_tolerance,
+            host_kind: ObjectId::of(host),
+            comparison: ObjectId::of(b""),
+        }
+    }
+
+    #[test]
+    fn a_level_needs_its_evidence_and_those_before() {
+        let detail = samples::run().detail;
+        let level = |has_manifest, verdicts: &[ReplayVerdict]| {
+            evidence_level(&detail, has_manifest, &[], verdicts).level
+        };
+        assert_eq!(level(false, &[]), EvidenceLevel::Logged);
+        assert_eq!(
+            level(false, &[verdict(b"a", true, true)]),
+            EvidenceLevel::Logged
+        );
+        assert_eq!(level(true, &[]), EvidenceLevel::Captured);
+        assert_eq!(
+            level(true, &[verdict(b"a", false, false)]),
+            EvidenceLevel::Captured
+        );
+        assert_eq!(
+            level(true, &[verdict(b"a", false, true)]),
+            EvidenceLevel::Reproducible
+        );
+        assert_eq!(
+            level(
+                true,
+                &[verdict(b"a", false, false), verdict(b"a", true, true)]
+            ),
+            EvidenceLevel::Reproducible
+        );
+        let mut other = verdict(b"a", true, true);
+        other.origin = "fedcba9876544210a123456789abcdef".parse().unwrap();
+        assert_eq!(
+            level(true, &[other]),
+            EvidenceLevel::Captured,
+            "a verdict on another run proves nothing"
+        );
+    }
+
+    #[test]
+    fn identical_replays_are_counted_by_kind_of_machine() {
+        let verdicts = [
+            verdict(b"a", true, true),
+            verdict(b"a", true, true),
+            verdict(b"b", true, true),
+            verdict(b"c", false, true),
+        ];
+        let evidence = evidence_level(&samples::run().detail, true, &[], &verdicts);
+        assert_eq!(
+            (
+                evidence.replays,
+                evidence.identical_replays,
+                evidence.identical_hosts,
+                evidence.replays_within_tolerance
+            ),
+            (4, 3, 2, 4)
+        );
+        assert!(evidence.missing_for_next.is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let mut detail = samples::run().detail;
+        let gap = Gap {
+            code: "io_uring".to_owned(),
+            message: "io_uring was used".to_owned(),
+        };
+        let evidence = evidence_level(&detail, true, &[gap], &[]);
+        assert_eq!(
+            evidence.missing_for_next,
+            [
+                "it was not replayed yet",
+                "the record has a gap: io_uring was used"
+            ]
+        );
+        let evidence = evidence_level(&detail, true, &[], &[verdict(b"a", false, false)]);
+        assert_eq!(
+            evidence.missing_for_next,
+            ["the one replay was neither identical nor within tolerance"]
+        );
+        detail.run.status = RunStatus::Running;
+        assert_eq!(
+            evidence_level(&detail, false, &[], &[]).missing_for_next,
+            ["the run has not ended"]
+        );
+    }
+}
