@@ -145,7 +145,8 @@ pub fn classify(path: &Path, context: &ClassifyContext) -> FileClass {
     {
         return rule.class;
     }
-    if is_bytecode_or_tool_cache(path) || is_in_environment(path, context) {
+    if is_bytecode_or_tool_cache(within_project(path, context)) || is_in_environment(path, context)
+    {
         return FileClass::Environment;
     }
     match path.strip_prefix(&context.project_root) {
@@ -164,16 +165,23 @@ fn rule_covers(rule: &ClassRule, path: &Path, context: &ClassifyContext) -> bool
     text.is_ok_and(|text| matches_path(&rule.pattern, &text.to_string_lossy()))
 }
 
+/// The path in the project, for rules on names that must not look at where the project itself stands.
+fn within_project<'a>(path: &'a Path, context: &ClassifyContext) -> &'a Path {
+    path.strip_prefix(&context.project_root).unwrap_or(path)
+}
+
 fn is_internal(path: &Path, context: &ClassifyContext) -> bool {
     let is_kernel = ["/proc", "/sys", "/dev", "/run"]
         .iter()
         .any(|root| path.starts_with(root));
-    let has_store = !context.store.as_os_str().is_empty() && path.starts_with(&context.store);
-    let has_machinery = path
-        .components()
-        .any(|component| matches!(name_of(component), b".git" | b".reproof"));
-    // A project below one of these (a RAM disk in /dev/shm, /run/user) is still a project.
     let is_of_project = is_set(&context.project_root) && path.starts_with(&context.project_root);
+    // A project may stand below Reproof's own folder (a replay), or on a RAM disk in /dev/shm: it is still a project.
+    let is_project_in_store = context.project_root.starts_with(&context.store) && is_of_project;
+    let has_store =
+        is_set(&context.store) && path.starts_with(&context.store) && !is_project_in_store;
+    let is_machinery =
+        |component: Component<'_>| matches!(name_of(component), b".git" | b".reproof");
+    let has_machinery = within_project(path, context).components().any(is_machinery);
     has_store || has_machinery || (is_kernel && !is_of_project)
 }
 
@@ -488,6 +496,18 @@ mod tests {
             classify(Path::new("/usr/share/zoneinfo/UTC"), &context),
             FileClass::Environment
         );
+        let replay = ClassifyContext {
+            project_root: "/p/.reproof/tmp/.tox/replay".into(),
+            store: "/p/.reproof".into(),
+            ..ClassifyContext::default()
+        };
+        let class = |path: &str| classify(Path::new(path), &replay);
+        assert_eq!(class("/p/.reproof/tmp/.tox/replay/a.csv"), FileClass::Input);
+        assert_eq!(
+            class("/p/.reproof/tmp/.tox/replay/.git/HEAD"),
+            FileClass::Internal
+        );
+        assert_eq!(class("/p/.reproof/reproof.db"), FileClass::Internal);
         let in_memory = ClassifyContext {
             project_root: "/dev/shm/p".into(),
             ..ClassifyContext::default()

@@ -47,7 +47,8 @@ pub struct Comparison {
     pub reached: BTreeSet<ReplayLevel>,
     /// Whether something was compared, and everything that was is identical.
     pub is_identical: bool,
-    /// Whether something was compared, and everything that was is identical or within tolerance.
+    /// Whether something was compared, and everything that was is identical, within tolerance,
+    /// or differs in an embedded time or id only.
     pub is_within_tolerance: bool,
     /// Outputs, by place and path.
     pub outputs: Vec<OutputComparison>,
@@ -182,7 +183,11 @@ pub fn compare_replay(
         level: chain_of(&reached),
         reached,
         is_identical,
-        is_within_tolerance: all(&[Outcome::Identical, Outcome::WithinTolerance]),
+        is_within_tolerance: all(&[
+            Outcome::Identical,
+            Outcome::WithinTolerance,
+            Outcome::EmbeddedOnly,
+        ]),
         causes: if is_identical {
             Vec::new()
         } else {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entities::{Gap, ReplayVerdict, RunDetail};
+use entities::{Gap, ReplayLevel, ReplayVerdict, RunDetail};
 use serde::Serialize;
 
 /// How much is known of a run. Each level includes those before it.
@@ -30,8 +30,8 @@ pub struct Evidence {
     pub identical_replays: usize,
     /// On how many kinds of machines those ran.
     pub identical_hosts: usize,
-    /// How many were within tolerance, the identical ones included.
-    pub replays_within_tolerance: usize,
+    /// How many were identical, within tolerance, or reached R3: all metrics within tolerance, though a file differs.
+    pub successful_replays: usize,
 }
 
 /// Computes the level of a run; verdicts on other runs are left out.
@@ -47,10 +47,12 @@ pub fn evidence_level(
         .collect();
     let identical: Vec<_> = own.iter().filter(|verdict| verdict.is_identical).collect();
     let hosts: BTreeSet<_> = identical.iter().map(|verdict| verdict.host_kind).collect();
-    let near = own
-        .iter()
-        .filter(|verdict| verdict.is_identical || verdict.is_within_tolerance)
-        .count();
+    let is_successful = |verdict: &ReplayVerdict| {
+        verdict.is_identical
+            || verdict.is_within_tolerance
+            || verdict.level >= Some(ReplayLevel::R3)
+    };
+    let near = own.iter().filter(|verdict| is_successful(verdict)).count();
     let level = match (has_manifest, near) {
         (false, _) => EvidenceLevel::Logged,
         (true, 0) => EvidenceLevel::Captured,
@@ -62,7 +64,7 @@ pub fn evidence_level(
         replays: own.len(),
         identical_replays: identical.len(),
         identical_hosts: hosts.len(),
-        replays_within_tolerance: near,
+        successful_replays: near,
     }
 }
 
@@ -138,6 +140,16 @@ mod tests {
             ),
             EvidenceLevel::Reproducible
         );
+        for (reached, expected) in [
+            (ReplayLevel::R2, EvidenceLevel::Captured),
+            (ReplayLevel::R3, EvidenceLevel::Reproducible),
+        ] {
+            let verdict = ReplayVerdict {
+                level: Some(reached),
+                ..verdict(b"a", false, false)
+            };
+            assert_eq!(level(true, &[verdict]), expected, "{reached:?}");
+        }
         let mut other = verdict(b"a", true, true);
         other.origin = "fedcba9876544210a123456789abcdef".parse().unwrap();
         assert_eq!(
@@ -161,7 +173,7 @@ mod tests {
                 evidence.replays,
                 evidence.identical_replays,
                 evidence.identical_hosts,
-                evidence.replays_within_tolerance
+                evidence.successful_replays
             ),
             (4, 3, 2, 4)
         );

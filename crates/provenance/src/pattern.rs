@@ -20,8 +20,9 @@ pub fn matches_key(pattern: &str, key: &str) -> bool {
     matches(pattern, key, None)
 }
 
-/// Goes on from the last star when a character does not fit, so that the cost is at most
-/// the product of both lengths for each kind of star, never exponential.
+/// Keeps, token by token, which beginnings of the text are covered so far.
+///
+/// *Cost*: the product of both lengths, whatever the pattern.
 fn matches(pattern: &str, text: &str, separator: Option<char>) -> bool {
     let tokens = tokens_of(pattern, separator.is_some());
     let text: Vec<char> = text.chars().collect();
