@@ -28,7 +28,8 @@ use crate::{
 /// - R0: the Python environments have one content digest (where neither run has one: same interpreter and container);
 /// - R1: interpreter and mapped libraries have the same bytes;
 /// - R2: both commands returned, with the same status;
-/// - R3: no metric is different, missing or extra, and something was compared;
+/// - R3: no metric is different, missing or extra; where none was compared, every output is identical
+///   or differs in an embedded time or id only;
 /// - R4: there are outputs, and each is identical to the byte; embedded times and ids, and outputs of which no
 ///   digest is known, do not count as identical.
 ///
@@ -228,10 +229,10 @@ fn reached_levels(
             .count()
     };
     let are_metrics_near = count(&[Outcome::Different, Outcome::Missing, Outcome::Extra]) == 0;
+    // Without any metric, only outputs that came out the same can say that the results are near.
+    let is_same = |outcome| matches!(outcome, Outcome::Identical | Outcome::EmbeddedOnly);
     let has_evidence = count(&[Outcome::Identical, Outcome::WithinTolerance]) > 0
-        || outputs
-            .iter()
-            .any(|output| output.outcome != Outcome::NotCompared);
+        || !outputs.is_empty() && outputs.iter().all(|output| is_same(output.outcome));
     let are_outputs_identical = !outputs.is_empty()
         && outputs
             .iter()

@@ -275,6 +275,22 @@ fn nothing_to_compare_proves_nothing() {
 }
 
 #[test]
+fn without_metrics_other_outputs_are_no_success() {
+    let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+    origin.points.clear();
+    replay.points.clear();
+    let same = compare_replay(&origin, &replay, &rules());
+    assert_eq!(same.level, Some(R4));
+    replay
+        .run
+        .outputs
+        .project
+        .insert(RecordedPath::new("model.pkl"), samples::file(b"other"));
+    let other = compare_replay(&origin, &replay, &rules());
+    assert_eq!(other.level, Some(R2));
+}
+
+#[test]
 fn known_differences_go_before_suspicions() {
     let comparison = compare(|replay| {
         replay.points[0].value = 9.0;
