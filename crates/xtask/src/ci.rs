@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context) -> Result<(), TaskError> {
         let arguments = ["doc", "--workspace", "--no-deps", "--locked"];
         run_cargo(context, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
     });
-    steps.take("test", || test::run(context, &[]));
+    steps.take("test", || test::run(context, &[], &[]));
     steps.take("generated", || unchanged(context, &before));
     steps.close()
 }

@@ -35,6 +35,13 @@ pub(crate) enum TaskError {
     /// Steps of a task failed that let the later ones go on.
     #[error("failed: {}", steps.join(", "))]
     Steps { steps: Vec<String> },
+    /// A server that was started did not answer.
+    #[error("the server at port {port} did not answer within {timeout_s} s; it said: {log}")]
+    NoAnswer {
+        port: u16,
+        timeout_s: u64,
+        log: String,
+    },
 }
 
 impl TaskError {

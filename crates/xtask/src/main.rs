@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod ci;
 mod error;
 mod process;
@@ -30,6 +31,9 @@ struct Arguments {
 enum Task {
     /// Set up what the tests need, then run all of them
     Test {
+        /// Only this room; may be given several times
+        #[arg(short, long = "package", value_name = "ROOM")]
+        packages: Vec<String>,
         /// Given to the test runner: names of tests, or its options
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -38,6 +42,8 @@ enum Task {
     Ci,
     /// Check what no compiler checks: directions between rooms, sizes, links, wording
     Tidy,
+    /// Measure, each figure beside its peer's from the same run
+    Bench(bench::Arguments),
 }
 
 /// What a task needs to know of its surroundings.
@@ -47,6 +53,8 @@ struct Context {
     root: PathBuf,
     /// Where the tests' virtual environment is kept.
     cache: PathBuf,
+    /// Where cargo builds.
+    target: PathBuf,
 }
 
 impl Context {
@@ -61,16 +69,25 @@ impl Context {
             Some(directory) => root.join(directory),
             None => root.join(".cache"),
         };
-        Ok(Self { root, cache })
+        let target = metadata.target_directory.into_std_path_buf();
+        Ok(Self {
+            root,
+            cache,
+            target,
+        })
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = Context::find().and_then(|context| match &arguments.task {
-        Task::Test { arguments } => test::run(&context, arguments),
+        Task::Test {
+            packages,
+            arguments,
+        } => test::run(&context, packages, arguments),
         Task::Ci => ci::run(&context),
         Task::Tidy => tidy::run(&context),
+        Task::Bench(arguments) => bench::run(&context, arguments),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,35 +1,45 @@
 //! Set-up, all tests, and one line that says how they went.
 
+use std::fmt;
+use std::process::Command;
+
 use crate::Context;
 use crate::error::TaskError;
 use crate::process::{self, Stream, cargo, works};
 use crate::setup::{self, Setup};
 
-/// Sets up what the tests need and runs those of all rooms; `arguments` go to the test runner.
-pub(crate) fn run(context: &Context, arguments: &[String]) -> Result<(), TaskError> {
+/// Sets up what the tests need and runs those of the named rooms, or of all; `arguments` go to the test runner.
+pub(crate) fn run(
+    context: &Context,
+    packages: &[String],
+    arguments: &[String],
+) -> Result<(), TaskError> {
     let setup = setup::prepare(context)?;
+    let runner = Runner {
+        context,
+        setup: &setup,
+        packages,
+        arguments,
+    };
     let has_nextest = works(cargo().args(["nextest", "--version"]));
     let mut tally = Tally::default();
     let tests = if has_nextest {
-        run_nextest(context, &setup, arguments, &mut tally)
+        runner.run_nextest(&mut tally)
     } else {
-        run_cargo_test(context, &setup, arguments, &mut tally)
+        runner.run_cargo_test(&mut tally)
     };
     // Of named tests, none is an example in the documentation.
     let documentation = if arguments.is_empty() {
-        run_documentation(context, &setup, &mut tally)
+        runner.run_documentation(&mut tally)
     } else {
         Ok(())
     };
-    println!(
-        "\nTests: {} passed, {} failed, {} skipped",
-        tally.passed, tally.failed, tally.skipped
-    );
+    println!("\n{tally}");
     for skipped in &setup.skipped {
         println!("{skipped}");
     }
     if let Some(summary) = &tally.summary {
-        println!("{}", summary.trim());
+        println!("{summary}");
     }
     tests.and(documentation)
 }
@@ -68,6 +78,24 @@ impl Tally {
     }
 }
 
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.passed + self.failed == 0 {
+            return write!(formatter, "Tests: none was run");
+        }
+        let Self {
+            passed,
+            failed,
+            skipped,
+            summary: _,
+        } = self;
+        write!(
+            formatter,
+            "Tests: {passed} passed, {failed} failed, {skipped} skipped"
+        )
+    }
+}
+
 /// The number that stands before `word`, or 0.
 fn count_before(line: &str, word: &str) -> u64 {
     line.split([';', ',', ':', '.'])
@@ -77,64 +105,65 @@ fn count_before(line: &str, word: &str) -> u64 {
         .unwrap_or(0)
 }
 
-fn run_nextest(
-    context: &Context,
-    setup: &Setup,
-    arguments: &[String],
-    tally: &mut Tally,
-) -> Result<(), TaskError> {
-    process::run_seen(
-        cargo()
-            .args([
-                "nextest",
-                "run",
-                "--workspace",
-                "--locked",
-                "--color",
-                "never",
-            ])
-            .args(arguments)
-            .env("REPROOF_TEST_PYTHON", &setup.python)
-            .current_dir(&context.root),
-        Stream::Error,
-        |line| tally.see_nextest(line),
-    )
+/// Which tests to run, and with what.
+struct Runner<'a> {
+    context: &'a Context,
+    setup: &'a Setup,
+    packages: &'a [String],
+    arguments: &'a [String],
 }
 
-fn run_cargo_test(
-    context: &Context,
-    setup: &Setup,
-    arguments: &[String],
-    tally: &mut Tally,
-) -> Result<(), TaskError> {
-    process::run_seen(
-        cargo()
-            .args([
-                "test",
-                "--workspace",
-                "--locked",
-                "--no-fail-fast",
-                "--lib",
-                "--bins",
-            ])
+impl Runner<'_> {
+    fn run_nextest(&self, tally: &mut Tally) -> Result<(), TaskError> {
+        let mut command = self.command(&["nextest", "run", "--color", "never"]);
+        command.args(self.arguments);
+        process::run_seen(&mut command, Stream::Error, |line| tally.see_nextest(line))
+    }
+
+    fn run_cargo_test(&self, tally: &mut Tally) -> Result<(), TaskError> {
+        let mut command = self.command(&["test", "--no-fail-fast", "--lib", "--bins"]);
+        command
             .args(["--tests", "--examples", "--"])
-            .args(arguments)
-            .env("REPROOF_TEST_PYTHON", &setup.python)
-            .current_dir(&context.root),
-        Stream::Output,
-        |line| tally.see_cargo_test(line),
-    )
-}
+            .args(self.arguments);
+        process::run_seen(&mut command, Stream::Output, |line| {
+            tally.see_cargo_test(line);
+        })
+    }
 
-fn run_documentation(context: &Context, setup: &Setup, tally: &mut Tally) -> Result<(), TaskError> {
-    process::run_seen(
-        cargo()
-            .args(["test", "--doc", "--workspace", "--locked", "--no-fail-fast"])
-            .env("REPROOF_TEST_PYTHON", &setup.python)
-            .current_dir(&context.root),
-        Stream::Output,
-        |line| tally.see_cargo_test(line),
-    )
+    fn run_documentation(&self, tally: &mut Tally) -> Result<(), TaskError> {
+        let has_library = |room: &&String| {
+            self.context
+                .root
+                .join("crates")
+                .join(room)
+                .join("src/lib.rs")
+                .is_file()
+        };
+        if !self.packages.is_empty() && !self.packages.iter().any(|room| has_library(&room)) {
+            return Ok(());
+        }
+        let mut command = self.command(&["test", "--doc", "--no-fail-fast"]);
+        process::run_seen(&mut command, Stream::Output, |line| {
+            tally.see_cargo_test(line);
+        })
+    }
+
+    /// cargo, for these rooms, with the Python that the tests ask for.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = cargo();
+        command
+            .args(arguments)
+            .arg("--locked")
+            .env("REPROOF_TEST_PYTHON", &self.setup.python)
+            .current_dir(&self.context.root);
+        if self.packages.is_empty() {
+            command.arg("--workspace");
+        }
+        for package in self.packages {
+            command.args(["-p", package]);
+        }
+        command
+    }
 }
 
 #[cfg(test)]

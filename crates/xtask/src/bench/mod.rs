@@ -1,0 +1,313 @@
+//! Benchmarks: each figure beside its peer's from the same run.
+
+mod capture;
+mod cas;
+mod corpus;
+mod ledger;
+mod machine;
+mod measure;
+mod server;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::TaskError;
+use crate::process::{self, cargo};
+use crate::{Context, setup};
+
+/// What to measure, and how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Parts to measure; all if none is named
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// How often each pair is measured; the median counts
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pairs: usize,
+    /// Also write the tables, as Markdown, to this file
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Install b3sum with cargo, if it is not there, to be measured beside ours
+    #[arg(long)]
+    install_peers: bool,
+    /// Only scripts of the corpus whose name holds this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// What `reproof run` adds to a command
+    Capture,
+    /// Storing and checking out objects, beside `cp` and `b3sum`
+    Cas,
+    /// Appending events, and verifying 1,000,000 of them
+    Ledger,
+    /// Tracking requests per second, beside stock `mlflow server`
+    Server,
+    /// How many scripts of the corpus are recreated
+    Corpus,
+}
+
+/// What all benchmarks need.
+#[derive(Debug)]
+struct Bench<'a> {
+    context: &'a Context,
+    /// The release build of `reproof`.
+    reproof: PathBuf,
+    /// The tests' Python.
+    python: PathBuf,
+    pairs: usize,
+    install_peers: bool,
+    only: Option<String>,
+}
+
+/// The figures of one benchmark, as a table.
+#[derive(Debug)]
+struct Section {
+    title: &'static str,
+    command: &'static str,
+    head: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+    /// Sentences below the table.
+    notes: Vec<String>,
+    /// What was not as it must be; the benchmark fails for it, but after it has printed.
+    faults: Vec<String>,
+}
+
+/// Measures, prints and writes down; fails where a result is wrong, not where a figure is bad.
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), TaskError> {
+    let setup = setup::prepare(context)?;
+    process::run(
+        cargo()
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "-p",
+                "cli",
+                "--bin",
+                "reproof",
+            ])
+            .current_dir(&context.root),
+    )?;
+    let bench = Bench {
+        context,
+        reproof: context.target.join("release/reproof"),
+        python: setup.python,
+        pairs: arguments.pairs.max(1),
+        install_peers: arguments.install_peers,
+        only: arguments.only.clone(),
+    };
+    let parts = match &arguments.parts[..] {
+        [] => Part::value_variants(),
+        parts => parts,
+    };
+    let mut page = machine::describe()?;
+    let mut faults = Vec::new();
+    for part in parts {
+        let section = match part {
+            Part::Capture => capture::measure(&bench)?,
+            Part::Cas => cas::measure(&bench)?,
+            Part::Ledger => ledger::measure(&bench)?,
+            Part::Server => server::measure(&bench)?,
+            Part::Corpus => corpus::measure(&bench)?,
+        };
+        let text = section.to_markdown();
+        println!("\n{text}");
+        page.push_str(&text);
+        faults.extend(section.faults);
+    }
+    if let Some(path) = &arguments.output {
+        fs::write(path, page).map_err(TaskError::file(path))?;
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(TaskError::Steps { steps: faults })
+}
+
+impl Bench<'_> {
+    /// A new git project in a temporary folder, with the data of the corpus and a keyring of its own.
+    fn make_project(&self) -> Result<Project, TaskError> {
+        let folder = tempfile::tempdir().map_err(TaskError::file("a temporary folder"))?;
+        let root = folder.path().join("project");
+        fs::create_dir(&root).map_err(TaskError::file(&root))?;
+        let project = Project {
+            root,
+            configuration: folder.path().join("configuration"),
+            _folder: folder,
+        };
+        project.write(".gitignore", "/data/\n/outputs/\n/.reproof/\n")?;
+        for name in ["corpus", "bench"] {
+            project.copy_scripts(&self.context.root.join("tests").join(name))?;
+        }
+        let identity = [
+            "-c",
+            "user.name=bench",
+            "-c",
+            "user.email=bench@example.com",
+        ];
+        for arguments in [
+            &["init", "-q"][..],
+            &["add", "."],
+            &["commit", "-q", "-m", "scripts"],
+        ] {
+            process::output_of(project.command("git").args(identity).args(arguments))?;
+        }
+        process::output_of(project.command(&self.python).arg("prepare.py"))?;
+        Ok(project)
+    }
+
+    /// Builds an example in release mode, and makes a row of each line that it prints.
+    fn run_example(
+        &self,
+        room: &str,
+        example: &str,
+        arguments: &[&str],
+    ) -> Result<Vec<Vec<String>>, TaskError> {
+        println!("measuring {room}");
+        let text = process::output_of(
+            cargo()
+                .args(["run", "-q", "--release", "--locked", "-p", room])
+                .args(["--example", example, "--"])
+                .args(arguments)
+                .current_dir(&self.context.root),
+        )?;
+        Ok(text.lines().map(row_of_example).collect())
+    }
+}
+
+/// A project to measure in; gone when dropped.
+#[derive(Debug)]
+struct Project {
+    root: PathBuf,
+    configuration: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Project {
+    /// A command in this project, which neither sees nor touches the settings of whoever measures.
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
+        let mut command = process::program(program);
+        command
+            .current_dir(&self.root)
+            .env("REPROOF_CONFIG_DIR", &self.configuration)
+            .env("MLFLOW_DISABLE_TELEMETRY", "true")
+            .env_remove("MLFLOW_TRACKING_URI");
+        command
+    }
+
+    fn write(&self, path: &str, text: &str) -> Result<(), TaskError> {
+        let path = self.root.join(path);
+        fs::write(&path, text).map_err(TaskError::file(&path))
+    }
+
+    fn copy_scripts(&self, folder: &Path) -> Result<(), TaskError> {
+        for entry in fs::read_dir(folder).map_err(TaskError::file(folder))? {
+            let path = entry.map_err(TaskError::file(folder))?.path();
+            let is_script = path.extension().is_some_and(|extension| extension == "py");
+            if let (true, Some(name)) = (is_script, path.file_name()) {
+                fs::copy(&path, self.root.join(name)).map_err(TaskError::file(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Section {
+    fn to_markdown(&self) -> String {
+        let mut text = format!("## {}\n\n`{}`\n\n", self.title, self.command);
+        let rule = vec!["---".to_owned(); self.head.len()];
+        let head = self.head.iter().map(|&cell| cell.to_owned()).collect();
+        for row in [&head, &rule].into_iter().chain(&self.rows) {
+            writeln!(text, "| {} |", row.join(" | ")).expect("writing to a string does not fail");
+        }
+        text.push('\n');
+        for note in &self.notes {
+            text.push_str(note);
+            text.push('\n');
+        }
+        if !self.notes.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Reads the lines of a program that prints JSON objects, and words between them.
+fn json_lines<'text, T: Deserialize<'text>>(
+    text: &'text str,
+    command: &str,
+) -> Result<Vec<T>, TaskError> {
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    lines
+        .map(|line| {
+            serde_json::from_str(line).map_err(|error| TaskError::Output {
+                command: command.to_owned(),
+                reason: format!("{error}, in `{line}`"),
+            })
+        })
+        .collect()
+}
+
+/// What an example prints of one figure: a JSON object that names it, or `what: figure`.
+fn row_of_example(line: &str) -> Vec<String> {
+    let Ok(Value::Object(fields)) = serde_json::from_str(line) else {
+        let (what, figure) = line.split_once(": ").unwrap_or((line, ""));
+        return vec![what.to_owned(), figure.to_owned()];
+    };
+    let (names, figures): (Vec<_>, Vec<_>) =
+        fields.iter().partition(|(_, value)| value.is_string());
+    let names = names.iter().filter_map(|(_, value)| value.as_str());
+    let figures = figures.iter().map(|(key, value)| match value.as_f64() {
+        Some(number) if value.is_f64() => format!("{key} {number:.3}"),
+        _ => format!("{key} {value}"),
+    });
+    vec![
+        names.collect::<Vec<_>>().join(", "),
+        figures.collect::<Vec<_>>().join(", "),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_a_table_with_its_command() {
+        let section = Section {
+            title: "Things",
+            command: "cargo xtask bench things",
+            head: vec!["what", "seconds"],
+            rows: vec![vec!["one".to_owned(), "1.0".to_owned()]],
+            notes: vec!["A note.".to_owned()],
+            faults: Vec::new(),
+        };
+        let expected = "## Things\n\n`cargo xtask bench things`\n\n| what | seconds |\n| --- | --- |\n| one | 1.0 |\n\nA note.\n\n";
+        assert_eq!(section.to_markdown(), expected);
+    }
+
+    #[test]
+    fn a_line_of_an_example_becomes_a_row() {
+        let row = row_of_example(r#"{"name": "store", "files": 3, "seconds": 0.12345}"#);
+        assert_eq!(row, ["store", "files 3, seconds 0.123"]);
+        assert_eq!(
+            row_of_example("verify them: 2.5 s"),
+            ["verify them", "2.5 s"]
+        );
+    }
+
+    #[test]
+    fn json_lines_are_read_and_a_broken_one_is_an_error() {
+        let values: Vec<Value> = json_lines("words\n{\"a\": 1}\n", "x").unwrap();
+        assert_eq!(values, [serde_json::json!({"a": 1})]);
+        let error = json_lines::<Value>("{\"a\": \n", "x").unwrap_err();
+        assert!(error.to_string().contains('x'));
+    }
+}

@@ -1,0 +1,185 @@
+//! Tracking requests per second, beside stock `mlflow server`, from one client script.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::{Bench, Project, Section, json_lines};
+use crate::error::TaskError;
+use crate::process::{self, program};
+
+/// How long each kind of request is sent.
+const SECONDS: &str = "8";
+/// Stock MLflow imports for many seconds on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
+    let project = bench.make_project()?;
+    let ours = measure_server(bench, &project, Peer::Reproof)?;
+    let stock = measure_server(bench, &project, Peer::Stock)?;
+    let mut rows = Vec::new();
+    for (ours, stock) in ours.iter().zip(&stock) {
+        let times = ours.requests_per_s / stock.requests_per_s;
+        rows.push(ours.row("reproof", &format!("{times:.1} times")));
+        rows.push(stock.row("mlflow", "1"));
+    }
+    Ok(Section {
+        title: "Server",
+        command: "cargo xtask bench server",
+        head: vec![
+            "request",
+            "server",
+            "per second",
+            "beside mlflow",
+            "p50, ms",
+            "p95, ms",
+            "CPU, ms",
+        ],
+        rows,
+        notes: vec![
+            format!(
+                "`tests/bench/tracking_client.py`, one connection, {SECONDS} s each; CPU is that of the server's process and its children, for each request."
+            ),
+            "mlflow is stock `mlflow server` with its defaults on SQLite.".to_owned(),
+        ],
+        faults: Vec::new(),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct Figures {
+    name: String,
+    requests_per_s: f64,
+    latency_ms_p50: f64,
+    latency_ms_p95: f64,
+    cpu_ms_per_request: f64,
+}
+
+impl Figures {
+    fn row(&self, server: &str, times: &str) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            server.to_owned(),
+            format!("{:.0}", self.requests_per_s),
+            times.to_owned(),
+            format!("{:.2}", self.latency_ms_p50),
+            format!("{:.2}", self.latency_ms_p95),
+            format!("{:.2}", self.cpu_ms_per_request),
+        ]
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Peer {
+    Reproof,
+    Stock,
+}
+
+impl Peer {
+    fn command(self, bench: &Bench<'_>, project: &Project, port: u16) -> Command {
+        let port = port.to_string();
+        match self {
+            Self::Reproof => {
+                let mut command = project.command(&bench.reproof);
+                command.args(["server", "--port", &port]);
+                command
+            }
+            Self::Stock => {
+                let mut command = project.command(&bench.python);
+                command
+                    .args([
+                        "-m",
+                        "mlflow",
+                        "server",
+                        "--host",
+                        "127.0.0.1",
+                        "--port",
+                        &port,
+                    ])
+                    .args(["--backend-store-uri", "sqlite:///stock.db"])
+                    .args(["--artifacts-destination", "stock-artifacts"]);
+                command
+            }
+        }
+    }
+}
+
+fn measure_server(
+    bench: &Bench<'_>,
+    project: &Project,
+    peer: Peer,
+) -> Result<Vec<Figures>, TaskError> {
+    println!("measuring {peer:?}");
+    let port = free_port()?;
+    let log = project.root.join(format!("{peer:?}.log"));
+    let server = Server::start(peer.command(bench, project, port), port, &log)?;
+    let text = process::output_of(
+        project
+            .command(&bench.python)
+            .arg("tracking_client.py")
+            .arg(format!("http://127.0.0.1:{port}"))
+            .args([&server.child.id().to_string(), SECONDS]),
+    )?;
+    json_lines(&text, "tracking_client.py")
+}
+
+/// A port that nobody listens on.
+fn free_port() -> Result<u16, TaskError> {
+    let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    Ok(port.map_err(TaskError::file("a port of loopback"))?.port())
+}
+
+/// A server of ours to measure; ended with its children when dropped.
+struct Server {
+    child: Child,
+}
+
+impl Server {
+    fn start(mut command: Command, port: u16, log: &Path) -> Result<Self, TaskError> {
+        let file = File::create(log).map_err(TaskError::file(log))?;
+        let other = file.try_clone().map_err(TaskError::file(log))?;
+        let child = command
+            .stdout(file)
+            .stderr(other)
+            .process_group(0)
+            .spawn()
+            .map_err(TaskError::file(command.get_program()))?;
+        let mut server = Self { child };
+        let start = Instant::now();
+        while start.elapsed() < START_TIMEOUT {
+            let has_ended = server
+                .child
+                .try_wait()
+                .map_err(TaskError::file(log))?
+                .is_some();
+            if has_ended {
+                break;
+            }
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Ok(server);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let text = fs::read_to_string(log).unwrap_or_default();
+        let last_lines: Vec<_> = text.lines().rev().take(5).collect();
+        Err(TaskError::NoAnswer {
+            port,
+            timeout_s: START_TIMEOUT.as_secs(),
+            log: last_lines.into_iter().rev().collect::<Vec<_>>().join(" / "),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The group is the server's own: it was made above.
+        let group = format!("-{}", self.child.id());
+        let _ = program("kill").args(["-TERM", "--", &group]).status();
+        let _ = self.child.wait();
+    }
+}
