@@ -10,6 +10,7 @@ import json
 import os
 import random
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -83,14 +84,28 @@ def settle():
             return
 
 
-def measure(name, send):
-    """Calls `send` with a growing number for SECONDS, and prints what it took."""
+def measure(name, make_sender, connections=1):
+    """Sends from some connections at once for SECONDS, and prints what it took.
+
+    `make_sender` is given a connection and returns what sends one request, given its number.
+    """
+    senders = [make_sender(Client()) for _ in range(connections)]
     latencies = []
     cpu_before, start = cpu_ms(), time.perf_counter()
-    while time.perf_counter() - start < SECONDS:
-        sent = time.perf_counter()
-        send(len(latencies))
-        latencies.append(time.perf_counter() - sent)
+
+    def work(send):
+        number = 0
+        while time.perf_counter() - start < SECONDS:
+            sent = time.perf_counter()
+            send(number)
+            latencies.append(time.perf_counter() - sent)
+            number += 1
+
+    threads = [threading.Thread(target=work, args=(send,)) for send in senders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     elapsed = time.perf_counter() - start
     cpu_after = cpu_ms()
     latencies.sort()
@@ -111,18 +126,22 @@ def main():
     name = f"bench-{now_ms()}"
     experiment = client.post("experiments/create", {"name": name})["experiment_id"]
 
-    def make_run():
+    def make_run(client):
         body = {"experiment_id": experiment, "start_time": now_ms(), "tags": []}
         return client.post("runs/create", body)["run"]["info"]["run_id"]
 
-    def log_metric(run):
+    def log_metric(client):
+        run = make_run(client)
+
         def send(step):
             point = {"key": "loss", "value": random.random(), "timestamp": now_ms(), "step": step}
             client.post("runs/log-metric", {"run_id": run, **point})
 
         return send
 
-    def log_batch(run):
+    def log_batch(client):
+        run = make_run(client)
+
         def send(number):
             time_ms = now_ms()
             points = [
@@ -133,13 +152,17 @@ def main():
 
         return send
 
-    warm = log_metric(make_run())
+    def create_run(client):
+        return lambda _: make_run(client)
+
+    warm = log_metric(client)
     for number in range(20):
         warm(number)
     settle()
-    measure("log_metric", log_metric(make_run()))
-    measure("log_batch of 1000", log_batch(make_run()))
-    measure("create_run", lambda _: make_run())
+    measure("log_metric", log_metric)
+    measure("log_metric, 8 connections", log_metric, connections=8)
+    measure("log_batch of 1000", log_batch)
+    measure("create_run", create_run)
 
 
 main()
