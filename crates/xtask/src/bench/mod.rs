@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Also write the tables, as Markdown, to this file
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Measure this `reproof` instead of a release build of the checkout
+    #[arg(long, value_name = "FILE")]
+    reproof: Option<PathBuf>,
     /// Install b3sum with cargo, if it is not there, to be measured beside ours
     #[arg(long)]
     install_peers: bool,
@@ -83,22 +86,13 @@ struct Section {
 /// Measures, prints and writes down; fails where a result is wrong, not where a figure is bad.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), TaskError> {
     let setup = setup::prepare(context)?;
-    process::run(
-        cargo()
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "-p",
-                "cli",
-                "--bin",
-                "reproof",
-            ])
-            .current_dir(&context.root),
-    )?;
+    let reproof = match &arguments.reproof {
+        Some(file) => fs::canonicalize(file).map_err(TaskError::file(file))?,
+        None => build_reproof(context)?,
+    };
     let bench = Bench {
         context,
-        reproof: context.target.join("release/reproof"),
+        reproof,
         python: setup.python,
         pairs: arguments.pairs.max(1),
         install_peers: arguments.install_peers,
@@ -130,6 +124,23 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), TaskEr
         return Ok(());
     }
     Err(TaskError::Steps { steps: faults })
+}
+
+fn build_reproof(context: &Context) -> Result<PathBuf, TaskError> {
+    process::run(
+        cargo()
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "-p",
+                "cli",
+                "--bin",
+                "reproof",
+            ])
+            .current_dir(&context.root),
+    )?;
+    Ok(context.target.join("release/reproof"))
 }
 
 impl Bench<'_> {

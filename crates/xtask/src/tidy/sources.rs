@@ -1,4 +1,4 @@
-//! What each text file must keep to: its length, no `unsafe`, nothing of one machine.
+//! What each text file must keep to: its length, no `unsafe`, no test ignored, nothing of one machine.
 
 use super::{Complaint, TextFile};
 
@@ -37,6 +37,7 @@ pub(super) fn check(file: &TextFile) -> Vec<Complaint> {
     complaints.extend(check_length(file));
     complaints.extend(check_unsafe(file));
     complaints.extend(check_machine(file));
+    complaints.extend(check_ignored(file));
     complaints
 }
 
@@ -64,6 +65,17 @@ fn check_machine(file: &TextFile) -> Vec<Complaint> {
         complain_of_lines(file, &message, |line| line.contains(&pattern))
     });
     found.collect()
+}
+
+/// A test that lacks something says so and passes; one that shows what is wrong today asserts it.
+fn check_ignored(file: &TextFile) -> Vec<Complaint> {
+    if !file.has_extension("rs") {
+        return Vec::new();
+    }
+    complain_of_lines(file, "a test is never ignored", |line| {
+        let line = line.trim_start();
+        line.starts_with("#[ignore]") || line.starts_with("#[ignore =")
+    })
 }
 
 /// Whether the keyword stands outside of a comment and opens something.
@@ -155,5 +167,13 @@ mod tests {
             complaints[0].to_string().split(": ").next(),
             Some("docs/page.md:2")
         );
+    }
+
+    #[test]
+    fn an_ignored_test_is_found() {
+        let text = format!("#[test]\n    #[{}]\nfn f() {{}}\n", "ignore");
+        let complaints = check(&file("a.rs", &text));
+        assert_eq!(complaints.len(), 1);
+        assert_eq!(complaints[0].line, Some(2));
     }
 }
