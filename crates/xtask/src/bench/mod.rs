@@ -57,6 +57,18 @@ enum Part {
     Corpus,
 }
 
+impl Part {
+    fn measure(self, bench: &Bench<'_>) -> Result<Section, TaskError> {
+        match self {
+            Self::Capture => capture::measure(bench),
+            Self::Cas => cas::measure(bench),
+            Self::Ledger => ledger::measure(bench),
+            Self::Server => server::measure(bench),
+            Self::Corpus => corpus::measure(bench),
+        }
+    }
+}
+
 /// What all benchmarks need.
 #[derive(Debug)]
 struct Bench<'a> {
@@ -105,12 +117,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), TaskEr
     let mut page = machine::describe()?;
     let mut faults = Vec::new();
     for part in parts {
-        let section = match part {
-            Part::Capture => capture::measure(&bench)?,
-            Part::Cas => cas::measure(&bench)?,
-            Part::Ledger => ledger::measure(&bench)?,
-            Part::Server => server::measure(&bench)?,
-            Part::Corpus => corpus::measure(&bench)?,
+        // One part that cannot be measured does not take the others with it.
+        let section = match part.measure(&bench) {
+            Ok(section) => section,
+            Err(error) => {
+                println!("{part:?}: {error}");
+                faults.push(format!("{part:?} could not be measured"));
+                continue;
+            }
         };
         let text = section.to_markdown();
         println!("\n{text}");
