@@ -315,4 +315,22 @@ mod tests {
     fn text_that_holds_no_comparison_is_not_taken_for_one() {
         assert_eq!(find_comparison(&json!({"error": {"code": "E0001"}})), None);
     }
+
+    #[test]
+    fn every_script_of_the_corpus_has_an_expectation_and_the_other_way_round() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/corpus");
+        let mut found: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| {
+                name.strip_suffix(".py")
+                    .is_some_and(|name| name != "prepare")
+            })
+            .collect();
+        found.sort();
+        let text = fs::read_to_string(format!("{folder}/expected.json")).unwrap();
+        let scripts: BTreeMap<String, Script> = serde_json::from_str(&text).unwrap();
+        assert_eq!(scripts.into_keys().collect::<Vec<_>>(), found);
+        assert!(found.len() >= 25, "{} scripts", found.len());
+    }
 }
