@@ -1,0 +1,248 @@
+-- The ledger's events. The leaf's bytes are what the tree holds; salt and body stay outside it.
+CREATE TABLE event (
+    position INTEGER PRIMARY KEY,
+    writer TEXT NOT NULL,
+    wseq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    leaf BLOB NOT NULL,
+    salt BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX event_by_writer ON event (writer, wseq);
+
+-- Which events speak of a subject. Those that only the body names, as in a bulk change, have is_in_leaf = 0.
+CREATE TABLE event_subject (
+    subject TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    is_in_leaf INTEGER NOT NULL,
+    PRIMARY KEY (subject, position)
+) STRICT, WITHOUT ROWID;
+
+-- The installation that writes here.
+CREATE TABLE writer (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    name TEXT NOT NULL
+) STRICT;
+
+-- How far events are on their way into the tree. Not a projection: the tiles and checkpoints are its evidence.
+CREATE TABLE ledger_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    sequenced INTEGER NOT NULL,
+    integrated INTEGER NOT NULL,
+    signed INTEGER NOT NULL
+) STRICT;
+INSERT INTO ledger_state (id, sequenced, integrated, signed) VALUES (1, 0, 0, 0);
+
+-- Who may do what only one may do at a time. Not a projection: a lease is over within seconds.
+CREATE TABLE lease (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ledger_identity (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    origin TEXT NOT NULL,
+    verifier_key TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE experiment (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    artifact_location TEXT NOT NULL,
+    lifecycle TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE experiment_tag (
+    experiment TEXT NOT NULL REFERENCES experiment (id),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (experiment, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX experiment_tag_by_value ON experiment_tag (key, value);
+
+-- Rows of other tables name a run by its number, which is four times shorter than its id.
+CREATE TABLE run (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    experiment TEXT NOT NULL REFERENCES experiment (id),
+    name TEXT NOT NULL,
+    user TEXT NOT NULL,
+    status TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    lifecycle TEXT NOT NULL,
+    artifact_uri TEXT NOT NULL,
+    parent TEXT,
+    replay_of TEXT,
+    process_id INTEGER,
+    process_start_ticks INTEGER,
+    process_boot TEXT,
+    is_interrupted INTEGER NOT NULL,
+    recipe BLOB,
+    record BLOB
+) STRICT;
+CREATE INDEX run_by_experiment ON run (experiment, lifecycle, started_at DESC, id);
+CREATE INDEX run_by_start ON run (lifecycle, started_at DESC, id);
+CREATE INDEX run_by_name ON run (name, started_at DESC);
+CREATE INDEX run_open ON run (number) WHERE process_id IS NOT NULL AND status IN ('RUNNING', 'SCHEDULED');
+
+CREATE TABLE param (
+    run INTEGER NOT NULL REFERENCES run (number),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX param_by_value ON param (key, value);
+
+CREATE TABLE tag (
+    run INTEGER NOT NULL REFERENCES run (number),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tag_by_value ON tag (key, value);
+
+-- Metric points, stored once: the bytes that one request gave.
+CREATE TABLE metric_block (
+    number INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES run (number),
+    digest BLOB NOT NULL,
+    points INTEGER NOT NULL,
+    encoded BLOB NOT NULL
+) STRICT;
+
+-- Which blocks hold points of a key, and of which time.
+CREATE TABLE metric_series (
+    run INTEGER NOT NULL REFERENCES run (number),
+    key TEXT NOT NULL,
+    earliest_ms INTEGER NOT NULL,
+    block INTEGER NOT NULL REFERENCES metric_block (number),
+    latest_ms INTEGER NOT NULL,
+    PRIMARY KEY (run, key, earliest_ms, block)
+) STRICT, WITHOUT ROWID;
+
+-- The latest point of each metric. SQLite has no NaN: such a value is 0 with is_nan = 1.
+CREATE TABLE latest_metric (
+    run INTEGER NOT NULL REFERENCES run (number),
+    key TEXT NOT NULL,
+    value REAL NOT NULL,
+    is_nan INTEGER NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    model TEXT,
+    dataset_name TEXT,
+    dataset_digest TEXT,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX latest_metric_by_value ON latest_metric (key, is_nan, value);
+
+-- The latest point of each metric that names a logged model, for each dataset; no dataset is two empty texts.
+CREATE TABLE model_metric (
+    model TEXT NOT NULL,
+    key TEXT NOT NULL,
+    dataset_name TEXT NOT NULL,
+    dataset_digest TEXT NOT NULL,
+    run INTEGER NOT NULL REFERENCES run (number),
+    value REAL NOT NULL,
+    is_nan INTEGER NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    PRIMARY KEY (model, key, dataset_name, dataset_digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX model_metric_by_value ON model_metric (key, is_nan, value);
+
+CREATE TABLE dataset_input (
+    run INTEGER NOT NULL REFERENCES run (number),
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    source_type TEXT NOT NULL,
+    source TEXT NOT NULL,
+    schema TEXT,
+    profile TEXT,
+    PRIMARY KEY (run, name, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dataset_input_by_name ON dataset_input (name, digest);
+CREATE INDEX dataset_input_by_digest ON dataset_input (digest);
+
+CREATE TABLE dataset_input_tag (
+    run INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, name, digest, key),
+    FOREIGN KEY (run, name, digest) REFERENCES dataset_input (run, name, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dataset_input_tag_by_value ON dataset_input_tag (key, value);
+
+CREATE TABLE model_input (
+    run INTEGER NOT NULL REFERENCES run (number),
+    model TEXT NOT NULL,
+    PRIMARY KEY (run, model)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model_output (
+    run INTEGER NOT NULL REFERENCES run (number),
+    model TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    PRIMARY KEY (run, model)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE artifact (
+    path TEXT PRIMARY KEY,
+    object BLOB NOT NULL,
+    size_bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    experiment TEXT NOT NULL REFERENCES experiment (id),
+    name TEXT NOT NULL,
+    source_run TEXT,
+    artifact_uri TEXT NOT NULL,
+    status TEXT NOT NULL,
+    model_type TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    is_deleted INTEGER NOT NULL
+) STRICT;
+CREATE INDEX model_by_experiment ON model (experiment, is_deleted, created_at DESC, id);
+CREATE INDEX model_by_source ON model (source_run);
+
+CREATE TABLE model_tag (
+    model INTEGER NOT NULL REFERENCES model (number),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX model_tag_by_value ON model_tag (key, value);
+
+CREATE TABLE model_param (
+    model INTEGER NOT NULL REFERENCES model (number),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX model_param_by_value ON model_param (key, value);
+
+CREATE TABLE replay (
+    number INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    replay TEXT NOT NULL,
+    level TEXT,
+    is_identical INTEGER NOT NULL,
+    is_within_tolerance INTEGER NOT NULL,
+    host_kind BLOB NOT NULL,
+    comparison BLOB NOT NULL
+) STRICT;
+CREATE INDEX replay_by_origin ON replay (origin);
+
+CREATE TABLE forgotten_object (
+    object BLOB PRIMARY KEY,
+    reason TEXT NOT NULL,
+    forgotten_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

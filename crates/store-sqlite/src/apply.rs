@@ -1,0 +1,185 @@
+//! Turns a change into rows. The writer and the verification both use it, so a row has one cause.
+
+mod artifact;
+mod experiment;
+mod metric;
+mod model;
+mod run;
+
+use entities::{Change, ObjectId};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use store::StoreError;
+
+use crate::fault::{database_fault, sort_fault};
+
+/// Applies changes to a database.
+pub(crate) struct Applier<'c> {
+    connection: &'c Connection,
+    /// Whether the bytes of metric blocks are kept: the verification compares digests only.
+    keeps_blocks: bool,
+}
+
+statements! {
+    ADD_IDENTITY = "INSERT INTO ledger_identity (id, origin, verifier_key) VALUES (1, ?1, ?2)
+        ON CONFLICT DO NOTHING";
+    FORGET_OBJECT = "INSERT INTO forgotten_object (object, reason, forgotten_at) VALUES (?1, ?2, ?3)
+        ON CONFLICT DO UPDATE SET reason = excluded.reason, forgotten_at = excluded.forgotten_at";
+}
+
+impl<'c> Applier<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Self {
+        Self {
+            connection,
+            keeps_blocks: true,
+        }
+    }
+
+    pub(crate) fn without_blocks(connection: &'c Connection) -> Self {
+        Self {
+            connection,
+            keeps_blocks: false,
+        }
+    }
+
+    /// Makes one change, or refuses it; after a refusal the caller rolls back.
+    pub(crate) fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::StoreInitialised {
+                origin,
+                verifier_key,
+            } => self.initialise(origin, verifier_key),
+            Change::ExperimentCreated { experiment } => self.create_experiment(experiment),
+            Change::ExperimentRenamed {
+                experiment,
+                name,
+                at,
+            } => self.rename_experiment(experiment, name, *at),
+            Change::ExperimentLifecycleSet {
+                experiment,
+                lifecycle,
+                runs,
+                at,
+            } => self.set_experiment_lifecycle(experiment, *lifecycle, runs, *at),
+            Change::ExperimentTagsSet {
+                experiment,
+                tags,
+                at,
+            } => self.set_experiment_tags(experiment, tags, *at),
+            Change::ExperimentTagDeleted {
+                experiment,
+                key,
+                at,
+            } => self.delete_experiment_tag(experiment, key, *at),
+            Change::RunCreated { run } => self.create_run(run),
+            Change::RunUpdated {
+                run,
+                status,
+                ended_at,
+                name,
+            } => self.update_run(run, *status, *ended_at, name.as_deref()),
+            Change::RunInterrupted { run, at } => self.interrupt_run(run, *at),
+            Change::RunLifecycleSet { run, lifecycle } => self.set_run_lifecycle(run, *lifecycle),
+            Change::ManifestRecorded {
+                run,
+                recipe,
+                record,
+            } => self.record_manifest(run, recipe, record),
+            Change::ParamsLogged { run, params } => self.log_params(run, params),
+            Change::TagsSet { run, tags } => self.set_tags(run, tags),
+            Change::TagDeleted { run, key } => self.delete_tag(run, key),
+            Change::MetricsLogged {
+                run,
+                block,
+                points,
+                encoded,
+            } => self.log_metrics(run, block, *points, encoded),
+            Change::InputsLogged {
+                run,
+                datasets,
+                models,
+            } => self.log_inputs(run, datasets, models),
+            Change::OutputsLogged { run, models } => self.log_outputs(run, models),
+            Change::ArtifactsPut { artifacts } => self.put_artifacts(artifacts),
+            Change::ArtifactDeleted { path } => self.delete_artifact(path),
+            Change::ReplayJudged { verdict } => self.judge_replay(verdict),
+            Change::ObjectForgotten { object, reason, at } => {
+                self.forget_object(object, reason, at.as_micros())
+            }
+            // What was verified is told by the event alone.
+            Change::LedgerVerified { size: _, fault: _ } => Ok(()),
+            Change::ModelLogged { .. }
+            | Change::ModelStatusSet { .. }
+            | Change::ModelTagsSet { .. }
+            | Change::ModelTagDeleted { .. }
+            | Change::ModelParamsLogged { .. }
+            | Change::ModelDeleted { .. } => self.apply_to_model(change),
+        }
+    }
+
+    fn apply_to_model(&self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::ModelLogged { model } => self.log_model(model),
+            Change::ModelStatusSet { model, status, at } => {
+                self.set_model_status(model, *status, *at)
+            }
+            Change::ModelTagsSet { model, tags, at } => self.set_model_tags(model, tags, *at),
+            Change::ModelTagDeleted { model, key, at } => self.delete_model_tag(model, key, *at),
+            Change::ModelParamsLogged { model, params, at } => {
+                self.log_model_params(model, params, *at)
+            }
+            Change::ModelDeleted { model, at } => self.delete_model(model, *at),
+            _ => unreachable!("`apply` hands over changes of models only"),
+        }
+    }
+
+    fn initialise(&self, origin: &str, verifier_key: &str) -> Result<(), StoreError> {
+        match self.execute(ADD_IDENTITY, params![origin, verifier_key])? {
+            0 => Err(StoreError::Exists {
+                subject: "the store".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn forget_object(&self, object: &ObjectId, reason: &str, at: i64) -> Result<(), StoreError> {
+        self.execute(FORGET_OBJECT, params![object.as_bytes(), reason, at])
+            .map(drop)
+    }
+
+    /// Runs a statement that changes rows; tells how many.
+    fn execute(&self, sql: &str, values: impl Params) -> Result<usize, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(values))
+            .map_err(database_fault("writing a change"))
+    }
+
+    fn find<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(values, read).optional())
+            .map_err(|source| sort_fault("reading rows that a change is about", source))
+    }
+}
+
+fn model_subject(id: &entities::ModelId) -> String {
+    format!("logged model `{id}`")
+}
+
+#[cfg(test)]
+pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
+    [
+        ALL,
+        artifact::ALL,
+        experiment::ALL,
+        metric::ALL,
+        model::ALL,
+        run::ALL,
+    ]
+    .concat()
+}

@@ -1,0 +1,148 @@
+//! Writes a commit: its changes, and the event that tells them.
+
+use std::collections::BTreeMap;
+
+use entities::{
+    Change, Commit, EventBody, LARGEST_SUBJECT_COUNT, Leaf, Random, WriterId, canonical_json,
+    commitment,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use store::{Receipt, StoreError};
+
+use crate::apply::Applier;
+use crate::fault::database_fault;
+
+statements! {
+    FIND_LAST_NUMBER = "SELECT MAX(wseq) FROM event WHERE writer = ?1";
+    FIND_LAST_EVENT = "SELECT event.writer, event.wseq
+        FROM event_subject JOIN event ON event.position = event_subject.position
+        WHERE event_subject.subject = ?1 AND event_subject.is_in_leaf = 1
+        ORDER BY event_subject.position DESC
+        LIMIT 1";
+    ADD_EVENT = "INSERT INTO event (writer, wseq, kind, leaf, salt, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    ADD_SUBJECT = "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES (?1, ?2, ?3)
+        ON CONFLICT DO NOTHING";
+}
+
+/// Writes one commit inside the transaction that is open; after an error the caller rolls it back.
+pub(crate) fn write_commit(
+    connection: &Connection,
+    writer: &WriterId,
+    random: &dyn Random,
+    commit: Commit,
+) -> Result<Receipt, StoreError> {
+    let fault = || database_fault("writing an event");
+    let Commit {
+        actor,
+        at,
+        kind,
+        subjects,
+        reason,
+        request,
+        changes,
+    } = commit;
+    let applier = Applier::new(connection);
+    changes
+        .iter()
+        .try_for_each(|change| applier.apply(change))?;
+    let content = EventBody { v: 1, changes };
+    let body = canonical_json(&content).map_err(entities::LeafError::from)?;
+    let mut salt = [0; 32];
+    random.fill(&mut salt);
+    let subject = first_distinct(subjects);
+    let last: Option<i64> = connection
+        .prepare_cached(FIND_LAST_NUMBER)
+        .and_then(|mut statement| statement.query_row([writer.as_str()], |row| row.get(0)))
+        .map_err(fault())?;
+    let leaf = Leaf {
+        v: 1,
+        ts: at,
+        writer: writer.clone(),
+        wseq: last.map_or(0, |last| last as u64 + 1),
+        actor,
+        kind: kind.to_owned(),
+        prev: find_previous(connection, &subject)?,
+        subject,
+        body_c: commitment(&salt, &body),
+        body_len: body.len() as u64,
+        schema: "audit/1".to_owned(),
+        reason,
+        req: request,
+    };
+    let row = params![
+        writer.as_str(),
+        leaf.wseq as i64,
+        kind,
+        leaf.encode()?,
+        salt,
+        body
+    ];
+    connection
+        .prepare_cached(ADD_EVENT)
+        .and_then(|mut statement| statement.execute(row))
+        .map_err(fault())?;
+    let position = connection.last_insert_rowid();
+    write_subjects(connection, position, &leaf, &content.changes)?;
+    Ok(Receipt { leaf })
+}
+
+/// Notes what an event speaks of: the subjects of its leaf, then those that only its body names.
+pub(crate) fn write_subjects(
+    connection: &Connection,
+    position: i64,
+    leaf: &Leaf,
+    changes: &[Change],
+) -> Result<(), StoreError> {
+    let named = leaf.subject.iter().map(|subject| (subject.clone(), true));
+    let listed = changes.iter().flat_map(|change| match change {
+        Change::ExperimentLifecycleSet { runs, .. } => runs.as_slice(),
+        _ => &[],
+    });
+    let listed = listed.map(|run| (format!("run:{run}"), false));
+    for (subject, is_in_leaf) in named.chain(listed) {
+        connection
+            .prepare_cached(ADD_SUBJECT)
+            .and_then(|mut statement| statement.execute(params![subject, position, is_in_leaf]))
+            .map_err(database_fault("writing the subjects of an event"))?;
+    }
+    Ok(())
+}
+
+fn first_distinct(subjects: Vec<String>) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::with_capacity(subjects.len().min(LARGEST_SUBJECT_COUNT));
+    for subject in subjects {
+        if distinct.len() == LARGEST_SUBJECT_COUNT {
+            break;
+        }
+        if !distinct.contains(&subject) {
+            distinct.push(subject);
+        }
+    }
+    distinct
+}
+
+fn find_previous(
+    connection: &Connection,
+    subjects: &[String],
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut previous = BTreeMap::new();
+    for subject in subjects {
+        let last = connection
+            .prepare_cached(FIND_LAST_EVENT)
+            .and_then(|mut statement| {
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok(format!(
+                        "{}:{}",
+                        row.get::<_, String>(0)?,
+                        row.get::<_, i64>(1)?
+                    ))
+                };
+                statement.query_row([subject], read).optional()
+            })
+            .map_err(database_fault("looking for the last event of a subject"))?;
+        if let Some(last) = last {
+            previous.insert(subject.clone(), last);
+        }
+    }
+    Ok(previous)
+}

@@ -1,0 +1,169 @@
+//! The schema's history: numbered steps, each taken once, in order, under the database's write lock.
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use sha2::Digest as _;
+use store::StoreError;
+
+use crate::fault::{damaged, database_fault};
+
+struct Migration {
+    version: u32,
+    name: &'static str,
+    text: &'static str,
+}
+
+/// Never edit one that has been released: add the next.
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "initial",
+    text: include_str!("../migrations/0001_initial.sql"),
+}];
+
+/// The schema that this program knows.
+pub(crate) fn known_version() -> u32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+statements! {
+    FIND_VERSION = "SELECT user_version FROM pragma_user_version";
+}
+
+/// The schema that the database has; 0 for an empty one.
+pub(crate) fn find_version(connection: &Connection) -> Result<u32, StoreError> {
+    connection
+        .prepare_cached(FIND_VERSION)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(database_fault("reading the schema's version"))
+}
+
+const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    checksum BLOB NOT NULL
+) STRICT";
+const LIST_HISTORY: &str = "SELECT version, name, checksum FROM schema_migration ORDER BY version";
+const ADD_TO_HISTORY: &str =
+    "INSERT INTO schema_migration (version, name, checksum) VALUES (?1, ?2, ?3)";
+
+/// Takes the steps that are missing; a database with other steps than ours is refused.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let fault = || database_fault("migrating the schema");
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(fault())?;
+    // Another process may have been here while we waited for the lock.
+    let found = find_version(&transaction)?;
+    if found > known_version() {
+        return Err(StoreError::Newer {
+            found,
+            known: known_version(),
+        });
+    }
+    transaction.execute(CREATE_HISTORY, []).map_err(fault())?;
+    check_history(&transaction, found)?;
+    for migration in MIGRATIONS.iter().filter(|step| step.version > found) {
+        transaction.execute_batch(migration.text).map_err(fault())?;
+        let row = params![migration.version, migration.name, checksum(migration)];
+        transaction.execute(ADD_TO_HISTORY, row).map_err(fault())?;
+    }
+    transaction
+        .pragma_update(None, "user_version", known_version())
+        .map_err(fault())?;
+    transaction.commit().map_err(fault())
+}
+
+fn check_history(connection: &Connection, version: u32) -> Result<(), StoreError> {
+    let fault = || database_fault("reading the schema's history");
+    let mut statement = connection.prepare(LIST_HISTORY).map_err(fault())?;
+    let taken: Vec<(u32, String, Vec<u8>)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .and_then(Iterator::collect)
+        .map_err(fault())?;
+    let ours = MIGRATIONS.iter().filter(|step| step.version <= version);
+    let expected: Vec<(u32, String, Vec<u8>)> = ours
+        .map(|step| (step.version, step.name.to_owned(), checksum(step)))
+        .collect();
+    if taken == expected {
+        Ok(())
+    } else {
+        Err(damaged(format!(
+            "its schema's history up to version {version} is not the one this program knows"
+        )))
+    }
+}
+
+fn checksum(migration: &Migration) -> Vec<u8> {
+    sha2::Sha256::digest(migration.text.as_bytes()).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::open_scratch;
+
+    const LIST_SCHEMA: &str = "SELECT type, name, tbl_name, sql FROM sqlite_schema
+        WHERE name <> 'schema_migration' ORDER BY type, name";
+
+    fn schema_of(connection: &Connection) -> Vec<(String, String, String, Option<String>)> {
+        let mut statement = connection.prepare(LIST_SCHEMA).unwrap();
+        statement
+            .query_map([], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn the_schema_file_is_the_sum_of_the_migrations() {
+        let mut migrated = open_scratch().unwrap();
+        migrate(&mut migrated).unwrap();
+        let whole = open_scratch().unwrap();
+        whole.execute_batch(include_str!("../schema.sql")).unwrap();
+        assert_eq!(schema_of(&migrated), schema_of(&whole));
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = open_scratch().unwrap();
+        migrate(&mut connection).unwrap();
+        let before = schema_of(&connection);
+        migrate(&mut connection).unwrap();
+        assert_eq!(schema_of(&connection), before);
+        assert_eq!(find_version(&connection).unwrap(), known_version());
+    }
+
+    #[test]
+    fn versions_are_numbered_without_a_gap() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+        }
+    }
+
+    #[test]
+    fn a_history_that_is_not_ours_is_refused() {
+        let mut connection = open_scratch().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+            .execute("UPDATE schema_migration SET checksum = x'00'", [])
+            .unwrap();
+        assert!(matches!(
+            migrate(&mut connection),
+            Err(StoreError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn a_newer_schema_is_not_migrated() {
+        let mut connection = open_scratch().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+            .pragma_update(None, "user_version", known_version() + 1)
+            .unwrap();
+        assert!(matches!(
+            migrate(&mut connection),
+            Err(StoreError::Newer { found, known }) if found == known + 1
+        ));
+    }
+}

@@ -1,0 +1,110 @@
+//! How values stand in columns.
+
+use std::str::FromStr;
+
+use entities::{Lifecycle, ModelStatus, ObjectId, ReplayLevel, RunStatus, Timestamp};
+use rusqlite::types::Type;
+use rusqlite::{Error, Result, Row};
+
+/// Reads an id from a column.
+pub(crate) fn read_id<T>(row: &Row<'_>, column: usize) -> Result<T>
+where
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse()
+        .map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+/// Reads an id that may be missing.
+pub(crate) fn read_id_if_any<T>(row: &Row<'_>, column: usize) -> Result<Option<T>>
+where
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => read_id(row, column).map(Some),
+    }
+}
+
+pub(crate) fn read_time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+    row.get(column).map(Timestamp::from_micros)
+}
+
+pub(crate) fn read_time_if_any(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    let micros: Option<i64> = row.get(column)?;
+    Ok(micros.map(Timestamp::from_micros))
+}
+
+pub(crate) fn read_object(row: &Row<'_>, column: usize) -> Result<ObjectId> {
+    row.get(column).map(ObjectId::from_bytes)
+}
+
+pub(crate) fn read_object_if_any(row: &Row<'_>, column: usize) -> Result<Option<ObjectId>> {
+    let bytes: Option<[u8; 32]> = row.get(column)?;
+    Ok(bytes.map(ObjectId::from_bytes))
+}
+
+pub(crate) fn read_lifecycle(row: &Row<'_>, column: usize) -> Result<Lifecycle> {
+    read_word(row, column, |word| {
+        [Lifecycle::Active, Lifecycle::Deleted]
+            .into_iter()
+            .find(|lifecycle| lifecycle.as_str() == word)
+    })
+}
+
+pub(crate) fn read_run_status(row: &Row<'_>, column: usize) -> Result<RunStatus> {
+    read_word(row, column, RunStatus::find)
+}
+
+pub(crate) fn read_model_status(row: &Row<'_>, column: usize) -> Result<ModelStatus> {
+    read_word(row, column, ModelStatus::find)
+}
+
+pub(crate) fn read_level_if_any(row: &Row<'_>, column: usize) -> Result<Option<ReplayLevel>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => read_word(row, column, |word| {
+            LEVELS.into_iter().find(|level| level_text(*level) == word)
+        })
+        .map(Some),
+    }
+}
+
+const LEVELS: [ReplayLevel; 5] = [
+    ReplayLevel::R0,
+    ReplayLevel::R1,
+    ReplayLevel::R2,
+    ReplayLevel::R3,
+    ReplayLevel::R4,
+];
+
+pub(crate) const fn level_text(level: ReplayLevel) -> &'static str {
+    match level {
+        ReplayLevel::R0 => "R0",
+        ReplayLevel::R1 => "R1",
+        ReplayLevel::R2 => "R2",
+        ReplayLevel::R3 => "R3",
+        ReplayLevel::R4 => "R4",
+    }
+}
+
+fn read_word<T>(row: &Row<'_>, column: usize, find: impl Fn(&str) -> Option<T>) -> Result<T> {
+    let word = row.get_ref(column)?.as_str()?;
+    find(word).ok_or_else(|| {
+        let message = format!("`{word}` is none of the words of this column");
+        Error::FromSqlConversionFailure(column, Type::Text, message.into())
+    })
+}
+
+/// The paths below a folder: from the first to before the second. An empty folder holds all.
+pub(crate) fn folder_range(folder: &str) -> (String, String) {
+    if folder.is_empty() {
+        // No UTF-8 text is above this one, the largest character.
+        return (String::new(), char::MAX.to_string());
+    }
+    // `0` is the character after `/`.
+    (format!("{folder}/"), format!("{folder}0"))
+}

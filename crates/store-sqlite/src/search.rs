@@ -1,0 +1,333 @@
+//! The one compiler from a search to SQL. Every value is bound; every identifier comes from the tables below.
+
+mod columns;
+mod conditions;
+
+use std::fmt::Write as _;
+
+use entities::{ExperimentId, Field, ObjectId, OrderBy, SearchQuery};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+use store::{Page, PageRequest, StoreError, View};
+
+use self::columns::{Column, ColumnKind, find_column};
+use crate::fault::database_fault;
+
+/// What is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Runs,
+    Experiments,
+    Models,
+}
+
+/// Each order is a join, of which SQLite takes 64.
+const LARGEST_ORDER_COUNT: usize = 32;
+
+/// SQLite nests conditions that are joined by `AND`, 1000 deep at most.
+const LARGEST_CONDITION_COUNT: usize = 200;
+
+/// SQLite binds 32,766 values at most.
+const LARGEST_VALUE_COUNT: usize = 32_000;
+
+/// A search as SQL, for one page.
+pub(crate) struct Search {
+    sql: String,
+    values: Vec<Value>,
+    limit: usize,
+    offset: usize,
+    /// Ties a page token to its search.
+    name: String,
+}
+
+/// A page of rows, to be filled with what they stand for.
+pub(crate) struct Found<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+impl<T> Found<T> {
+    pub(crate) fn try_map<U>(
+        self,
+        read: impl FnMut(T) -> Result<U, StoreError>,
+    ) -> Result<Page<U>, StoreError> {
+        let items: Result<Vec<U>, StoreError> = self.items.into_iter().map(read).collect();
+        Ok(Page {
+            items: items?,
+            next: self.next,
+        })
+    }
+}
+
+impl Search {
+    pub(crate) fn new(
+        subject: Subject,
+        experiments: &[ExperimentId],
+        query: &SearchQuery,
+        view: View,
+        page: &PageRequest,
+    ) -> Result<Self, StoreError> {
+        let name =
+            ObjectId::of(format!("{subject:?} {experiments:?} {query:?} {view:?}").as_bytes());
+        let name = name.short();
+        let offset = match &page.token {
+            Some(token) => read_token(token, &name)?,
+            None => 0,
+        };
+        let mut compiler = Compiler::new(subject);
+        compiler.compile(experiments, query, view)?;
+        let limit = page.limit.max(1);
+        let (sql, values) = compiler.finish(limit, offset)?;
+        Ok(Self {
+            sql,
+            values,
+            limit,
+            offset,
+            name,
+        })
+    }
+
+    pub(crate) fn read_page<T>(
+        &self,
+        connection: &Connection,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Found<T>, StoreError> {
+        let mut items: Vec<T> = connection
+            .prepare_cached(&self.sql)
+            .and_then(|mut statement| {
+                let rows = statement.query_map(params_from_iter(&self.values), read)?;
+                rows.collect()
+            })
+            .map_err(database_fault("searching"))?;
+        let has_more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let next = has_more.then(|| format!("{}-{}", self.offset + self.limit, self.name));
+        Ok(Found { items, next })
+    }
+}
+
+fn read_token(token: &str, name: &str) -> Result<usize, StoreError> {
+    token
+        .split_once('-')
+        .filter(|(_, of)| *of == name)
+        .and_then(|(offset, _)| offset.parse().ok())
+        .filter(|offset| i64::try_from(*offset).is_ok())
+        .ok_or_else(|| StoreError::PageToken {
+            token: token.to_owned(),
+        })
+}
+
+fn refuse<T>(message: impl Into<String>) -> Result<T, StoreError> {
+    Err(StoreError::Query {
+        message: message.into(),
+    })
+}
+
+/// Gathers the parts of a statement.
+struct Compiler {
+    subject: Subject,
+    values: Vec<Value>,
+    joins: String,
+    conditions: Vec<String>,
+    orders: Vec<String>,
+}
+
+impl Compiler {
+    fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            values: Vec::new(),
+            joins: String::new(),
+            conditions: Vec::new(),
+            orders: Vec::new(),
+        }
+    }
+
+    fn compile(
+        &mut self,
+        experiments: &[ExperimentId],
+        query: &SearchQuery,
+        view: View,
+    ) -> Result<(), StoreError> {
+        if query.conditions.len() > LARGEST_CONDITION_COUNT {
+            return refuse(format!(
+                "a filter has at most {LARGEST_CONDITION_COUNT} conditions"
+            ));
+        }
+        if query.order_by.len() > LARGEST_ORDER_COUNT {
+            return refuse(format!("an order has at most {LARGEST_ORDER_COUNT} fields"));
+        }
+        self.add_scope(experiments, view);
+        for condition in &query.conditions {
+            let sql = self.condition(condition)?;
+            self.conditions.push(sql);
+        }
+        for order in &query.order_by {
+            self.add_order(order)?;
+        }
+        let ties: &[&str] = match self.subject {
+            Subject::Runs => &["run.started_at DESC", "run.id"],
+            Subject::Experiments => &[
+                "experiment.updated_at DESC",
+                "length(experiment.id)",
+                "experiment.id",
+            ],
+            Subject::Models => &["model.created_at DESC", "model.id"],
+        };
+        self.orders.extend(ties.iter().map(|&tie| tie.to_owned()));
+        Ok(())
+    }
+
+    fn finish(mut self, limit: usize, offset: usize) -> Result<(String, Vec<Value>), StoreError> {
+        let from = match self.subject {
+            Subject::Runs => "SELECT run.number FROM run",
+            Subject::Experiments => "SELECT experiment.id FROM experiment",
+            Subject::Models => "SELECT model.id FROM model",
+        };
+        let limit = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
+        let limit = self.bind(Value::Integer(limit));
+        let offset = self.bind(Value::Integer(offset as i64));
+        if self.values.len() > LARGEST_VALUE_COUNT {
+            return refuse(format!(
+                "a search holds at most {LARGEST_VALUE_COUNT} values"
+            ));
+        }
+        let mut sql = format!("{from}{}", self.joins);
+        if !self.conditions.is_empty() {
+            sql += " WHERE ";
+            sql += &self.conditions.join(" AND ");
+        }
+        sql += " ORDER BY ";
+        sql += &self.orders.join(", ");
+        sql += " LIMIT ";
+        sql += &limit;
+        sql += " OFFSET ";
+        sql += &offset;
+        Ok((sql, self.values))
+    }
+
+    /// Binds a value; gives the name under which the statement knows it.
+    fn bind(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("?{}", self.values.len())
+    }
+
+    fn bind_text(&mut self, text: &str) -> String {
+        self.bind(Value::Text(text.to_owned()))
+    }
+
+    fn add_scope(&mut self, experiments: &[ExperimentId], view: View) {
+        let (experiment, lifecycle) = match self.subject {
+            Subject::Runs => ("run.experiment", "run.lifecycle"),
+            Subject::Experiments => ("experiment.id", "experiment.lifecycle"),
+            Subject::Models => ("model.experiment", ""),
+        };
+        if !experiments.is_empty() {
+            let names: Vec<_> = experiments
+                .iter()
+                .map(|id| self.bind_text(id.as_str()))
+                .collect();
+            self.conditions.push(match names.as_slice() {
+                [one] => format!("{experiment} = {one}"),
+                many => format!("{experiment} IN ({})", many.join(", ")),
+            });
+        }
+        if self.subject == Subject::Models {
+            self.conditions.push("model.is_deleted = 0".to_owned());
+        } else {
+            match view {
+                View::Active => self.conditions.push(format!("{lifecycle} = 'active'")),
+                View::Deleted => self.conditions.push(format!("{lifecycle} = 'deleted'")),
+                View::All => {}
+            }
+        }
+    }
+
+    fn add_order(&mut self, order: &OrderBy) -> Result<(), StoreError> {
+        let OrderBy {
+            field,
+            is_ascending,
+        } = order;
+        let direction = if *is_ascending { "ASC" } else { "DESC" };
+        match field {
+            Field::Attribute(name) => {
+                let column = find_column(self.subject, name)?;
+                self.orders.extend(order_by_column(&column, direction));
+            }
+            Field::Metric(key) => self.add_metric_order(key, direction)?,
+            Field::Param(key) => {
+                let table = columns::param_table(self.subject)?;
+                self.add_text_order(&table, key, direction);
+            }
+            Field::Tag(key) => {
+                let table = columns::tag_table(self.subject);
+                self.add_text_order(&table, key, direction);
+            }
+            Field::Dataset(_) => return refuse("an order cannot name a dataset"),
+        }
+        Ok(())
+    }
+
+    fn add_text_order(&mut self, table: &columns::KeyedTable, key: &str, direction: &str) {
+        let alias = self.join(table, key);
+        self.orders.push(format!("{alias}.value IS NULL"));
+        self.orders.push(format!("{alias}.value {direction}"));
+    }
+
+    /// Numbers first, then NaN, then runs without the metric, whatever the direction.
+    fn add_metric_order(&mut self, key: &str, direction: &str) -> Result<(), StoreError> {
+        if self.subject == Subject::Models {
+            let key = self.bind_text(key);
+            let latest = |column: &str| {
+                format!(
+                    "(SELECT {column} FROM model_metric WHERE model_metric.model = model.id \
+                     AND model_metric.key = {key} \
+                     ORDER BY step DESC, timestamp_ms DESC, is_nan DESC, value DESC LIMIT 1)"
+                )
+            };
+            self.orders
+                .push(format!("coalesce({}, 2)", latest("is_nan")));
+            self.orders.push(format!("{} {direction}", latest("value")));
+            return Ok(());
+        }
+        let table = columns::metric_table(self.subject)?;
+        let alias = self.join(&table, key);
+        self.orders.push(format!("coalesce({alias}.is_nan, 2)"));
+        self.orders.push(format!("{alias}.value {direction}"));
+        Ok(())
+    }
+
+    /// Joins the row of a key, where there is one; gives the name of the joined table.
+    fn join(&mut self, table: &columns::KeyedTable, key: &str) -> String {
+        let alias = format!("order_{}", self.orders.len());
+        let key = self.bind_text(key);
+        let columns::KeyedTable {
+            table,
+            owner,
+            owner_column,
+        } = table;
+        write!(
+            self.joins,
+            " LEFT JOIN {table} AS {alias} ON {alias}.{owner_column} = {owner} AND {alias}.key = {key}"
+        )
+        .expect("writing to a text does not fail");
+        alias
+    }
+}
+
+fn order_by_column(column: &Column, direction: &str) -> Vec<String> {
+    let Column {
+        sql,
+        kind,
+        is_nullable,
+    } = column;
+    let mut orders = Vec::new();
+    if *is_nullable {
+        orders.push(format!("{sql} IS NULL"));
+    }
+    if *kind == ColumnKind::Decimal {
+        orders.push(format!("length({sql}) {direction}"));
+    }
+    orders.push(format!("{sql} {direction}"));
+    orders
+}

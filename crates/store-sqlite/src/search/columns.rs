@@ -1,0 +1,189 @@
+//! Which column stands for which field: the only identifiers that a search can name.
+
+use store::StoreError;
+
+use super::{Subject, refuse};
+
+/// A column that a field stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    pub(super) sql: &'static str,
+    pub(super) kind: ColumnKind,
+    pub(super) is_nullable: bool,
+}
+
+/// How a column's values compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ColumnKind {
+    Text,
+    /// The text of a decimal number, ordered as a number.
+    Decimal,
+    /// Microseconds, asked for in milliseconds.
+    Time,
+    /// A status word, asked for with or without the words of MLflow's wire form before it.
+    ModelStatus,
+}
+
+/// Rows of keys and values that belong to something.
+pub(super) struct KeyedTable {
+    pub(super) table: &'static str,
+    /// The column of the thing.
+    pub(super) owner: &'static str,
+    /// The column of the table that names the thing.
+    pub(super) owner_column: &'static str,
+}
+
+const fn column(sql: &'static str, kind: ColumnKind) -> Column {
+    Column {
+        sql,
+        kind,
+        is_nullable: false,
+    }
+}
+
+const fn nullable(sql: &'static str, kind: ColumnKind) -> Column {
+    Column {
+        sql,
+        kind,
+        is_nullable: true,
+    }
+}
+
+const RUN_COLUMNS: &[(&str, Column)] = &[
+    ("run_id", column("run.id", ColumnKind::Text)),
+    ("run_name", column("run.name", ColumnKind::Text)),
+    ("status", column("run.status", ColumnKind::Text)),
+    ("artifact_uri", column("run.artifact_uri", ColumnKind::Text)),
+    ("user_id", column("run.user", ColumnKind::Text)),
+    ("lifecycle_stage", column("run.lifecycle", ColumnKind::Text)),
+    (
+        "experiment_id",
+        column("run.experiment", ColumnKind::Decimal),
+    ),
+    ("start_time", column("run.started_at", ColumnKind::Time)),
+    ("end_time", nullable("run.ended_at", ColumnKind::Time)),
+];
+
+const EXPERIMENT_COLUMNS: &[(&str, Column)] = &[
+    ("name", column("experiment.name", ColumnKind::Text)),
+    (
+        "experiment_id",
+        column("experiment.id", ColumnKind::Decimal),
+    ),
+    (
+        "creation_time",
+        column("experiment.created_at", ColumnKind::Time),
+    ),
+    (
+        "last_update_time",
+        column("experiment.updated_at", ColumnKind::Time),
+    ),
+];
+
+const MODEL_COLUMNS: &[(&str, Column)] = &[
+    ("name", column("model.name", ColumnKind::Text)),
+    ("model_id", column("model.id", ColumnKind::Text)),
+    ("model_type", nullable("model.model_type", ColumnKind::Text)),
+    (
+        "status",
+        column(
+            "replace(model.status, 'LOGGED_MODEL_', '')",
+            ColumnKind::ModelStatus,
+        ),
+    ),
+    (
+        "source_run_id",
+        nullable("model.source_run", ColumnKind::Text),
+    ),
+    (
+        "experiment_id",
+        column("model.experiment", ColumnKind::Decimal),
+    ),
+    (
+        "creation_timestamp",
+        column("model.created_at", ColumnKind::Time),
+    ),
+    (
+        "last_updated_timestamp",
+        column("model.updated_at", ColumnKind::Time),
+    ),
+];
+
+pub(super) fn find_column(subject: Subject, name: &str) -> Result<Column, StoreError> {
+    let columns = match subject {
+        Subject::Runs => RUN_COLUMNS,
+        Subject::Experiments => EXPERIMENT_COLUMNS,
+        Subject::Models => MODEL_COLUMNS,
+    };
+    match columns.iter().find(|(known, _)| *known == name) {
+        Some((_, column)) => Ok(*column),
+        None => {
+            let known: Vec<_> = columns.iter().map(|(known, _)| *known).collect();
+            refuse(format!(
+                "`{name}` is not an attribute to search by; there are {}",
+                known.join(", ")
+            ))
+        }
+    }
+}
+
+pub(super) fn metric_table(subject: Subject) -> Result<KeyedTable, StoreError> {
+    match subject {
+        Subject::Runs => Ok(KeyedTable {
+            table: "latest_metric",
+            owner: "run.number",
+            owner_column: "run",
+        }),
+        Subject::Models => Ok(KeyedTable {
+            table: "model_metric",
+            owner: "model.id",
+            owner_column: "model",
+        }),
+        Subject::Experiments => refuse("experiments have no metrics to search by"),
+    }
+}
+
+pub(super) fn param_table(subject: Subject) -> Result<KeyedTable, StoreError> {
+    match subject {
+        Subject::Runs => Ok(KeyedTable {
+            table: "param",
+            owner: "run.number",
+            owner_column: "run",
+        }),
+        Subject::Models => Ok(KeyedTable {
+            table: "model_param",
+            owner: "model.number",
+            owner_column: "model",
+        }),
+        Subject::Experiments => refuse("experiments have no params to search by"),
+    }
+}
+
+pub(super) fn tag_table(subject: Subject) -> KeyedTable {
+    match subject {
+        Subject::Runs => KeyedTable {
+            table: "tag",
+            owner: "run.number",
+            owner_column: "run",
+        },
+        Subject::Models => KeyedTable {
+            table: "model_tag",
+            owner: "model.number",
+            owner_column: "model",
+        },
+        Subject::Experiments => KeyedTable {
+            table: "experiment_tag",
+            owner: "experiment.id",
+            owner_column: "experiment",
+        },
+    }
+}
+
+#[cfg(test)]
+pub(super) fn all_columns(subject: Subject) -> &'static [(&'static str, Column)] {
+    match subject {
+        Subject::Runs => RUN_COLUMNS,
+        Subject::Experiments => EXPERIMENT_COLUMNS,
+        Subject::Models => MODEL_COLUMNS,
+    }
+}

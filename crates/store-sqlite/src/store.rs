@@ -1,0 +1,246 @@
+//! The store: a writing thread, a few connections for reading, and the traits.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use entities::{Commit, Random, WriterId};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use store::{Receipt, Store, StoreError};
+use tokio::sync::Semaphore;
+
+use crate::commit::write_commit;
+use crate::connection::{Purpose, open_connection};
+use crate::fault::{damaged, database_fault};
+use crate::migrations::{find_version, known_version, migrate};
+use crate::writer::{WriteContext, Writer};
+
+/// Connections that read at the same time; a further reader waits.
+const READER_COUNT: usize = 8;
+
+/// The metadata database in a SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    /// None where the database is newer than this program, which may then only read it.
+    writer: Option<Writer>,
+    idle_readers: Arc<Mutex<Vec<Connection>>>,
+    reader_permits: Arc<Semaphore>,
+    writer_id: WriterId,
+    /// The schema's version, where it is newer than ours.
+    newer_version: Option<u32>,
+}
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// Draws the salts of events, and the writer's id of a new store.
+    pub random: Arc<dyn Random>,
+    /// Whether a missing file is made.
+    pub create: bool,
+}
+
+statements! {
+    FIND_WRITER = "SELECT name FROM writer WHERE id = 1";
+    SET_WRITER = "INSERT INTO writer (id, name) VALUES (1, ?1) ON CONFLICT DO NOTHING";
+    FIND_VERIFIER_KEY = "SELECT verifier_key FROM ledger_identity WHERE id = 1";
+    FIND_ORIGIN = "SELECT origin FROM ledger_identity WHERE id = 1";
+}
+
+impl SqliteStore {
+    /// Opens the database of a store, and makes or migrates it where needed.
+    ///
+    /// One that a newer version made is opened for reading only: then `commit` says `StoreError::Newer`.
+    ///
+    /// *Cost*: a few milliseconds.
+    pub fn open(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
+        let OpenOptions { random, create } = options;
+        let is_new = create && !path.exists();
+        let purpose = if create {
+            Purpose::Create
+        } else {
+            Purpose::Write
+        };
+        let mut connection = open_connection(path, purpose)?;
+        let found = find_version(&connection)?;
+        if found == 0 && !create {
+            return Err(damaged("it has no schema; it is empty or not a store"));
+        }
+        if found < known_version() {
+            migrate(&mut connection)?;
+        }
+        let writer_id = find_or_draw_writer(&connection, random.as_ref())?;
+        if is_new {
+            sync_folder(path)?;
+        }
+        let newer_version = (found > known_version()).then_some(found);
+        let writer = if newer_version.is_some() {
+            None
+        } else {
+            Some(Writer::start(WriteContext {
+                connection,
+                writer: writer_id.clone(),
+                random,
+            })?)
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            idle_readers: Arc::default(),
+            reader_permits: Arc::new(Semaphore::new(READER_COUNT)),
+            writer_id,
+            newer_version,
+        })
+    }
+
+    /// The installation that writes here.
+    pub fn writer_id(&self) -> &WriterId {
+        &self.writer_id
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The public key of the ledger, in the text form of signed notes; a store without its first commit is damaged.
+    pub async fn verifier_key(&self) -> Result<String, StoreError> {
+        self.get_identity(FIND_VERIFIER_KEY).await
+    }
+
+    /// The origin line of the ledger's checkpoints; a store without its first commit is damaged.
+    pub async fn origin(&self) -> Result<String, StoreError> {
+        self.get_identity(FIND_ORIGIN).await
+    }
+
+    async fn get_identity(&self, sql: &'static str) -> Result<String, StoreError> {
+        self.read(move |connection| {
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+                .map_err(database_fault("reading the ledger's identity"))?
+                .ok_or_else(|| {
+                    damaged("its first commit is missing, so that its ledger has no key")
+                })
+        })
+        .await
+    }
+
+    /// Reads with a connection of its own, in a thread that may block; all of one call sees one state.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permits = Arc::clone(&self.reader_permits);
+        let permit = permits
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let (idle, path) = (Arc::clone(&self.idle_readers), self.path.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let idle_reader = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = match idle_reader {
+                Some(connection) => connection,
+                None => open_connection(&path, Purpose::Read)?,
+            };
+            let answer = read_one_state(&mut connection, work)?;
+            idle.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
+            Ok(answer)
+        });
+        task.await.map_err(|source| StoreError::Database {
+            action: "reading",
+            source: Box::new(source),
+        })?
+    }
+
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WriteContext) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match (&self.writer, self.newer_version) {
+            (Some(writer), _) => writer.write(work).await,
+            (None, Some(found)) => Err(StoreError::Newer {
+                found,
+                known: known_version(),
+            }),
+            (None, None) => Err(StoreError::Closed),
+        }
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .field("writer", &self.writer_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError> {
+        self.write(move |context| {
+            write_commit(
+                &context.connection,
+                &context.writer,
+                context.random.as_ref(),
+                commit,
+            )
+        })
+        .await
+    }
+}
+
+fn read_one_state<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = connection
+        .transaction()
+        .map_err(database_fault("beginning to read"))?;
+    work(&transaction)
+}
+
+fn find_or_draw_writer(
+    connection: &Connection,
+    random: &dyn Random,
+) -> Result<WriterId, StoreError> {
+    let fault = || database_fault("reading the writer's id");
+    let find = || -> Result<Option<String>, StoreError> {
+        connection
+            .query_row(FIND_WRITER, [], |row| row.get(0))
+            .optional()
+            .map_err(fault())
+    };
+    let name = match find()? {
+        Some(name) => name,
+        None => {
+            // Where another process draws one too, the first stays.
+            let drawn = WriterId::random(random);
+            connection
+                .execute(SET_WRITER, params![drawn.as_str()])
+                .map_err(fault())?;
+            find()?.ok_or_else(|| damaged("it has no writer"))?
+        }
+    };
+    name.parse()
+        .map_err(|error: entities::IdParseError| damaged(error.to_string()))
+}
+
+/// Makes the name of a new file durable; its content is synced by SQLite.
+fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| StoreError::Database {
+            action: "making the new database durable",
+            source: Box::new(source),
+        })
+}

@@ -1,0 +1,222 @@
+//! Checks events one by one, and applies them.
+
+use std::collections::BTreeMap;
+
+use entities::{Change, EventBody, Leaf, MetricBlock, ObjectId, WriterId};
+use rusqlite::{Connection, OptionalExtension as _};
+use store::{RowFault, StoreError};
+
+use super::leaf_in_words;
+use crate::apply::Applier;
+use crate::commit::write_subjects;
+use crate::fault::database_fault;
+
+/// A row of the table of events.
+pub(super) struct StoredRow {
+    pub(super) position: i64,
+    pub(super) writer: String,
+    pub(super) wseq: i64,
+    pub(super) kind: String,
+    pub(super) leaf: Vec<u8>,
+    pub(super) salt: Vec<u8>,
+    pub(super) body: Vec<u8>,
+}
+
+/// An event that agrees with itself.
+pub(super) struct Decoded {
+    position: i64,
+    leaf: Leaf,
+    changes: Vec<Change>,
+}
+
+statements! {
+    FIND_LAST_POSITION = "SELECT position FROM event_subject WHERE subject = ?1 AND is_in_leaf = 1
+        ORDER BY position DESC LIMIT 1";
+    COUNT_BLOCKS = "SELECT coalesce(MAX(number), 0) FROM metric_block";
+    FIND_BLOCK = "SELECT encoded FROM metric_block WHERE number = ?1";
+}
+
+/// Checks all that an event's row tells by itself.
+pub(super) fn decode(row: StoredRow) -> Result<Decoded, RowFault> {
+    let fault =
+        |expected: String, found: String| event_fault(row.position, Some(expected), Some(found));
+    let leaf = Leaf::decode(&row.leaf)
+        .map_err(|error| fault("a leaf".to_owned(), leaf_in_words(&error)))?;
+    let told = (leaf.writer.as_str(), leaf.wseq, leaf.kind.as_str());
+    let kept = (row.writer.as_str(), row.wseq as u64, row.kind.as_str());
+    if told != kept {
+        return Err(fault(
+            format!("{told:?}, as in its leaf"),
+            format!("{kept:?}"),
+        ));
+    }
+    let Ok(salt) = <&[u8; 32]>::try_from(row.salt.as_slice()) else {
+        let found = format!("{} bytes", row.salt.len());
+        return Err(fault("a salt of 32 bytes".to_owned(), found));
+    };
+    if !leaf.commits_to(salt, &row.body) {
+        let found = format!("another salt or body of {} bytes", row.body.len());
+        return Err(fault(leaf.body_c.clone(), found));
+    }
+    let body: EventBody = serde_json::from_slice(&row.body)
+        .map_err(|error| fault("the body of an event".to_owned(), error.to_string()))?;
+    if body.v != 1 {
+        return Err(fault(
+            "a body of version 1".to_owned(),
+            format!("version {}", body.v),
+        ));
+    }
+    Ok(Decoded {
+        position: row.position,
+        leaf,
+        changes: body.changes,
+    })
+}
+
+/// Applies events to the database that is being rebuilt.
+pub(super) struct Replayer<'c> {
+    original: &'c Connection,
+    rebuilt: &'c Connection,
+    next_position: i64,
+    writers: Vec<WriterId>,
+    /// The next number of each writer.
+    next_number: BTreeMap<WriterId, u64>,
+    /// Place of the writer in `writers` and its number, of each event.
+    references: Vec<(u32, u64)>,
+}
+
+impl<'c> Replayer<'c> {
+    pub(super) fn new(original: &'c Connection, rebuilt: &'c Connection) -> Self {
+        Self {
+            original,
+            rebuilt,
+            next_position: 1,
+            writers: Vec::new(),
+            next_number: BTreeMap::new(),
+            references: Vec::new(),
+        }
+    }
+
+    pub(super) fn replay(&mut self, event: Decoded) -> Result<Option<RowFault>, StoreError> {
+        let Decoded {
+            position,
+            leaf,
+            mut changes,
+        } = event;
+        if position != self.next_position {
+            let expected = Some("an event".to_owned());
+            return Ok(Some(event_fault(self.next_position, expected, None)));
+        }
+        if let Some(fault) = self.check_chain(position, &leaf)? {
+            return Ok(Some(fault));
+        }
+        let applier = Applier::without_blocks(self.rebuilt);
+        for change in &mut changes {
+            if let Some(fault) = self.fill_block(change)? {
+                return Ok(Some(fault));
+            }
+            if let Err(error) = applier.apply(change) {
+                return match error {
+                    StoreError::Database { .. } | StoreError::DiskFull | StoreError::Busy => {
+                        Err(error)
+                    }
+                    refusal => Ok(Some(event_fault(
+                        position,
+                        Some("changes that can be made".to_owned()),
+                        Some(refusal.to_string()),
+                    ))),
+                };
+            }
+        }
+        write_subjects(self.rebuilt, position, &leaf, &changes)?;
+        self.note(leaf);
+        Ok(None)
+    }
+
+    /// Checks the writer's number and the references to earlier events.
+    fn check_chain(&self, position: i64, leaf: &Leaf) -> Result<Option<RowFault>, StoreError> {
+        let expected = self.next_number.get(&leaf.writer).copied().unwrap_or(0);
+        if leaf.wseq != expected {
+            return Ok(Some(event_fault(
+                position,
+                Some(format!("{}:{expected}", leaf.writer)),
+                Some(leaf.reference()),
+            )));
+        }
+        let mut previous = BTreeMap::new();
+        for subject in &leaf.subject {
+            if let Some(last) = self.find_last(subject)? {
+                previous.insert(subject.clone(), last);
+            }
+        }
+        Ok((previous != leaf.prev).then(|| {
+            event_fault(
+                position,
+                Some(format!("prev {previous:?}")),
+                Some(format!("prev {:?}", leaf.prev)),
+            )
+        }))
+    }
+
+    fn find_last(&self, subject: &str) -> Result<Option<String>, StoreError> {
+        let position: Option<i64> = self
+            .rebuilt
+            .prepare_cached(FIND_LAST_POSITION)
+            .and_then(|mut statement| statement.query_row([subject], |row| row.get(0)).optional())
+            .map_err(database_fault("looking for the last event of a subject"))?;
+        Ok(position.map(|position| {
+            let (writer, number) = self.references[position as usize - 1];
+            format!("{}:{number}", self.writers[writer as usize])
+        }))
+    }
+
+    /// Fetches the bytes of a block, which are not in the body, and checks them against their digest.
+    fn fill_block(&self, change: &mut Change) -> Result<Option<RowFault>, StoreError> {
+        let Change::MetricsLogged { block, encoded, .. } = change else {
+            return Ok(None);
+        };
+        let fault = || database_fault("reading a metric block");
+        let number: i64 = self
+            .rebuilt
+            .prepare_cached(COUNT_BLOCKS)
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+            .map_err(fault())?
+            + 1;
+        let found: Option<Vec<u8>> = self
+            .original
+            .prepare_cached(FIND_BLOCK)
+            .and_then(|mut statement| statement.query_row([number], |row| row.get(0)).optional())
+            .map_err(fault())?;
+        let digest: Option<ObjectId> = found.as_deref().map(MetricBlock::digest);
+        if digest != Some(*block) {
+            return Ok(Some(RowFault {
+                table: "metric_block".to_owned(),
+                key: number.to_string(),
+                expected: Some(format!("bytes with digest {block}")),
+                found: digest.map(|digest| format!("bytes with digest {digest}")),
+            }));
+        }
+        *encoded = found.unwrap_or_default();
+        Ok(None)
+    }
+
+    fn note(&mut self, leaf: Leaf) {
+        let known = self.writers.iter().position(|name| *name == leaf.writer);
+        let writer = known.unwrap_or_else(|| {
+            self.writers.push(leaf.writer.clone());
+            self.writers.len() - 1
+        });
+        self.references.push((writer as u32, leaf.wseq));
+        self.next_number.insert(leaf.writer, leaf.wseq + 1);
+        self.next_position += 1;
+    }
+}
+
+fn event_fault(position: i64, expected: Option<String>, found: Option<String>) -> RowFault {
+    RowFault {
+        table: "event".to_owned(),
+        key: position.to_string(),
+        expected,
+        found,
+    }
+}

@@ -1,0 +1,194 @@
+//! The one thread that writes, and group commit: whoever waits shares one transaction and one sync of the disk.
+
+use std::sync::Arc;
+
+use entities::{Random, WriterId};
+use rusqlite::Connection;
+use store::StoreError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::fault::sort_fault;
+
+/// Jobs that wait at most: then callers wait to hand theirs over, which is how overload shows.
+const QUEUE_LENGTH: usize = 1024;
+
+/// Most jobs that share a transaction, so that the first of them does not wait long for the last.
+const LARGEST_GROUP: usize = 256;
+
+/// What a job writes with.
+pub(crate) struct WriteContext {
+    pub(crate) connection: Connection,
+    pub(crate) writer: WriterId,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+/// Hands jobs to the writing thread.
+pub(crate) struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn start(context: WriteContext) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(QUEUE_LENGTH);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || write_all(&context, jobs))
+            .map_err(|source| StoreError::Database {
+                action: "starting the writing thread",
+                source: Box::new(source),
+            })?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Does a job in a transaction; when this returns, what it did is durable.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WriteContext) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        let task: Box<dyn Job> = Box::new(Task {
+            work: Some(work),
+            done: None,
+            answer,
+        });
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(task).await.map_err(|_| StoreError::Closed)?;
+        outcome.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Writer {
+    /// Writes what waits, then closes the connection, so that whoever opens the file next finds it at rest.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("store.writer_panicked");
+        }
+    }
+}
+
+/// One piece of work in a group.
+trait Job: Send {
+    fn carry_out(&mut self, context: &WriteContext) -> Result<(), StoreError>;
+
+    /// Tells the caller what came of it, once that is certain.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct Task<T, F> {
+    work: Option<F>,
+    done: Option<T>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F> Job for Task<T, F>
+where
+    F: FnOnce(&WriteContext) -> Result<T, StoreError> + Send,
+{
+    fn carry_out(&mut self, context: &WriteContext) -> Result<(), StoreError> {
+        let work = self.work.take().expect("a job is carried out once");
+        self.done = Some(work(context)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let done = self.done;
+        let told =
+            outcome.map(|()| done.expect("only a job that was carried out is said to be done"));
+        // A caller that has gone away does not want to know.
+        drop(self.answer.send(told));
+    }
+}
+
+/// Writes until every sender is gone, then whatever still waits.
+fn write_all(context: &WriteContext, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut group = vec![first];
+        while group.len() < LARGEST_GROUP {
+            match queue.try_recv() {
+                Ok(job) => group.push(job),
+                Err(_) => break,
+            }
+        }
+        write_group(context, group);
+    }
+}
+
+/// Writes a group in one transaction, each job in a savepoint of its own.
+fn write_group(context: &WriteContext, group: Vec<Box<dyn Job>>) {
+    let mut done = Vec::with_capacity(group.len());
+    let mut waiting = group.into_iter();
+    let failure = match write_jobs(context, &mut waiting, &mut done) {
+        Ok(()) => return done.into_iter().for_each(|job| job.answer(Ok(()))),
+        Err(failure) => failure,
+    };
+    let connection = &context.connection;
+    if !connection.is_autocommit()
+        && let Err(error) = run(connection, "ROLLBACK")
+    {
+        tracing::error!(%error, "store.rollback_failed");
+    }
+    for job in done.into_iter().chain(waiting) {
+        job.answer(Err(same_again(&failure)));
+    }
+}
+
+/// Fails only when the whole transaction does; a refused job is answered at once.
+fn write_jobs(
+    context: &WriteContext,
+    waiting: &mut impl Iterator<Item = Box<dyn Job>>,
+    done: &mut Vec<Box<dyn Job>>,
+) -> Result<(), StoreError> {
+    let connection = &context.connection;
+    let fault = |source| sort_fault("committing", source);
+    run(connection, "BEGIN IMMEDIATE").map_err(fault)?;
+    for mut job in waiting {
+        if let Err(source) = run(connection, "SAVEPOINT job") {
+            done.push(job);
+            return Err(fault(source));
+        }
+        if let Err(error) = job.carry_out(context) {
+            // A full or failing disk ends the transaction of all, not only this job.
+            if connection.is_autocommit() {
+                let failure = same_again(&error);
+                job.answer(Err(error));
+                return Err(failure);
+            }
+            job.answer(Err(error));
+            run(connection, "ROLLBACK TO job").map_err(fault)?;
+        } else {
+            done.push(job);
+        }
+        run(connection, "RELEASE job").map_err(fault)?;
+    }
+    run(connection, "COMMIT").map_err(fault)
+}
+
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Every job of a failed transaction is told the same.
+fn same_again(failure: &StoreError) -> StoreError {
+    match failure {
+        StoreError::Busy => StoreError::Busy,
+        StoreError::DiskFull => StoreError::DiskFull,
+        StoreError::ReadOnly => StoreError::ReadOnly,
+        StoreError::Damaged { message } => StoreError::Damaged {
+            message: message.clone(),
+        },
+        other => {
+            let cause = std::error::Error::source(other).map(ToString::to_string);
+            StoreError::Database {
+                action: "committing",
+                source: cause.unwrap_or_else(|| other.to_string()).into(),
+            }
+        }
+    }
+}
