@@ -1,5 +1,10 @@
 //! Search: MLflow's filter and order grammar as values.
 
+mod parse;
+mod tokens;
+
+pub use parse::{SearchKind, SearchParseError, parse_filter, parse_order_by};
+
 use serde::{Deserialize, Serialize};
 
 /// A filter and an order.
@@ -87,4 +92,18 @@ pub struct OrderBy {
     pub field: Field,
     /// Whether the smallest comes first.
     pub is_ascending: bool,
+}
+
+impl Operator {
+    /// The sign, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
 }
