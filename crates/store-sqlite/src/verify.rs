@@ -24,7 +24,7 @@ statements! {
     FIND_STATE = "SELECT sequenced, integrated, signed, (SELECT COUNT(*) FROM event) FROM ledger_state WHERE id = 1";
     FIND_WRITER = "SELECT name FROM writer WHERE id = 1";
     FIND_LAST_WRITER = "SELECT writer FROM event ORDER BY position DESC LIMIT 1";
-    CHECK_INTEGRITY = "SELECT integrity_check FROM pragma_integrity_check(1)";
+    CHECK_INTEGRITY = "PRAGMA integrity_check(1)";
 }
 
 /// Looks for the first row that does not follow from the events; the connection sees one state throughout.
@@ -79,7 +79,8 @@ fn replay_all(
     type Outcome = Vec<Result<Decoded, RowFault>>;
     let (to_decode, rows) = std::sync::mpsc::sync_channel::<Vec<StoredRow>>(2);
     let (to_apply, decoded) = std::sync::mpsc::sync_channel::<Outcome>(2);
-    std::thread::scope(|scope| {
+    // Both ends move in here, so that leaving early ends the other thread too.
+    std::thread::scope(move |scope| {
         scope.spawn(move || {
             for chunk in rows {
                 let outcome = chunk.into_iter().map(decode).collect();

@@ -28,6 +28,9 @@ statements! {
             > (model_metric.step, model_metric.timestamp_ms, model_metric.is_nan, model_metric.value)";
 }
 
+/// Model, key and dataset that points have in common.
+type ModelSeries<'b> = (&'b ModelId, &'b str, Option<&'b (String, String)>);
+
 /// What a block holds of one key.
 struct Series<'b> {
     latest: &'b Metric,
@@ -50,8 +53,7 @@ impl Applier<'_> {
         self.execute(ADD_BLOCK, row)?;
         let number = self.connection.last_insert_rowid();
         let mut series: BTreeMap<&str, Series<'_>> = BTreeMap::new();
-        let mut of_models: BTreeMap<(&ModelId, &str, Option<&(String, String)>), &Metric> =
-            BTreeMap::new();
+        let mut of_models: BTreeMap<ModelSeries<'_>, &Metric> = BTreeMap::new();
         for point in &block.points {
             series
                 .entry(&point.key)
