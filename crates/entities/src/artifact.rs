@@ -13,6 +13,7 @@ pub struct Artifact {
     /// The content.
     pub object: ObjectId,
     /// Its size in bytes.
+    #[serde(with = "crate::exact")]
     pub size_bytes: u64,
 }
 

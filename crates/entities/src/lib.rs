@@ -8,6 +8,7 @@ mod count;
 mod dataset;
 mod digest;
 mod event;
+mod exact;
 mod experiment;
 mod identity;
 mod manifest;

@@ -59,6 +59,7 @@ pub struct ProcessIdentity {
     /// Process id.
     pub pid: u32,
     /// Start time of the process in clock ticks after boot (`/proc/PID/stat`, field 22).
+    #[serde(with = "crate::exact")]
     pub start_ticks: u64,
     /// The boot in which that pid means something.
     pub boot_id: String,
@@ -124,5 +125,6 @@ pub struct ModelOutput {
     /// The model.
     pub model: ModelId,
     /// The step at which it was made.
+    #[serde(with = "crate::exact")]
     pub step: i64,
 }
