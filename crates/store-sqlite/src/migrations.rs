@@ -36,6 +36,7 @@ pub(crate) fn find_version(connection: &Connection) -> Result<u32, StoreError> {
         .map_err(database_fault("reading the schema's version"))
 }
 
+/// Not among the statements above: the table is there only once this has run.
 const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
     version INTEGER PRIMARY KEY,
     name TEXT NOT NULL,

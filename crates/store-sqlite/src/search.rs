@@ -331,3 +331,78 @@ fn order_by_column(column: &Column, direction: &str) -> Vec<String> {
     orders.push(format!("{sql} {direction}"));
     orders
 }
+
+#[cfg(test)]
+mod tests {
+    use entities::{Comparison, Condition, Operator};
+
+    use super::*;
+    use crate::connection::open_scratch;
+    use crate::migrations::migrate;
+
+    #[test]
+    fn every_column_can_be_filtered_and_ordered_by() {
+        let mut connection = open_scratch().unwrap();
+        migrate(&mut connection).unwrap();
+        for subject in [Subject::Runs, Subject::Experiments, Subject::Models] {
+            for (name, column) in columns::all_columns(subject) {
+                let field = Field::Attribute((*name).to_owned());
+                let comparison = match column.kind {
+                    ColumnKind::Time => Comparison::Number(Operator::NotEqual, 1.5),
+                    _ => Comparison::Text(Operator::Equal, "x".to_owned()),
+                };
+                let null = Comparison::Null { is_negated: true };
+                let conditions = [comparison, null].map(|comparison| Condition {
+                    field: field.clone(),
+                    comparison,
+                });
+                let query = SearchQuery {
+                    conditions: conditions.to_vec(),
+                    order_by: vec![OrderBy {
+                        field,
+                        is_ascending: false,
+                    }],
+                };
+                let page = PageRequest::first(5);
+                let search = Search::new(subject, &[], &query, View::Active, &page).unwrap();
+                let found = search.read_page(&connection, |_| Ok(()));
+                assert!(found.is_ok_and(|found| found.items.is_empty()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_that_sqlite_cannot_hold_is_refused() {
+        let field = Field::Tag("t".to_owned());
+        let values = (0..LARGEST_VALUE_COUNT + 1).map(|number| number.to_string());
+        let list = Comparison::In {
+            values: values.collect(),
+            is_negated: false,
+        };
+        let null = Comparison::Null { is_negated: false };
+        let condition = |comparison| Condition {
+            field: field.clone(),
+            comparison,
+        };
+        let order = OrderBy {
+            field: field.clone(),
+            is_ascending: true,
+        };
+        for (conditions, order_by) in [
+            (vec![condition(list)], Vec::new()),
+            (
+                vec![condition(null); LARGEST_CONDITION_COUNT + 1],
+                Vec::new(),
+            ),
+            (Vec::new(), vec![order; LARGEST_ORDER_COUNT + 1]),
+        ] {
+            let query = SearchQuery {
+                conditions,
+                order_by,
+            };
+            let page = PageRequest::first(5);
+            let search = Search::new(Subject::Runs, &[], &query, View::Active, &page);
+            assert!(matches!(search, Err(StoreError::Query { .. })));
+        }
+    }
+}

@@ -190,3 +190,8 @@ fn leaf_in_words(error: &LeafError) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
+    [ALL, compare::ALL, replay::ALL].concat()
+}
