@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn a_search_that_sqlite_cannot_hold_is_refused() {
         let field = Field::Tag("t".to_owned());
-        let values = (0..LARGEST_VALUE_COUNT + 1).map(|number| number.to_string());
+        let values = (0..=LARGEST_VALUE_COUNT).map(|number| number.to_string());
         let list = Comparison::In {
             values: values.collect(),
             is_negated: false,

@@ -216,16 +216,15 @@ fn find_or_draw_writer(
             .optional()
             .map_err(fault())
     };
-    let name = match find()? {
-        Some(name) => name,
-        None => {
-            // Where another process draws one too, the first stays.
-            let drawn = WriterId::random(random);
-            connection
-                .execute(SET_WRITER, params![drawn.as_str()])
-                .map_err(fault())?;
-            find()?.ok_or_else(|| damaged("it has no writer"))?
-        }
+    let name = if let Some(name) = find()? {
+        name
+    } else {
+        // Where another process draws one too, the first stays.
+        let drawn = WriterId::random(random);
+        connection
+            .execute(SET_WRITER, params![drawn.as_str()])
+            .map_err(fault())?;
+        find()?.ok_or_else(|| damaged("it has no writer"))?
     };
     name.parse()
         .map_err(|error: entities::IdParseError| damaged(error.to_string()))

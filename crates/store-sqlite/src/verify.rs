@@ -83,7 +83,7 @@ fn replay_all(
     std::thread::scope(move |scope| {
         scope.spawn(move || {
             for chunk in rows {
-                let outcome = chunk.into_iter().map(decode).collect();
+                let outcome = chunk.iter().map(decode).collect();
                 if to_apply.send(outcome).is_err() {
                     return;
                 }

@@ -349,7 +349,8 @@ pub async fn a_run_is_created_updated_and_deleted(store: &dyn Store) {
         refuse(store, create).await,
         StoreError::Exists { .. }
     ));
-    assert_eq!(store.list_open_runs().await.unwrap(), [whole.clone()]);
+    let open = store.list_open_runs().await.unwrap();
+    assert_eq!(open, std::slice::from_ref(&whole));
     let manifests = store.list_manifests().await.unwrap();
     assert_eq!(
         manifests,
@@ -372,10 +373,8 @@ pub async fn a_run_is_created_updated_and_deleted(store: &dyn Store) {
         Some(updated.clone())
     );
     assert!(store.list_open_runs().await.unwrap().is_empty());
-    assert_eq!(
-        store.list_runs_by_name("new", 9).await.unwrap(),
-        [updated.clone()]
-    );
+    let named = store.list_runs_by_name("new", 9).await.unwrap();
+    assert_eq!(named, std::slice::from_ref(&updated));
     assert_eq!(store.list_runs_by_prefix("a", 9).await.unwrap(), [updated]);
     assert_eq!(store.list_runs_by_prefix("", 9).await.unwrap().len(), 2);
     let interrupt = Change::RunInterrupted {
@@ -755,7 +754,8 @@ pub async fn logged_models_live_and_die(store: &dyn Store) {
     };
     assert_eq!(found.model, expected);
     assert_eq!(found.metrics, [(id("a"), point)]);
-    assert_eq!(store.list_models_of(&id("a")).await.unwrap(), [m1.clone()]);
+    let models = store.list_models_of(&id("a")).await.unwrap();
+    assert_eq!(models, std::slice::from_ref(&m1));
     for (filter, count) in [
         ("metrics.acc > 0.5 AND params.p = '1'", 1),
         ("status = 'READY'", 1),

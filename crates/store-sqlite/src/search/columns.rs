@@ -115,16 +115,14 @@ pub(super) fn find_column(subject: Subject, name: &str) -> Result<Column, StoreE
         Subject::Experiments => EXPERIMENT_COLUMNS,
         Subject::Models => MODEL_COLUMNS,
     };
-    match columns.iter().find(|(known, _)| *known == name) {
-        Some((_, column)) => Ok(*column),
-        None => {
-            let known: Vec<_> = columns.iter().map(|(known, _)| *known).collect();
-            refuse(format!(
-                "`{name}` is not an attribute to search by; there are {}",
-                known.join(", ")
-            ))
-        }
+    if let Some((_, column)) = columns.iter().find(|(known, _)| *known == name) {
+        return Ok(*column);
     }
+    let known: Vec<_> = columns.iter().map(|(known, _)| *known).collect();
+    refuse(format!(
+        "`{name}` is not an attribute to search by; there are {}",
+        known.join(", ")
+    ))
 }
 
 pub(super) fn metric_table(subject: Subject) -> Result<KeyedTable, StoreError> {

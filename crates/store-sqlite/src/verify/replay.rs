@@ -37,7 +37,7 @@ statements! {
 }
 
 /// Checks all that an event's row tells by itself.
-pub(super) fn decode(row: StoredRow) -> Result<Decoded, RowFault> {
+pub(super) fn decode(row: &StoredRow) -> Result<Decoded, RowFault> {
     let fault =
         |expected: String, found: String| event_fault(row.position, Some(expected), Some(found));
     let leaf = Leaf::decode(&row.leaf)

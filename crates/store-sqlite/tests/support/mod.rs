@@ -36,5 +36,5 @@ pub(crate) fn options(create: bool) -> OpenOptions {
 }
 
 pub(crate) fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, options(true)).unwrap()
+    SqliteStore::open(path, options(true)).expect("a test can open its store")
 }
