@@ -92,6 +92,41 @@ impl SqliteStore {
         })
     }
 
+    /// Makes a store with its first commit, or nothing: whenever this is interrupted, there is no file at `path`.
+    ///
+    /// The file is made under another name (`path` and `.new`) and gets its own once all of it is durable.
+    pub async fn initialise(
+        path: &Path,
+        random: Arc<dyn Random>,
+        first: Commit,
+    ) -> Result<Self, StoreError> {
+        let taken = || StoreError::Exists {
+            subject: format!("the store `{}`", path.display()),
+        };
+        if path.exists() {
+            return Err(taken());
+        }
+        let new = with_ending(path, ".new");
+        for ending in ["", "-wal", "-shm"] {
+            remove_if_there(&with_ending(&new, ending))?;
+        }
+        let options = |create| OpenOptions {
+            random: Arc::clone(&random),
+            create,
+        };
+        let store = Self::open(&new, options(true))?;
+        store.commit(first).await?;
+        // The last connection moves all into the one file.
+        drop(store);
+        std::fs::hard_link(&new, path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => taken(),
+            _ => file_fault(source),
+        })?;
+        remove_if_there(&new)?;
+        sync_folder(path)?;
+        Self::open(path, options(false))
+    }
+
     /// The installation that writes here.
     pub fn writer_id(&self) -> &WriterId {
         &self.writer_id
@@ -238,8 +273,28 @@ fn sync_folder(path: &Path) -> Result<(), StoreError> {
     };
     std::fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(|source| StoreError::Database {
-            action: "making the new database durable",
-            source: Box::new(source),
-        })
+        .map_err(file_fault)
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(file_fault(source)),
+        _ => Ok(()),
+    }
+}
+
+fn file_fault(source: std::io::Error) -> StoreError {
+    if source.kind() == std::io::ErrorKind::StorageFull {
+        return StoreError::DiskFull;
+    }
+    StoreError::Database {
+        action: "making the new database durable",
+        source: Box::new(source),
+    }
 }

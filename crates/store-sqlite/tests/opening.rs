@@ -1,0 +1,161 @@
+//! Making, opening and replaying a store.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::Arc;
+
+use entities::{Change, Lifecycle, Metric, Random as _, RunId, RunStatus, Timestamp};
+use store::conformance::{commit, initialisation, run};
+use store::{ExperimentStore as _, LedgerStore as _, Store as _, StoreError};
+use store_sqlite::SqliteStore;
+
+#[tokio::test]
+async fn a_store_is_made_whole_and_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reproof.db");
+    // What an interrupted attempt may have left.
+    std::fs::write(folder.path().join("reproof.db.new"), b"half a database").unwrap();
+    let make = || {
+        let random = Arc::new(support::SeededRandom::new(1));
+        SqliteStore::initialise(&path, random, initialisation())
+    };
+    let store = make().await.unwrap();
+    assert_eq!(store.origin().await.unwrap(), "reproof.local/test");
+    assert!(
+        store
+            .verifier_key()
+            .await
+            .unwrap()
+            .starts_with("reproof.local/test+")
+    );
+    assert!(matches!(make().await, Err(StoreError::Exists { .. })));
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().contains("new"))
+        .collect();
+    assert!(names.is_empty(), "{names:?} is left over");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reproof.db");
+    assert!(
+        SqliteStore::open(&path, support::options(false)).is_err(),
+        "there is no file"
+    );
+    std::fs::write(&path, b"").unwrap();
+    let error = SqliteStore::open(&path, support::options(false)).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    std::fs::write(&path, vec![7; 4096]).unwrap();
+    let error = SqliteStore::open(&path, support::options(false)).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_store_can_be_read_and_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reproof.db");
+    support::open(&path).commit(initialisation()).await.unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .pragma_update(None, "user_version", 1000)
+        .unwrap();
+    drop(connection);
+    let store = SqliteStore::open(&path, support::options(false)).unwrap();
+    assert!(
+        store
+            .find_experiment(&"0".parse().unwrap())
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let error = store.commit(initialisation()).await.unwrap_err();
+    assert!(
+        matches!(error, StoreError::Newer { found: 1000, .. }),
+        "{error}"
+    );
+    let error = store.verify_projection().await.unwrap_err();
+    assert!(
+        matches!(error, StoreError::Newer { found: 1000, .. }),
+        "{error}"
+    );
+}
+
+/// Whatever callers commit, refused or not, the events give the same rows again.
+#[tokio::test]
+async fn rows_follow_from_the_events_of_any_history() {
+    let random = support::SeededRandom::new(3);
+    let draw = |below: usize| {
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        u64::from_le_bytes(bytes) as usize % below
+    };
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = support::open(&folder.path().join("reproof.db"));
+        store.commit(initialisation()).await.unwrap();
+        let mut refused = 0;
+        for _ in 0..150 {
+            let name = format!("r{}", draw(4));
+            let changes = (0..=draw(3)).map(|_| draw_change(&draw, &name)).collect();
+            let commit = commit("test.drawn", &format!("run:{name}"), changes);
+            refused += u32::from(store.commit(commit).await.is_err());
+        }
+        assert!(
+            (10..140).contains(&refused),
+            "{refused} of 150 were refused"
+        );
+        assert_eq!(store.verify_projection().await.unwrap(), None);
+    }
+}
+
+fn draw_change(draw: &dyn Fn(usize) -> usize, name: &str) -> Change {
+    let id: RunId = name.parse().unwrap();
+    let text = |below| draw(below).to_string();
+    let texts = || [(text(3), text(2))].into();
+    match draw(8) {
+        0 => Change::RunCreated {
+            run: run(name, draw(9) as i64),
+        },
+        1 => Change::ParamsLogged {
+            run: id,
+            params: texts(),
+        },
+        2 => Change::TagsSet {
+            run: id,
+            tags: texts(),
+        },
+        3 => Change::TagDeleted {
+            run: id,
+            key: text(3),
+        },
+        4 => Change::RunLifecycleSet {
+            run: id,
+            lifecycle: if draw(4) == 0 {
+                Lifecycle::Deleted
+            } else {
+                Lifecycle::Active
+            },
+        },
+        5 => Change::RunUpdated {
+            run: id,
+            status: Some(RunStatus::Finished),
+            ended_at: Some(Timestamp::from_millis(draw(9) as i64)),
+            name: None,
+        },
+        _ => {
+            let values = [0.0, -0.0, f64::NAN, f64::INFINITY, 1.5];
+            let point = |_| {
+                let mut point =
+                    Metric::new(text(3), values[draw(5)], draw(3) as i64, draw(3) as i64);
+                point.model = (draw(2) == 0).then(|| "m-1".parse().unwrap());
+                point.dataset = (draw(2) == 0).then(|| (text(2), text(2)));
+                point
+            };
+            Change::metrics(id, (0..draw(6)).map(point).collect())
+        }
+    }
+}
