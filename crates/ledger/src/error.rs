@@ -145,20 +145,12 @@ pub enum LedgerError {
         /// Why.
         reason: &'static str,
     },
-    /// A leaf is not the JSON that it should be.
-    #[error("the leaf is not an event")]
+    /// A leaf has not the form of one.
+    #[error("the leaf is refused")]
     LeafMalformed {
-        /// What the JSON reader said.
+        /// What is wrong with its form.
         #[source]
-        source: serde_json::Error,
-    },
-    /// A leaf of a newer format.
-    #[error("the leaf has version {found}, this program reads version {supported}")]
-    LeafVersion {
-        /// The leaf's version.
-        found: u64,
-        /// The version that can be read.
-        supported: u64,
+        source: entities::LeafError,
     },
     /// A body is not the one that was committed to.
     #[error("the body is not the one that the event committed to")]

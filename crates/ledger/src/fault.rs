@@ -1,6 +1,6 @@
 //! What is wrong with a ledger that does not verify.
 
-use crate::{EventRef, LedgerError, TreeHash};
+use crate::{LedgerError, TreeHash};
 
 /// The first fault of a ledger, in the order in which `verify` looks.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,14 @@ pub enum Fault {
         /// Why.
         #[source]
         source: LedgerError,
+    },
+    /// Something else than a file of sensible size stands in the place of one.
+    #[error("`{path}` is not a file of the ledger: {reason}")]
+    FileRefused {
+        /// Where.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// A tile or bundle is not there.
     #[error("`{path}` is missing")]
@@ -133,13 +141,13 @@ pub enum Fault {
         /// The number that should follow.
         expected: u64,
         /// What the entry calls itself.
-        found: EventRef,
+        found: String,
     },
     /// An event names another predecessor for a subject than the ledger has.
     #[error(
         "entry {index} says that {} came before it for `{subject}`, the ledger has {}",
-        Shown(found.as_ref()),
-        Shown(expected.as_ref())
+        Shown(found.as_deref()),
+        Shown(expected.as_deref())
     )]
     PrevDiffers {
         /// The index of the entry.
@@ -147,13 +155,13 @@ pub enum Fault {
         /// The subject.
         subject: String,
         /// The last event about it in the ledger.
-        expected: Option<EventRef>,
+        expected: Option<String>,
         /// What the entry names.
-        found: Option<EventRef>,
+        found: Option<String>,
     },
 }
 
-struct Shown<'a>(Option<&'a EventRef>);
+struct Shown<'a>(Option<&'a str>);
 
 impl std::fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -22,9 +22,7 @@ pub fn verify<S: TileStorage + ?Sized>(
     keys: &[VerifierKey],
     mut on_entry: impl FnMut(u64, &[u8]) -> Result<(), Fault>,
 ) -> Result<Checkpoint, LedgerError> {
-    let signed = storage
-        .read(CHECKPOINT_PATH)?
-        .ok_or(Fault::CheckpointMissing)?;
+    let signed = read_present(storage, CHECKPOINT_PATH)?.ok_or(Fault::CheckpointMissing)?;
     let checkpoint =
         Checkpoint::open(&signed, keys).map_err(|source| Fault::CheckpointRefused { source })?;
     let head = checkpoint.head;
@@ -295,9 +293,22 @@ fn verify_old_partial<S: TileStorage + ?Sized>(
 
 fn read_file<S: TileStorage + ?Sized>(storage: &S, tile: TilePath) -> Result<Vec<u8>, LedgerError> {
     let path = tile.to_string();
-    match storage.read(&path)? {
+    match read_present(storage, &path)? {
         Some(bytes) => Ok(bytes),
         None => Err(Fault::FileMissing { path }.into()),
+    }
+}
+
+/// Reads a file; a folder, a link or a giant in its place is a fault of the ledger, not of the storage.
+fn read_present<S: TileStorage + ?Sized>(
+    storage: &S,
+    path: &str,
+) -> Result<Option<Vec<u8>>, LedgerError> {
+    match storage.read(path) {
+        Err(LedgerError::FileRefused { path, reason }) => {
+            Err(Fault::FileRefused { path, reason }.into())
+        }
+        other => other,
     }
 }
 

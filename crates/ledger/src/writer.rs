@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use entities::WriterId;
+use entities::{Leaf, WriterId};
 
-use crate::{EventRef, Fault, Leaf, LedgerError};
+use crate::{Fault, decode_leaf};
 
 /// Checks each writer's numbers and each subject's chain, one leaf at a time.
 ///
@@ -16,7 +16,7 @@ use crate::{EventRef, Fault, Leaf, LedgerError};
 pub struct WriterChecker {
     index: u64,
     next: BTreeMap<WriterId, u64>,
-    last: BTreeMap<String, EventRef>,
+    last: BTreeMap<String, String>,
 }
 
 impl WriterChecker {
@@ -27,7 +27,7 @@ impl WriterChecker {
 
     /// Reads and checks the next entry's bytes.
     pub fn check_bytes(&mut self, bytes: &[u8]) -> Result<Leaf, Fault> {
-        let leaf = Leaf::decode(bytes).map_err(|source: LedgerError| Fault::LeafRefused {
+        let leaf = decode_leaf(bytes).map_err(|source| Fault::LeafRefused {
             index: self.index,
             source,
         })?;
@@ -43,7 +43,7 @@ impl WriterChecker {
             return Err(Fault::WriterGap {
                 index,
                 expected,
-                found: leaf.event(),
+                found: leaf.reference(),
             });
         }
         for subject in &leaf.subject {
@@ -59,7 +59,7 @@ impl WriterChecker {
         }
         self.next.insert(leaf.writer.clone(), expected + 1);
         for subject in &leaf.subject {
-            self.last.insert(subject.clone(), leaf.event());
+            self.last.insert(subject.clone(), leaf.reference());
         }
         self.index += 1;
         Ok(())
@@ -74,23 +74,33 @@ impl WriterChecker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Actor, commitment};
-    use entities::Timestamp;
+    use entities::{Actor, Timestamp, commitment};
 
     fn leaf(event: &str, subject: &str, prev: Option<&str>) -> Leaf {
         let actor = Actor {
             id: "u:ann".to_owned(),
             auth: "local".to_owned(),
         };
-        let body_c = commitment(&[0; 32], b"");
-        let ts = Timestamp::from_micros(0);
-        let mut leaf = Leaf::new(event.parse().unwrap(), ts, actor, "x", body_c, 0);
-        leaf.subject = vec![subject.to_owned()];
-        leaf.prev = prev
-            .map(|event| (subject.to_owned(), event.parse().unwrap()))
+        let (writer, wseq) = event.split_once(':').unwrap();
+        let prev = prev
+            .map(|event| (subject.to_owned(), event.to_owned()))
             .into_iter()
             .collect();
-        leaf
+        Leaf {
+            v: 1,
+            ts: Timestamp::from_micros(0),
+            writer: writer.parse().unwrap(),
+            wseq: wseq.parse().unwrap(),
+            actor,
+            kind: "x".to_owned(),
+            subject: vec![subject.to_owned()],
+            prev,
+            body_c: commitment(&[0; 32], b""),
+            body_len: 0,
+            schema: "audit/1".to_owned(),
+            reason: None,
+            req: None,
+        }
     }
 
     fn history() -> Vec<Leaf> {
@@ -169,7 +179,7 @@ mod tests {
             })
         ));
         let mut invented = history();
-        invented[1].prev = [("run:2".to_owned(), "a:0".parse().unwrap())].into();
+        invented[1].prev = [("run:2".to_owned(), "a:0".to_owned())].into();
         assert!(matches!(
             first_fault(&invented),
             Some(Fault::PrevDiffers {

@@ -1,4 +1,8 @@
 //! A ledger that we wrote, read by Go's `sumdb`, of which no line is ours.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

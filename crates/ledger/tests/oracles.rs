@@ -1,4 +1,8 @@
 //! The tree, its tiles and its notes against crates that others wrote.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ledger::{

@@ -1,4 +1,8 @@
 //! The tree, notes and proofs against vectors made by an independent implementation and checked with Go's `sumdb`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
 
 use std::collections::BTreeMap;
 
