@@ -117,6 +117,8 @@ pub enum NotKeptReason {
     Special,
     /// Changed while it was being read, so that no digest is sure.
     Changing,
+    /// Could be read and not be stored: the disk was full, or failed.
+    NotStored,
     /// Removed later by `reproof forget`.
     Forgotten,
 }
