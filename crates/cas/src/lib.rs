@@ -1,1 +1,28 @@
-//! See README.md.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod batch;
+mod cas;
+mod chunking;
+mod codec;
+mod consolidate;
+mod error;
+mod forget;
+mod gc;
+mod large;
+mod layout;
+mod list;
+mod locks;
+mod pack;
+mod packs;
+mod pins;
+mod reader;
+mod rewrite;
+mod verify;
+
+pub use batch::{Batch, Stored};
+pub use cas::{Cas, CasOptions, digest_file, digest_reader};
+pub use error::{CasError, Damage};
+pub use gc::{GcOptions, GcSummary};
+pub use reader::ObjectReader;
+pub use verify::{CasFault, VerifySummary};
