@@ -1,8 +1,14 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 pub mod code;
+pub mod digests;
 pub mod environment;
+mod error;
 pub mod host;
+mod process;
 pub mod redaction;
 pub mod sampling;
 pub mod trace;
+
+pub use error::CaptureError;

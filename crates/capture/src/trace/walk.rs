@@ -1,0 +1,140 @@
+//! Walking a path component by component, for the few that the kernel would resolve for the wrong process.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::view::{Actor, PLACE, is_same_file};
+
+/// Where a walk ended.
+#[derive(Debug)]
+pub(super) enum Walked {
+    /// At something.
+    There(OwnedFd),
+    /// In a folder that does not hold the last name.
+    Missing { folder: OwnedFd, name: Vec<u8> },
+    /// Before that.
+    Nowhere,
+}
+
+/// Links that the kernel follows in one path before it gives up (`MAXSYMLINKS`).
+const LINKS_MAX: usize = 40;
+
+/// `PROC_SUPER_MAGIC` of linux/magic.h.
+const PROC_MAGIC: u64 = 0x9fa0;
+
+/// Inode of the root of every `/proc` (`PROC_ROOT_INO`).
+const PROC_ROOT_INODE: u64 = 1;
+
+/// Walks a path. `/proc/self` means the thread `actor`.
+pub(super) fn walk(
+    actor: Actor,
+    root: BorrowedFd<'_>,
+    start: BorrowedFd<'_>,
+    path: &[u8],
+    follows_last: bool,
+) -> Walked {
+    walk_path(actor, root, start, path, follows_last).unwrap_or(Walked::Nowhere)
+}
+
+fn walk_path(
+    actor: Actor,
+    root: BorrowedFd<'_>,
+    start: BorrowedFd<'_>,
+    path: &[u8],
+    follows_last: bool,
+) -> Option<Walked> {
+    let follows_last = follows_last || path.ends_with(b"/");
+    let mut at = duplicate(if path.starts_with(b"/") { root } else { start })?;
+    let mut rest: VecDeque<Vec<u8>> = components(path).collect();
+    let mut links = 0;
+    while let Some(name) = rest.pop_front() {
+        match name.as_slice() {
+            b"." => continue,
+            b".." => {
+                if !is_same_place(&at, root)? {
+                    at = open(&at, b"..", PLACE).ok()?;
+                }
+                continue;
+            }
+            _ => {}
+        }
+        let next = match open(&at, &name, PLACE | OFlags::NOFOLLOW) {
+            Ok(next) => next,
+            Err(Errno::NOENT) if rest.is_empty() => return Some(Walked::Missing { folder: at, name }),
+            Err(_) => return None,
+        };
+        let stat = rustix::fs::fstat(&next).ok()?;
+        let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        if !is_link || (rest.is_empty() && !follows_last) {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > LINKS_MAX {
+            return None;
+        }
+        match follow(actor, &at, &name, &next)? {
+            Followed::To(place) => at = place,
+            Followed::Text(target) => {
+                if target.starts_with(b"/") {
+                    at = duplicate(root)?;
+                }
+                let further: Vec<_> = components(&target).collect();
+                for component in further.into_iter().rev() {
+                    rest.push_front(component);
+                }
+            }
+        }
+    }
+    Some(Walked::There(at))
+}
+
+/// Where a link leads.
+enum Followed {
+    /// Straight to something, as the links of `/proc/PID/fd` do.
+    To(OwnedFd),
+    /// Where this text leads.
+    Text(Vec<u8>),
+}
+
+fn follow(actor: Actor, folder: &OwnedFd, name: &[u8], link: &OwnedFd) -> Option<Followed> {
+    if is_on_proc(folder) {
+        let is_root = rustix::fs::fstat(folder).ok()?.st_ino == PROC_ROOT_INODE;
+        match name {
+            b"self" if is_root => return Some(Followed::Text(actor.pid.to_string().into_bytes())),
+            b"thread-self" if is_root => {
+                return Some(Followed::Text(format!("{}/task/{}", actor.pid, actor.tid).into_bytes()));
+            }
+            _ => {}
+        }
+        let resolved = rustix::fs::openat2(folder, name, PLACE, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+        if matches!(resolved, Err(Errno::LOOP | Errno::NOSYS | Errno::PERM)) {
+            return open(folder, name, PLACE).ok().map(Followed::To);
+        }
+    }
+    let text = rustix::fs::readlinkat(link, c"", Vec::with_capacity(256)).ok()?;
+    Some(Followed::Text(text.into_bytes()))
+}
+
+fn is_on_proc(folder: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(folder).is_ok_and(|system| system.f_type as u64 == PROC_MAGIC)
+}
+
+fn open(folder: &OwnedFd, name: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(folder, name, flags, Mode::empty())
+}
+
+fn duplicate(place: BorrowedFd<'_>) -> Option<OwnedFd> {
+    place.try_clone_to_owned().ok()
+}
+
+fn is_same_place(at: &OwnedFd, root: BorrowedFd<'_>) -> Option<bool> {
+    Some(is_same_file(&rustix::fs::fstat(at.as_fd()).ok()?, &rustix::fs::fstat(root).ok()?))
+}
+
+fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
+}

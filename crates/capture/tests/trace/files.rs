@@ -1,0 +1,472 @@
+//! What commands do to files is told, with the paths that it was really done to.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use capture::trace::{AccessKind, Method};
+use entities::Exit;
+use crate::support::{Room, append, compile, execute, python, read, write};
+
+#[test]
+fn a_real_python_program_is_followed_from_its_execution_on() {
+    let room = Room::new();
+    let data = room.put("data.csv", "a,b\n1,2\n");
+    let told = room.python("open('copy.csv', 'w').write(open('data.csv').read())");
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    assert_eq!(told.outcome.method, Method::Notify);
+    assert_eq!(told.outcome.processes, 1);
+    told.assert_has(&execute(python()));
+    told.assert_has(&read(&data));
+    told.assert_has(&write(room.at("copy.csv")));
+    // Its standard library and the loader are among what it read.
+    assert!(told.kinds().any(|kind| matches!(kind, AccessKind::Read { path } if path.ends_with("libc.so.6"))));
+    assert!(told.kinds().any(
+        |kind| matches!(kind, AccessKind::Read { path } if path.file_name().unwrap().as_bytes().starts_with(b"ld-"))
+    ));
+    assert_eq!(fs::read_to_string(room.at("copy.csv")).unwrap(), "a,b\n1,2\n");
+}
+
+#[test]
+fn programs_that_a_shell_starts_are_followed_too() {
+    let room = Room::new();
+    let source = room.put("from", "x");
+    let told = room.sh("cp from to && cat to >> log && mv to moved && ln moved second && ln -s moved soft && rm second");
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    told.assert_has(&read(source));
+    let to = room.at("to");
+    assert!(told.of(&to).iter().any(|kind| matches!(kind, AccessKind::Write { .. })), "{:?}", told.of(&to));
+    told.assert_has(&append(room.at("log")));
+    told.assert_has(&AccessKind::Rename { from: to, to: room.at("moved") });
+    told.assert_has(&AccessKind::Link { from: room.at("moved"), to: room.at("second") });
+    told.assert_has(&AccessKind::Symlink { path: room.at("soft") });
+    told.assert_has(&AccessKind::Remove { path: room.at("second") });
+    assert!(told.outcome.processes >= 6, "{}", told.outcome.processes);
+}
+
+#[test]
+fn each_way_of_opening_is_told_with_its_meaning() {
+    let room = Room::new();
+    for name in ["r", "w", "a", "rw", "rwt", "trunc", "excl"] {
+        room.put(name, "content");
+    }
+    let told = room.python(
+        "import os
+def o(name, flags):
+    try: os.close(os.open(name, flags, 0o600))
+    except OSError: pass
+o('r', os.O_RDONLY)
+o('w', os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
+o('a', os.O_WRONLY | os.O_APPEND)
+o('rw', os.O_RDWR)
+o('rwt', os.O_RDWR | os.O_TRUNC)
+o('excl', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+o('missing', os.O_RDONLY)
+o('missing', os.O_WRONLY)
+o('no/folder', os.O_WRONLY | os.O_CREAT)
+o('new', os.O_RDONLY | os.O_CREAT)
+o('.', os.O_RDONLY)
+os.truncate('trunc', 3)
+",
+    );
+    told.assert_has(&read(room.at("r")));
+    told.assert_has(&write(room.at("w")));
+    told.assert_has(&append(room.at("a")));
+    told.assert_has(&AccessKind::Write { path: room.at("rw"), keeps_content: true, reads: true });
+    told.assert_has(&AccessKind::Write { path: room.at("rwt"), keeps_content: false, reads: true });
+    told.assert_has(&append(room.at("new")));
+    told.assert_has(&append(room.at("trunc")));
+    for name in ["excl", "missing", "no/folder"] {
+        assert_eq!(told.of(&room.at(name)), Vec::<&AccessKind>::new(), "{name}");
+    }
+    assert_eq!(told.of(&room.path()), Vec::<&AccessKind>::new());
+}
+
+#[test]
+fn names_of_any_bytes_are_told_to_the_byte() {
+    let room = Room::new();
+    let names = [&b"with space"[..], b"with\nnewline", b"\xff\xfe not utf-8", b"\xc3\xa4", b"-dash", b"a'b\"c"];
+    for name in names {
+        fs::write(room.path().join(OsStr::from_bytes(name)), "x").unwrap();
+    }
+    let mut command = vec![OsString::from("cat"), OsString::from("--")];
+    command.extend(names.iter().map(|name| OsStr::from_bytes(name).to_owned()));
+    let told = room.run(command);
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    for name in names {
+        told.assert_has(&read(room.path().join(OsStr::from_bytes(name))));
+    }
+}
+
+#[test]
+fn links_are_followed_where_the_kernel_follows_them() {
+    let room = Room::new();
+    let target = room.put("real/target", "x");
+    symlink("real", room.at("folder")).unwrap();
+    symlink("target", room.at("real/link")).unwrap();
+    symlink("real/made", room.at("broken")).unwrap();
+    symlink("circle", room.at("circle")).unwrap();
+    symlink(room.at("folder"), room.at("absolute")).unwrap();
+    let told = room.sh("cat folder/./link absolute/../real/target; echo x > broken; cat circle; rm folder/link; rm -f none");
+    told.assert_has(&read(&target));
+    assert_eq!(told.of(&target).len(), 2);
+    told.assert_has(&write(room.at("real/made")));
+    told.assert_has(&AccessKind::Remove { path: room.at("real/link") });
+    assert_eq!(told.of(&room.at("circle")), Vec::<&AccessKind>::new());
+    assert_eq!(told.of(&room.at("none")), Vec::<&AccessKind>::new());
+}
+
+#[test]
+fn a_link_of_a_link_to_something_missing_is_made_where_it_leads() {
+    let room = Room::new();
+    fs::create_dir(room.at("deep")).unwrap();
+    symlink("deep/two", room.at("one")).unwrap();
+    symlink("../three", room.at("deep/two")).unwrap();
+    let told = room.sh("echo x > one");
+    assert!(room.at("three").exists());
+    told.assert_has(&write(room.at("three")));
+}
+
+#[test]
+fn paths_relative_to_descriptors_and_folders_are_resolved() {
+    let room = Room::new();
+    room.put("sub/inside", "x");
+    room.put("sub/other", "x");
+    let told = room.python(
+        "import os
+fd = os.open('sub', os.O_RDONLY)
+os.open('inside', os.O_RDONLY, dir_fd=fd)
+os.rename('other', 'renamed', src_dir_fd=fd, dst_dir_fd=fd)
+os.link('inside', 'linked', src_dir_fd=fd, dst_dir_fd=fd)
+os.symlink('inside', 'soft', dir_fd=fd)
+os.chdir('sub')
+open('../up', 'w')
+os.unlink('linked')
+",
+    );
+    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    told.assert_has(&read(room.at("sub/inside")));
+    told.assert_has(&AccessKind::Rename { from: room.at("sub/other"), to: room.at("sub/renamed") });
+    told.assert_has(&AccessKind::Link { from: room.at("sub/inside"), to: room.at("sub/linked") });
+    told.assert_has(&AccessKind::Symlink { path: room.at("sub/soft") });
+    told.assert_has(&write(room.at("up")));
+    told.assert_has(&AccessKind::Remove { path: room.at("sub/linked") });
+}
+
+#[test]
+fn the_command_s_own_descriptors_are_meant_not_ours() {
+    let room = Room::new();
+    let data = room.put("data", "x");
+    symlink("/proc/self/fd/9", room.at("nine")).unwrap();
+    let told = room.sh("exec 9< data; cat /dev/fd/9; cat /proc/self/fd/9; cat nine; cat /proc/self/cwd/data; cat /proc/self/status > /dev/null; echo x | cat /dev/stdin");
+    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(told.of(&data).len(), 5, "{:#?}", told.of(&data));
+    let own = format!("/proc/{}", std::process::id());
+    let strays: Vec<_> = told
+        .kinds()
+        .filter(|kind| crate::support::paths_of(kind).iter().any(|path| path.starts_with(&own)))
+        .collect();
+    assert!(strays.is_empty(), "{strays:?}");
+    let status = told.kinds().filter(|kind| {
+        matches!(kind, AccessKind::Read { path } if path.starts_with("/proc") && path.ends_with("status"))
+    });
+    assert_eq!(status.count(), 1);
+}
+
+#[test]
+fn a_deleted_working_directory_does_not_hide_what_is_opened_from_it() {
+    let room = Room::new();
+    room.put("beside", "x");
+    fs::create_dir(room.at("gone")).unwrap();
+    let told = room.sh("cd gone && rmdir ../gone && cat ../beside && echo x > new; echo done > ../after");
+    told.assert_has(&read(room.at("beside")));
+    told.assert_has(&write(room.at("after")));
+    assert!(!told.kinds().any(|kind| crate::support::paths_of(kind).iter().any(|path| path.ends_with("new"))));
+}
+
+#[test]
+fn a_folder_whose_name_looks_deleted_is_none() {
+    let room = Room::new();
+    let data = room.put("x (deleted)/data", "x");
+    let told = room.sh("cat 'x (deleted)/data'; cd 'x (deleted)' && cat data");
+    assert_eq!(told.of(&data).len(), 2);
+}
+
+#[test]
+fn very_long_paths_are_told_as_far_as_the_kernel_takes_them() {
+    let room = Room::new();
+    let part = "d".repeat(200);
+    let told = room.python(&format!(
+        "import os
+part = '{part}'
+for _ in range(15):
+    os.mkdir(part); os.chdir(part)
+open('deep', 'w').write('x')
+for _ in range(15):
+    os.mkdir(part); os.chdir(part)
+open('deeper', 'w').write('x')
+try: open('x' * 5000)
+except OSError: pass
+try: open(('./' * 2047) + 'deeper')
+except OSError: pass
+"
+    ));
+    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    let mut deep = room.path();
+    deep.extend(std::iter::repeat_n(part.as_str(), 15));
+    told.assert_has(&write(deep.join("deep")));
+    // Beyond 4096 bytes there is no path that could be opened: that is said.
+    assert!(told.has_gap("path_too_long"));
+}
+
+#[test]
+fn scripts_are_told_with_their_interpreters() {
+    let room = Room::new();
+    let script = room.put("script", "#!/bin/sh\nexit 3\n");
+    let outer = room.put("outer", &format!("#!{}\n", script.display()));
+    for file in [&script, &outer] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let told = room.run(["./script"]);
+    assert_eq!(told.outcome.exit, Exit::Code(3));
+    told.assert_has(&execute(&script));
+    told.assert_has(&execute(fs::canonicalize("/bin/sh").unwrap()));
+    let told = room.run(["./outer"]);
+    assert_eq!(told.outcome.exit, Exit::Code(3));
+    told.assert_has(&execute(&outer));
+    told.assert_has(&execute(&script));
+}
+
+#[test]
+fn a_program_behind_a_descriptor_is_told_with_its_path() {
+    let room = Room::new();
+    let script = "import os
+fd = os.open('/bin/true', os.O_RDONLY)
+os.execve(fd, ['true'], {})
+";
+    let told = room.python(script);
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    told.assert_has(&execute(fs::canonicalize("/bin/true").unwrap()));
+    let told = room.python(
+        "import os
+fd = os.memfd_create('prog')
+os.write(fd, open('/bin/true', 'rb').read())
+os.execve(fd, ['true'], {})
+",
+    );
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    assert!(told.has_gap("unnamed_program"));
+}
+
+#[test]
+fn a_file_born_without_a_name_is_told_when_it_gets_one() {
+    let room = Room::new();
+    let told = room.python(
+        "import ctypes, os
+fd = os.open('.', os.O_TMPFILE | os.O_WRONLY, 0o600)
+os.write(fd, b'x')
+libc = ctypes.CDLL(None)
+assert libc.linkat(-100, f'/proc/self/fd/{fd}'.encode(), -100, b'named', 0x400) == 0
+",
+    );
+    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert!(room.at("named").exists());
+    told.assert_has(&write(room.at("named")));
+}
+
+#[test]
+fn renames_that_fail_or_do_nothing_are_not_told() {
+    let room = Room::new();
+    room.put("a", "x");
+    room.put("b", "y");
+    fs::hard_link(room.at("a"), room.at("same")).unwrap();
+    let told = room.python(
+        "import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+AT = -100
+assert libc.renameat2(AT, b'a', AT, b'b', 1) == -1
+os.rename('a', 'same')
+try: os.rename('missing', 'b')
+except OSError: pass
+assert libc.renameat2(AT, b'a', AT, b'b', 2) == 0
+",
+    );
+    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert!(!told.kinds().any(|kind| matches!(kind, AccessKind::Rename { .. })));
+    // Exchanged: both have other content now.
+    told.assert_has(&write(room.at("a")));
+    told.assert_has(&write(room.at("b")));
+}
+
+#[test]
+fn a_renamed_folder_is_told_as_one() {
+    let room = Room::new();
+    room.put("old/file", "x");
+    let told = room.sh("mv old/ new");
+    told.assert_has(&AccessKind::Rename { from: room.at("old"), to: room.at("new") });
+}
+
+#[test]
+fn fifos_and_sockets_hold_nobody_up() {
+    let room = Room::new();
+    let told = room.sh("mkfifo pipe; (echo through > pipe) & cat pipe; wait");
+    assert_eq!(told.stdout, b"through\n");
+    told.assert_has(&read(room.at("pipe")));
+    let told = room.python(
+        "import socket, threading
+server = socket.socket(socket.AF_UNIX); server.bind('sock'); server.listen()
+client = socket.socket(socket.AF_UNIX); client.connect('sock')
+try: open('sock')
+except OSError: pass
+",
+    );
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    let peer = entities::NetworkPeer { family: "unix".into(), address: room.at("sock").to_str().unwrap().into() };
+    told.assert_has(&AccessKind::Connect { peer });
+    assert!(!told.has(&read(room.at("sock"))));
+}
+
+#[test]
+fn peers_are_told_connected_or_not() {
+    let room = Room::new();
+    let told = room.python(
+        "import socket
+server = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(server.getsockname())
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.sendto(b'x', ('::1', 9))
+try: socket.create_connection(('192.0.2.1', 9), timeout=0.01)
+except OSError: pass
+print(server.getsockname()[1])
+",
+    );
+    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    let peer = |family: &str, address: String| AccessKind::Connect {
+        peer: entities::NetworkPeer { family: family.into(), address },
+    };
+    told.assert_has(&peer("inet", format!("127.0.0.1:{}", told.text().trim())));
+    told.assert_has(&peer("inet6", "[::1]:9".into()));
+    told.assert_has(&peer("inet", "192.0.2.1:9".into()));
+    assert!(told.outcome.signs.iter().any(|sign| sign.code == "network_used"));
+}
+
+#[test]
+fn a_command_that_stays_on_this_machine_used_no_network() {
+    let room = Room::new();
+    let told = room.python("open('/dev/urandom', 'rb').read(1)");
+    let signs: Vec<_> = told.outcome.signs.iter().map(|sign| sign.code.as_str()).collect();
+    assert_eq!(signs, ["randomness_read"]);
+}
+
+#[test]
+fn io_uring_is_refused_and_noted() {
+    let room = Room::new();
+    let told = room.python(
+        "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+parameters = ctypes.create_string_buffer(120)
+print(libc.syscall(425, 4, parameters), ctypes.get_errno())
+",
+    );
+    assert_eq!(told.stdout, b"-1 38\n");
+    assert!(told.has_gap("io_uring"));
+}
+
+#[test]
+fn a_static_program_is_followed() {
+    let room = Room::new();
+    let data = room.put("data", "x");
+    let source = r#"
+#include <fcntl.h>
+#include <stdio.h>
+int main(void) { return open("data", O_RDONLY) < 0 || rename("data", "moved") != 0; }
+"#;
+    let Some(program) = compile(&room, "static", source, &["-static"]) else { return };
+    let told = room.run([program]);
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    told.assert_has(&read(&data));
+    told.assert_has(&AccessKind::Rename { from: data, to: room.at("moved") });
+}
+
+/// 32-bit calls from a 64-bit program, which a filter that looks at numbers only would take for others.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_of_the_32_bit_abi_do_not_slip_by() {
+    let room = Room::new();
+    let data = room.put("data", "x");
+    let source = r#"
+#include <fcntl.h>
+static char path[] = "data", to[] = "moved";
+static long call(long number, long a, long b, long c) {
+    long result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c) : "memory", "r8", "r9", "r10", "r11");
+    return result;
+}
+int main(void) {
+    long opened = call(5, (long)path, O_RDONLY, 0);
+    if (opened == -38) return 77;
+    return opened < 0 || call(38, (long)path, (long)to, 0) != 0;
+}
+"#;
+    let Some(program) = compile(&room, "abi", source, &["-static", "-no-pie"]) else { return };
+    let told = room.run([program]);
+    if told.outcome.exit == Exit::Signal(libc::SIGSEGV) || told.outcome.exit == Exit::Code(77) {
+        eprintln!("skipped: this kernel serves no 32-bit calls");
+        return;
+    }
+    assert_eq!(told.outcome.exit, Exit::Code(0));
+    told.assert_has(&read(&data));
+    told.assert_has(&AccessKind::Rename { from: data, to: room.at("moved") });
+    assert!(told.has_gap("foreign_abi"));
+}
+
+/// Pointers of all kinds of wrongness: the call fails as without us, and nothing else happens.
+#[test]
+fn wild_pointers_fail_as_they_would() {
+    let room = Room::new();
+    let told = room.python(
+        "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for address in [0, 1, 0xdeadbeef, (1 << 64) - 1, (1 << 47) - 4096, 1 << 63]:
+    for number in [2, 257, 437, 59, 82, 87, 76, 42, 435]:
+        if number == 435 and address == 0: continue
+        pointer = ctypes.c_void_p(address)
+        if number in (257, 437):
+            result = libc.syscall(number, ctypes.c_long(-100), pointer, pointer, ctypes.c_long(24))
+        elif number == 42:
+            result = libc.syscall(number, ctypes.c_long(0), pointer, ctypes.c_long(16))
+        elif number == 435:
+            result = libc.syscall(number, pointer, ctypes.c_long(64))
+        else:
+            result = libc.syscall(number, pointer, pointer, pointer)
+        assert result == -1, (number, address)
+print('survived')
+",
+    );
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(told.stdout, b"survived\n", "{}", String::from_utf8_lossy(&told.stderr));
+    }
+}
+
+#[test]
+fn openat2_is_understood_with_its_root() {
+    let room = Room::new();
+    room.put("jail/etc/passwd", "x");
+    let told = room.python(
+        "import ctypes, os, struct
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open('jail', os.O_RDONLY | os.O_DIRECTORY)
+RESOLVE_IN_ROOT = 0x10
+how = struct.pack('QQQ', os.O_RDONLY, 0, RESOLVE_IN_ROOT)
+assert libc.syscall(437, fd, b'/etc/passwd', how, 24) >= 0
+assert libc.syscall(437, fd, b'../../etc/passwd', how, 24) >= 0
+how = struct.pack('QQQ', os.O_RDONLY, 0, 0)
+assert libc.syscall(437, fd, b'etc/passwd', how, 24) >= 0
+",
+    );
+    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(told.of(&room.at("jail/etc/passwd")).len(), 3);
+    assert!(told.of(Path::new("/etc/passwd")).is_empty());
+}

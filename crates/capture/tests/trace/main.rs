@@ -1,0 +1,12 @@
+//! Commands under observation: what is told of them, how they end, what they see.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
+#![expect(clippy::disallowed_methods, reason = "tests hand the environment on and start what they watch")]
+
+mod binds;
+mod files;
+mod methods;
+mod nested;
+mod output;
+mod processes;
+mod support;
+mod terminal;
