@@ -1,1 +1,36 @@
-//! See README.md.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod artifacts;
+mod caller;
+mod captured;
+mod error;
+mod experiments;
+mod folder_lock;
+mod initial;
+mod limits;
+mod logging;
+mod models;
+mod names;
+mod open_runs;
+mod publisher;
+mod python;
+mod resolve;
+mod runs;
+mod tracking;
+mod validation;
+mod verification;
+
+pub use caller::*;
+pub use captured::*;
+pub use error::*;
+pub use experiments::*;
+pub use initial::*;
+pub use limits::*;
+pub use logging::*;
+pub use models::*;
+pub use publisher::*;
+pub use runs::*;
+pub use tracking::*;
+pub use validation::{parse_experiment_id, parse_model_id, parse_run_id};
+pub use verification::*;

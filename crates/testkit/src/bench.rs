@@ -1,0 +1,142 @@
+//! A whole store with its services in a temporary folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cas::{Cas, CasOptions};
+use entities::{Clock as _, Random, Run};
+use ledger::{DirectoryTiles, SigningKey, VerifierKey};
+use store_sqlite::{OpenOptions, SqliteStore};
+use tempfile::TempDir;
+use tracking::{Caller, LedgerPublisher, NewRun, Tracking, first_commit};
+
+use crate::{MockClock, SeededRandom, parsed};
+
+/// The name of the ledger of a bench.
+pub const ORIGIN: &str = "reproof.local/test";
+
+/// A store, its objects and its services, with a clock that ticks a millisecond at each look.
+///
+/// The folder goes when this is dropped.
+pub struct TestBench {
+    /// The services.
+    pub tracking: Tracking,
+    /// The database below them.
+    pub store: Arc<SqliteStore>,
+    /// Their clock.
+    pub clock: Arc<MockClock>,
+    /// Their generator.
+    pub random: Arc<SeededRandom>,
+    /// Somebody to act for.
+    pub caller: Caller,
+    /// The key of the ledger.
+    pub key: SigningKey,
+    directory: TempDir,
+}
+
+/// A run of experiment `0` that Ann starts, to be created.
+pub fn new_run() -> NewRun {
+    NewRun {
+        id: None,
+        experiment: parsed("0"),
+        name: None,
+        user: "ann".to_owned(),
+        started_at: None,
+        tags: BTreeMap::new(),
+        parent: None,
+        replay_of: None,
+        process: None,
+    }
+}
+
+impl TestBench {
+    /// Makes a store with its first commit.
+    ///
+    /// *Panics* if the system does not let it.
+    pub async fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary folder can be made");
+        let random = Arc::new(SeededRandom::new(1));
+        let clock = Arc::new(MockClock::ticking(1000));
+        let caller = Caller::local("ann");
+        let key = SigningKey::generate(ORIGIN, random.as_ref()).expect("the name is valid");
+        let store = SqliteStore::initialise(
+            &directory.path().join("reproof.db"),
+            Arc::clone(&random) as Arc<dyn Random>,
+            first_commit(&caller, &key.verifier(), clock.now()),
+        )
+        .await
+        .expect("a store can be made in an empty folder");
+        let store = Arc::new(store);
+        let cas = Cas::open(
+            &directory.path().join("objects"),
+            &directory.path().join("tmp"),
+            CasOptions::default(),
+        )
+        .expect("objects can be kept in an empty folder");
+        let tracking = Tracking::new(
+            Arc::clone(&store) as _,
+            cas,
+            Arc::clone(&clock) as _,
+            Arc::clone(&random) as _,
+        );
+        Self {
+            tracking,
+            store,
+            clock,
+            random,
+            caller,
+            key,
+            directory,
+        }
+    }
+
+    /// Creates a run.
+    ///
+    /// *Panics* if the store does not let it.
+    pub async fn run(&self) -> Run {
+        let created = self.tracking.create_run(&self.caller, new_run()).await;
+        created.expect("the default experiment takes runs").run
+    }
+
+    /// The file of the database.
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("reproof.db")
+    }
+
+    /// The folder of the ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.directory.path().join("ledger")
+    }
+
+    /// The ledger's files.
+    pub fn tiles(&self) -> DirectoryTiles {
+        DirectoryTiles::new(self.ledger())
+    }
+
+    /// What verifies the ledger.
+    pub fn verifier(&self) -> VerifierKey {
+        self.key.verifier()
+    }
+
+    /// A publisher of this store's ledger.
+    pub fn publisher(&self) -> LedgerPublisher {
+        LedgerPublisher::new(
+            Arc::clone(&self.store) as _,
+            self.tiles(),
+            self.key.clone(),
+            self.random.as_ref(),
+        )
+    }
+
+    /// A second opening of the same database, as another process has it.
+    ///
+    /// *Panics* if it cannot be opened.
+    pub fn reopen(&self) -> SqliteStore {
+        let options = OpenOptions {
+            random: Arc::clone(&self.random) as _,
+            create: false,
+        };
+        SqliteStore::open(&self.database(), options).expect("a store can be opened twice")
+    }
+}

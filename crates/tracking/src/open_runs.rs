@@ -1,0 +1,92 @@
+//! Runs that a process left open when it was killed.
+
+use entities::{
+    Change, Comparison, Condition, Field, Operator, ProcessIdentity, RunId, RunStatus, SearchQuery,
+};
+use store::{PageRequest, View};
+
+use crate::runs::PARENT_TAG;
+use crate::tracking::{Writing, run_subject};
+use crate::{Caller, LARGEST_PAGE, Tracking, TrackingError};
+
+impl Tracking {
+    /// Marks runs whose process has ended without closing them, and the runs that clients opened inside them.
+    /// Gives those that it marked.
+    ///
+    /// A run without a process and without such a parent stays as it is: its client may be anywhere.
+    pub async fn mark_interrupted(
+        &self,
+        caller: &Caller,
+        is_alive: &(dyn Fn(&ProcessIdentity) -> bool + Sync),
+    ) -> Result<Vec<RunId>, TrackingError> {
+        let mut marked = Vec::new();
+        for run in self.store().list_open_runs().await? {
+            let is_left = run
+                .process
+                .as_ref()
+                .is_some_and(|process| !is_alive(process));
+            if is_left && self.interrupt(caller, &run.id).await? {
+                marked.push(run.id);
+            }
+        }
+        // A child may have children, so the list grows while it is gone through.
+        let mut next = 0;
+        while let Some(parent) = marked.get(next).cloned() {
+            next += 1;
+            for child in self.list_open_children(&parent).await? {
+                if self.interrupt(caller, &child).await? {
+                    marked.push(child);
+                }
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Marks a run, unless it was closed meanwhile: its process may have ended well after the runs were listed.
+    async fn interrupt(&self, caller: &Caller, id: &RunId) -> Result<bool, TrackingError> {
+        if self.get_bare_run(id).await?.status.is_terminal() {
+            return Ok(false);
+        }
+        let at = self.now();
+        let writing = Writing {
+            caller,
+            at,
+            kind: "run.interrupted",
+            subjects: vec![run_subject(id)],
+        };
+        let change = Change::RunInterrupted {
+            run: id.clone(),
+            at,
+        };
+        self.commit(writing, vec![change]).await?;
+        Ok(true)
+    }
+
+    /// Open runs that a client made inside another, which have no process of their own.
+    async fn list_open_children(&self, parent: &RunId) -> Result<Vec<RunId>, TrackingError> {
+        let is = |field, value: &str| Condition {
+            field,
+            comparison: Comparison::Text(Operator::Equal, value.to_owned()),
+        };
+        let query = SearchQuery {
+            conditions: vec![
+                is(Field::Tag(PARENT_TAG.to_owned()), parent.as_str()),
+                is(
+                    Field::Attribute("status".to_owned()),
+                    RunStatus::Running.as_str(),
+                ),
+            ],
+            order_by: Vec::new(),
+        };
+        let page = PageRequest::first(LARGEST_PAGE);
+        let found = self
+            .store()
+            .search_runs(&[], &query, View::Active, &page)
+            .await?;
+        let children = found.items.into_iter().map(|detail| detail.run);
+        Ok(children
+            .filter(|run| run.process.is_none())
+            .map(|run| run.id)
+            .collect())
+    }
+}

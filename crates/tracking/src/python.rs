@@ -1,0 +1,182 @@
+//! Values as Python and its JSON encoder write them, since MLflow's messages hold them so.
+
+use std::fmt::Write as _;
+
+/// A text as `repr` writes it.
+pub(crate) fn repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    let mut shown = String::with_capacity(text.len() + 2);
+    shown.push(quote);
+    for character in text.chars() {
+        match character {
+            '\\' => shown.push_str("\\\\"),
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            _ if character == quote => {
+                shown.push('\\');
+                shown.push(character);
+            }
+            _ if character.is_control() && u32::from(character) < 0x100 => {
+                // Writing to a string cannot fail.
+                let _ = write!(shown, "\\x{:02x}", u32::from(character));
+            }
+            _ => shown.push(character),
+        }
+    }
+    shown.push(quote);
+    shown
+}
+
+/// A list of texts as `repr` writes it.
+pub(crate) fn list(texts: &[String]) -> String {
+    let shown: Vec<_> = texts.iter().map(|text| repr(text)).collect();
+    format!("[{}]", shown.join(", "))
+}
+
+/// Params that would change, as MLflow lists them.
+pub(crate) fn conflicts(conflicts: &[(String, String, String)]) -> String {
+    let shown: Vec<_> = conflicts
+        .iter()
+        .map(|(key, old, new)| {
+            format!(
+                "{{'key': {}, 'old_value': {}, 'new_value': {}}}",
+                repr(key),
+                repr(old),
+                repr(new)
+            )
+        })
+        .collect();
+    format!("[{}]", shown.join(", "))
+}
+
+/// A text as `json.dumps` writes it: in ASCII.
+pub(crate) fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() + 2);
+    shown.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => shown.push_str("\\\""),
+            '\\' => shown.push_str("\\\\"),
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            '\u{8}' => shown.push_str("\\b"),
+            '\u{c}' => shown.push_str("\\f"),
+            ' '..='\u{7e}' => shown.push(character),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to a string cannot fail.
+                    let _ = write!(shown, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    shown.push('"');
+    shown
+}
+
+/// A number as `str` writes it.
+pub(crate) fn float(value: f64) -> String {
+    if value.is_nan() {
+        return "nan".to_owned();
+    }
+    let shown = format!("{value:?}");
+    // Python writes an exponent with its sign and two digits.
+    match shown.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => shown,
+    }
+}
+
+/// A path as `posixpath.normpath` writes it.
+pub(crate) fn normpath(path: &str) -> String {
+    let root = match path.bytes().take_while(|&byte| byte == b'/').count() {
+        0 => "",
+        2 => "//",
+        _ => "/",
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if !root.is_empty() => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = format!("{root}{}", parts.join("/"));
+    if joined.is_empty() {
+        ".".to_owned()
+    } else {
+        joined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Python 3.11 answers.
+    #[test]
+    fn texts_and_numbers_are_shown_as_python_shows_them() {
+        for (text, shown) in [
+            ("q", "'q'"),
+            ("it's", "\"it's\""),
+            ("\"it's\"", "'\"it\\'s\"'"),
+            ("a\\b\n\t\u{1}", "'a\\\\b\\n\\t\\x01'"),
+            ("ü", "'ü'"),
+        ] {
+            assert_eq!(repr(text), shown);
+        }
+        for (text, shown) in [
+            ("a&b", "\"a&b\""),
+            ("ü\"\\\n", "\"\\u00fc\\\"\\\\\\n\""),
+            ("😀\u{7f}", "\"\\ud83d\\ude00\\u007f\""),
+        ] {
+            assert_eq!(json(text), shown);
+        }
+        for (value, shown) in [
+            (1.0, "1.0"),
+            (0.1, "0.1"),
+            (1e300, "1e+300"),
+            (1e-7, "1e-07"),
+            (f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(float(value), shown);
+        }
+    }
+
+    /// What Python 3.11 answers.
+    #[test]
+    fn paths_are_made_normal_as_python_makes_them() {
+        for (path, normal) in [
+            ("", "."),
+            (".", "."),
+            ("a/./b", "a/b"),
+            ("a//b/", "a/b"),
+            ("../a", "../a"),
+            ("a/../..", ".."),
+            ("/..", "/"),
+            ("//a", "//a"),
+            ("///a", "/a"),
+            ("a/../b", "b"),
+            ("a b:c", "a b:c"),
+        ] {
+            assert_eq!(normpath(path), normal, "{path:?}");
+        }
+    }
+}
