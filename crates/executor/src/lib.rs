@@ -1,1 +1,28 @@
-//! See README.md.
+#![doc = include_str!("../README.md")]
+
+mod collect;
+mod context;
+mod endpoint;
+mod error;
+mod facts;
+mod launch;
+mod manifest;
+mod metrics_files;
+mod rebuild;
+mod replay;
+mod restore;
+mod run;
+mod snapshot;
+mod stamp;
+mod trees;
+mod view;
+
+pub use context::*;
+pub use endpoint::*;
+pub use error::*;
+pub use facts::*;
+pub use launch::Outcome;
+pub use replay::*;
+pub use restore::*;
+pub use run::*;
+pub use trees::*;

@@ -1,0 +1,285 @@
+//! What a command does to files, put together call by call.
+
+mod finish;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use capture::redaction::Redaction;
+use capture::trace::{Access, AccessKind, Observer};
+use entities::{NetworkPeer, NotKeptReason, ObjectId};
+use provenance::{ClassifyContext, FileClass, classify};
+
+use crate::snapshot::{Keeper, Slot, Snapshots, keep_path, not_kept, open_regular};
+use crate::stamp::Stamp;
+use crate::view::View;
+
+pub(crate) use self::finish::Collected;
+
+/// Listens to the calls of a command and keeps the bytes that would be gone afterwards.
+pub(crate) struct Collector {
+    view: View,
+    context: RwLock<ClassifyContext>,
+    redaction: Redaction,
+    keeper: Keeper,
+    snapshots: Snapshots,
+    /// Objects of the code tree, by absolute path as the command sees it.
+    code: BTreeMap<PathBuf, ObjectId>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<PathBuf, Seen>,
+    /// Programs in the order in which they were first executed.
+    executed: Vec<PathBuf>,
+    peers: BTreeSet<NetworkPeer>,
+}
+
+/// What was seen of one file so far.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// What it was at first sight; none where there was no such file, link or special file.
+    first: Option<Stamp>,
+    was_read_first: bool,
+    was_written: bool,
+    was_deleted: bool,
+    was_executed: bool,
+    /// Its content as it was when first read.
+    snapshot: Option<Arc<Slot>>,
+}
+
+/// What the collector must know of a run before it starts.
+pub(crate) struct CollectorRequest {
+    pub(crate) view: View,
+    pub(crate) context: ClassifyContext,
+    pub(crate) redaction: Redaction,
+    pub(crate) keeper: Keeper,
+    /// Objects of the code tree, by path in the project.
+    pub(crate) code: BTreeMap<PathBuf, ObjectId>,
+}
+
+impl Collector {
+    pub(crate) fn new(request: CollectorRequest) -> Self {
+        let CollectorRequest { view, context, redaction, keeper, code } = request;
+        let root = context.project_root.clone();
+        Self {
+            view,
+            context: RwLock::new(context),
+            redaction,
+            snapshots: Snapshots::start(&keeper),
+            keeper,
+            code: code.into_iter().map(|(path, object)| (root.join(path), object)).collect(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn class_of(&self, path: &Path) -> FileClass {
+        classify(path, &self.context.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes what is there when a path is first heard of.
+    fn sight<'a>(&self, state: &'a mut State, path: &Path) -> &'a mut Seen {
+        state.files.entry(path.to_owned()).or_insert_with(|| {
+            let metadata = self.view.to_real(path).symlink_metadata().ok();
+            Seen { first: metadata.as_ref().map(Stamp::of), ..Seen::default() }
+        })
+    }
+
+    fn read(&self, path: &Path) {
+        let mut state = self.state();
+        if state.files.get(path).is_some_and(|seen| seen.was_read_first || seen.was_written) {
+            return;
+        }
+        let seen = self.sight(&mut state, path);
+        if seen.first.is_none() || seen.was_deleted {
+            return;
+        }
+        seen.was_read_first = true;
+        // The slot is there before the lock is let go, so that whoever is about to change the file waits for it.
+        let slot = Arc::clone(seen.snapshot.insert(Arc::default()));
+        drop(state);
+        self.keep_as_read(path, &slot);
+    }
+
+    /// Keeps a file that is about to be read or lost; a slot that stays unused is filled too, for nobody may wait for ever.
+    fn keep_as_read(&self, path: &Path, slot: &Arc<Slot>) {
+        let real = self.view.to_real(path);
+        if !self.is_kept(path, &real) {
+            slot.fill(not_kept(NotKeptReason::Vanished, None));
+            self.sight(&mut self.state(), path).snapshot = None;
+            return;
+        }
+        match open_regular(&real) {
+            Ok(file) => self.snapshots.take_opened(file, real, Arc::clone(slot)),
+            Err(_) => slot.fill(keep_path(&self.keeper, &real)),
+        }
+    }
+
+    /// Tells whether the bytes of a file that is read count, and are not in the code tree already.
+    fn is_kept(&self, path: &Path, real: &Path) -> bool {
+        let class = self.class_of(path);
+        match class {
+            FileClass::Internal => return false,
+            FileClass::Environment => {
+                self.snapshots.warm(real.to_owned());
+                return false;
+            }
+            FileClass::Code | FileClass::Input | FileClass::Output | FileClass::Scratch | FileClass::Secret => {}
+        }
+        if self.redaction.is_secret_file(path) {
+            return false;
+        }
+        let Ok(metadata) = real.metadata() else { return false };
+        let is_in_code_tree = || {
+            self.code.get(path).is_some_and(|object| self.keeper.digests.find(&metadata) == Some(*object))
+        };
+        metadata.is_file() && !(class == FileClass::Code && is_in_code_tree())
+    }
+
+    /// Notes that a file is about to be changed, and keeps its content first where that counts.
+    fn write(&self, path: &Path, needs_content: bool) {
+        let mut state = self.state();
+        let seen = self.sight(&mut state, path);
+        let is_new = !seen.was_written && !seen.was_read_first;
+        let had_content = seen.first.is_some_and(|stamp| stamp.size_bytes > 0) && !seen.was_deleted;
+        let is_read_now = is_new && had_content && needs_content;
+        seen.was_read_first |= is_read_now;
+        seen.was_written = true;
+        seen.was_deleted = false;
+        if is_read_now {
+            seen.snapshot = Some(Arc::default());
+        }
+        let slot = seen.snapshot.clone();
+        drop(state);
+        let Some(slot) = slot else { return };
+        if is_read_now {
+            self.keep_as_read(path, &slot);
+        }
+        slot.wait();
+    }
+
+    fn remove(&self, path: &Path) {
+        let mut state = self.state();
+        let seen = self.sight(&mut state, path);
+        if seen.first.is_none() && !seen.was_written {
+            return;
+        }
+        seen.was_deleted = true;
+        let pending = seen.snapshot.clone();
+        drop(state);
+        if let Some(slot) = pending {
+            slot.wait();
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) {
+        let real = self.view.to_real(from);
+        let is_folder = real.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        if !is_folder {
+            self.rename_file(from, to);
+            return;
+        }
+        for path in files_below(&real) {
+            let Ok(inside) = path.strip_prefix(&real) else { continue };
+            self.rename_file(&from.join(inside), &to.join(inside));
+        }
+    }
+
+    fn rename_file(&self, from: &Path, to: &Path) {
+        if self.view.to_real(from).symlink_metadata().is_err() {
+            return;
+        }
+        // What the run did not write itself goes into its output, and so it is an input.
+        self.read(from);
+        self.remove(from);
+        self.write(to, false);
+    }
+
+    fn execute(&self, path: &Path) {
+        let mut state = self.state();
+        let seen = self.sight(&mut state, path);
+        if seen.first.is_none() && !seen.was_written {
+            return;
+        }
+        let is_first = !seen.was_executed;
+        seen.was_executed = true;
+        if is_first {
+            state.executed.push(path.to_owned());
+        }
+        drop(state);
+        if is_first {
+            self.note_interpreter(path);
+            self.snapshots.warm(self.view.to_real(path));
+        }
+    }
+
+    /// Learns from an interpreter's place which files belong to it, before the first of them is read.
+    fn note_interpreter(&self, path: &Path) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if !name.starts_with("python") && !name.starts_with("pypy") {
+            return;
+        }
+        let mut prefixes = Vec::new();
+        let prefix_of = |binary: &Path| binary.parent().and_then(Path::parent).map(Path::to_owned);
+        if let Some(prefix) = prefix_of(path)
+            && self.view.to_real(&prefix.join("pyvenv.cfg")).is_file()
+        {
+            prefixes.push(prefix);
+        }
+        if let Ok(binary) = self.view.to_real(path).canonicalize() {
+            prefixes.extend(prefix_of(&binary).map(|prefix| self.view.to_seen(&prefix)));
+        }
+        let mut context = self.context.write().unwrap_or_else(PoisonError::into_inner);
+        for prefix in prefixes {
+            if !context.prefixes.contains(&prefix) {
+                context.prefixes.push(prefix);
+            }
+        }
+    }
+}
+
+impl Observer for Collector {
+    fn before(&self, access: Access) {
+        // Where nothing could be mounted, or the command went there by itself, it names real paths: the same files.
+        let seen = |path: PathBuf| self.view.to_seen(&path);
+        match access.kind {
+            AccessKind::Read { path } => self.read(&seen(path)),
+            AccessKind::Write { path, keeps_content, reads } => self.write(&seen(path), keeps_content || reads),
+            AccessKind::Remove { path } => self.remove(&seen(path)),
+            AccessKind::Rename { from, to } => self.rename(&seen(from), &seen(to)),
+            AccessKind::Link { from, to } => {
+                self.read(&seen(from));
+                self.write(&seen(to), false);
+            }
+            AccessKind::Symlink { path } => self.write(&seen(path), false),
+            AccessKind::Execute { path } => self.execute(&seen(path)),
+            AccessKind::Connect { peer } => {
+                self.state().peers.insert(peer);
+            }
+        }
+    }
+}
+
+/// All files and links below a folder, links not followed.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => waiting.push(entry.path()),
+                Ok(_) => files.push(entry.path()),
+                Err(_) => {}
+            }
+        }
+    }
+    files.sort();
+    files
+}

@@ -1,0 +1,355 @@
+//! From a prepared command to a closed run: start it captured, watch it, write it down.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use capture::code::{CapturedCode, CodeRequest, capture_code};
+use capture::digests::DigestCache;
+use capture::redaction::Redaction;
+use capture::trace::{Bind, ScanScope, TraceOptions, TraceOutcome};
+use cas::Batch;
+use entities::{Exit, Metric, Recipe, Record, Run, RunId, RunStatus, Timestamp, TrackingTarget};
+use provenance::ClassifyContext;
+use tracking::{FinishedRun, NewRun};
+
+use crate::collect::{Collector, CollectorRequest};
+use crate::manifest::{Observed, Written, write_manifest};
+use crate::run::set_variable;
+use crate::snapshot::Keeper;
+use crate::view::View;
+use crate::{Endpoint, EndpointRequest, ExecutorError, Workbench};
+
+/// A command with everything that is decided before it starts.
+pub(crate) struct Launch {
+    pub(crate) identity: Identity,
+    pub(crate) command: Vec<OsString>,
+    /// Params of Reproof's own command line.
+    pub(crate) params: BTreeMap<String, String>,
+    /// The command's whole environment, before the endpoint is added.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// As the command sees it.
+    pub(crate) working_directory: PathBuf,
+    /// Patterns of metrics files.
+    pub(crate) metrics_files: Vec<String>,
+    /// For a replay: what is shown to the command at other paths.
+    pub(crate) stage: Option<Stage>,
+}
+
+/// What the run is called and belongs to.
+pub(crate) struct Identity {
+    pub(crate) experiment: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) replay_of: Option<RunId>,
+}
+
+/// What is shown to a command at other paths than ours.
+#[derive(Default)]
+pub(crate) struct Stage {
+    /// The project's root as the command sees it.
+    pub(crate) seen_root: PathBuf,
+    /// Where its files really are.
+    pub(crate) real_root: PathBuf,
+    /// Mounts, in order.
+    pub(crate) binds: Vec<Bind>,
+    /// Ids that the MLflow client is given again.
+    pub(crate) presented_runs: Vec<RunId>,
+    pub(crate) presented_models: Vec<entities::ModelId>,
+}
+
+/// A closed run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The run, as it stands in the store.
+    pub run: Run,
+    /// What is needed to do it again.
+    pub recipe: Recipe,
+    /// What happened.
+    pub record: Record,
+    /// The latest value of each metric but those of resources.
+    pub metrics: BTreeMap<String, f64>,
+    /// All its params.
+    pub params: BTreeMap<String, String>,
+}
+
+/// Carries out a command captured.
+///
+/// On every way out but the death of this process the run is closed.
+pub(crate) async fn launch(bench: &Workbench, launch: Launch) -> Result<Outcome, ExecutorError> {
+    let run = create_run(bench, &launch).await?;
+    match carry_out(bench, &run, launch).await {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => {
+            let update = tracking::RunUpdate {
+                status: Some(RunStatus::Failed),
+                ended_at: Some(bench.clock.now()),
+                name: None,
+            };
+            // The first error is the one to report; the next command closes the run if this could not.
+            if let Err(second) = bench.tracking.update_run(&bench.caller, &run.id, update).await {
+                tracing::warn!(run = %run.id, error = &second as &dyn std::error::Error, "a run could not be closed");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn create_run(bench: &Workbench, launch: &Launch) -> Result<Run, ExecutorError> {
+    let Identity { experiment, name, tags, replay_of } = &launch.identity;
+    let experiment = experiment.as_deref().unwrap_or("Default");
+    let experiment = bench.tracking.get_or_create_experiment(&bench.caller, experiment).await?;
+    let parent = find_parent(bench, &launch.environment).await?;
+    let new = NewRun {
+        id: None,
+        experiment: experiment.id,
+        name: name.clone(),
+        user: bench.user.clone(),
+        started_at: None,
+        tags: tags.clone(),
+        parent,
+        replay_of: replay_of.clone(),
+        process: Some(capture::host::this_process()),
+    };
+    Ok(bench.tracking.create_run(&bench.caller, new).await?.run)
+}
+
+/// Finds the run inside which this one is started, where it is one of this store.
+async fn find_parent(
+    bench: &Workbench,
+    environment: &[(OsString, OsString)],
+) -> Result<Option<RunId>, ExecutorError> {
+    let Some(outer) = find_variable(environment, "REPROOF_RUN") else { return Ok(None) };
+    let Ok(outer) = outer.parse::<RunId>() else { return Ok(None) };
+    let known = bench.tracking.store().find_run(&outer).await.map_err(tracking::TrackingError::from)?;
+    Ok(known.map(|run| run.id))
+}
+
+pub(crate) fn find_variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
+    environment.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.to_str()).filter(|value| !value.is_empty())
+}
+
+/// Everything that stands before the command starts.
+struct Prepared {
+    batch: Arc<Batch>,
+    digests: Arc<DigestCache>,
+    redaction: Redaction,
+    code: CapturedCode,
+    seen_root: PathBuf,
+    view: View,
+}
+
+async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outcome, ExecutorError> {
+    let prepared = prepare(bench, &launch)?;
+    let collector = Arc::new(start_collector(bench, &prepared));
+    let (endpoint, environment, target) = open_endpoint(bench, run, &launch).await?;
+    let capture_files = tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(&bench.project.temporary_directory)
+        .map_err(|error| ExecutorError::io("make", &bench.project.temporary_directory, error))?;
+    let options = trace_options(bench, &launch, &environment, &prepared, capture_files.path());
+    let started_at = bench.clock.now();
+    let traced = trace(options, Arc::clone(&collector)).await;
+    let ended_at = bench.clock.now();
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
+    let traced = traced?;
+    let detail = bench.tracking.get_run(&run.id).await?;
+    let observed = Observed {
+        run: run.clone(),
+        logged: detail,
+        traced,
+        started_at,
+        ended_at,
+        target,
+        command: launch.command,
+        params: launch.params,
+        environment,
+        working_directory: launch.working_directory,
+        metrics_files: launch.metrics_files,
+        code: prepared.code,
+        redaction: prepared.redaction,
+        digests: prepared.digests,
+        seen_root: prepared.seen_root,
+        view: prepared.view,
+        batch: prepared.batch,
+        stdout: capture_files.path().join("stdout"),
+        stderr: capture_files.path().join("stderr"),
+    };
+    let (owned_bench, owned_collector) = (bench.clone(), collector);
+    let written = tokio::task::spawn_blocking(move || write_manifest(&owned_bench, observed, &owned_collector))
+        .await
+        .map_err(|_| ExecutorError::Lost { what: "writing the manifest" })??;
+    close_run(bench, run, written, ended_at).await
+}
+
+fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError> {
+    let settings = &bench.settings;
+    // Params are logged in the open, so the variables that carry them are no secrets.
+    let allowed: Vec<_> = settings.allowed_variables.iter().chain(launch.params.keys()).cloned().collect();
+    let redaction = Redaction::new(&allowed, &settings.secret_files, settings.variable_key);
+    let digests = Arc::new(DigestCache::open(bench.project.cache_directory.join("digests")));
+    let batch = Arc::new(bench.cas.batch());
+    let stage = launch.stage.as_ref();
+    let real_root = stage.map_or(&bench.project.root, |stage| &stage.real_root);
+    let code = capture_code(CodeRequest {
+        root: real_root,
+        store_directory: &bench.project.store_directory,
+        batch: &batch,
+        redaction: &redaction,
+        digests: &digests,
+        cas: &bench.cas,
+        size_limit_bytes: settings.size_limit_bytes,
+        code_file_limit_bytes: settings.code_file_limit_bytes,
+    })?;
+    Ok(Prepared {
+        seen_root: stage.map_or(&bench.project.root, |stage| &stage.seen_root).clone(),
+        view: View::new(stage.map(|stage| stage.binds.as_slice()).unwrap_or_default()),
+        batch,
+        digests,
+        redaction,
+        code,
+    })
+}
+
+fn start_collector(bench: &Workbench, prepared: &Prepared) -> Collector {
+    let Prepared { batch, digests, redaction, code, seen_root, view } = prepared;
+    Collector::new(CollectorRequest {
+        view: view.clone(),
+        context: ClassifyContext {
+            project_root: seen_root.clone(),
+            store: bench.project.store_directory.clone(),
+            code_files: code.files.keys().cloned().collect(),
+            ..ClassifyContext::default()
+        },
+        redaction: redaction.clone(),
+        keeper: Keeper {
+            batch: Arc::clone(batch),
+            digests: Arc::clone(digests),
+            size_limit_bytes: bench.settings.size_limit_bytes,
+        },
+        code: code.files.iter().map(|(path, file)| (path.clone(), file.object)).collect(),
+    })
+}
+
+type Opened = (Option<Box<dyn Endpoint>>, Vec<(OsString, OsString)>, TrackingTarget);
+
+/// Opens the run's own endpoint and tells the command of it, unless the user has said where to log.
+async fn open_endpoint(bench: &Workbench, run: &Run, launch: &Launch) -> Result<Opened, ExecutorError> {
+    let mut environment = launch.environment.clone();
+    let given = find_variable(&environment, "MLFLOW_TRACKING_URI").map(str::to_owned);
+    // Inside another captured run the variable names that run's endpoint: it is ours to set.
+    let is_outer = given.as_deref() == find_variable(&environment, "REPROOF_ENDPOINT");
+    let elsewhere = given.filter(|_| !is_outer);
+    let Some(endpoints) = &bench.endpoints else {
+        return Ok((None, environment, TrackingTarget::None));
+    };
+    let (presented_runs, presented_models) = launch
+        .stage
+        .as_ref()
+        .map(|stage| (stage.presented_runs.clone(), stage.presented_models.clone()))
+        .unwrap_or_default();
+    let endpoint = endpoints.open(EndpointRequest { run: run.id.clone(), presented_runs, presented_models }).await?;
+    set_variable(&mut environment, "REPROOF_RUN", run.id.as_str());
+    set_variable(&mut environment, "REPROOF_ENDPOINT", endpoint.uri());
+    set_variable(&mut environment, "REPROOF_TOKEN", endpoint.token());
+    let target = match elsewhere {
+        Some(uri) => TrackingTarget::Elsewhere { uri },
+        None => {
+            set_variable(&mut environment, "MLFLOW_TRACKING_URI", endpoint.uri());
+            set_variable(&mut environment, "MLFLOW_TRACKING_TOKEN", endpoint.token());
+            TrackingTarget::Run
+        }
+    };
+    Ok((Some(endpoint), environment, target))
+}
+
+fn trace_options(
+    bench: &Workbench,
+    launch: &Launch,
+    environment: &[(OsString, OsString)],
+    prepared: &Prepared,
+    capture_files: &Path,
+) -> TraceOptions {
+    let settings = &bench.settings;
+    let stage = launch.stage.as_ref();
+    let real_root = stage.map_or(&bench.project.root, |stage| &stage.real_root);
+    TraceOptions {
+        command: launch.command.clone(),
+        working_directory: launch.working_directory.clone(),
+        environment: environment.to_vec(),
+        choice: settings.method,
+        ends_orphans: settings.ends_orphans,
+        binds: stage.map(|stage| stage.binds.clone()).unwrap_or_default(),
+        scan: ScanScope {
+            roots: vec![real_root.clone()],
+            excludes: vec![bench.project.store_directory.clone(), prepared.seen_root.join(".git")],
+        },
+        stdout: capture_files.join("stdout"),
+        stderr: capture_files.join("stderr"),
+        sample_interval_ms: settings.sample_interval_ms,
+        clock: Arc::clone(&bench.clock),
+    }
+}
+
+async fn trace(options: TraceOptions, collector: Arc<Collector>) -> Result<TraceOutcome, ExecutorError> {
+    tokio::task::spawn_blocking(move || capture::trace::trace(&options, collector, &mut |_| {}))
+        .await
+        .map_err(|_| ExecutorError::Lost { what: "observing the command" })?
+        .map_err(ExecutorError::from)
+}
+
+/// How a run that ended so is called.
+fn status_of(exit: Exit, was_interrupted: bool) -> RunStatus {
+    match exit {
+        Exit::Signal(_) => RunStatus::Killed,
+        _ if was_interrupted => RunStatus::Killed,
+        Exit::Code(0) => RunStatus::Finished,
+        Exit::Code(_) => RunStatus::Failed,
+        Exit::Unknown => RunStatus::Killed,
+    }
+}
+
+async fn close_run(
+    bench: &Workbench,
+    run: &Run,
+    written: Written,
+    ended_at: Timestamp,
+) -> Result<Outcome, ExecutorError> {
+    let Written { recipe, record, recipe_object, record_object, params, metrics, was_interrupted } = written;
+    let finished = FinishedRun {
+        run: run.id.clone(),
+        status: status_of(record.exit, was_interrupted),
+        ended_at,
+        recipe: recipe_object,
+        record: record_object,
+        params,
+        metrics,
+        tags: BTreeMap::new(),
+    };
+    bench.tracking.finish_captured(&bench.caller, finished).await?;
+    let detail = bench.tracking.get_run(&run.id).await?;
+    let shown = |metric: &&Metric| !metric.key.starts_with("system/");
+    Ok(Outcome {
+        metrics: detail.metrics.iter().filter(shown).map(|metric| (metric.key.clone(), metric.value)).collect(),
+        params: detail.params,
+        run: detail.run,
+        recipe,
+        record,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_was_interrupted_is_killed_whatever_its_status() {
+        assert_eq!(status_of(Exit::Code(0), false), RunStatus::Finished);
+        assert_eq!(status_of(Exit::Code(1), false), RunStatus::Failed);
+        assert_eq!(status_of(Exit::Code(130), true), RunStatus::Killed);
+        assert_eq!(status_of(Exit::Signal(9), false), RunStatus::Killed);
+    }
+}

@@ -1,0 +1,318 @@
+//! Recipe and record of a run, from everything that was observed of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use capture::code::CapturedCode;
+use capture::digests::DigestCache;
+use capture::environment::{Probe, PythonFacts};
+use capture::redaction::Redaction;
+use capture::trace::TraceOutcome;
+use cas::Batch;
+use entities::{
+    Code, Count, Environment, EnvironmentFile, Gap, Interpreter, MANIFEST_VERSION, Metric, ObjectId,
+    PythonEnvironment, Recipe, Record, RecordedPath, Run, RunDetail, Timestamp, TrackingTarget, canonical_json,
+};
+use provenance::{FileFact, finish_recipe, finish_record, params_from_command_line};
+
+use crate::collect::{Collected, Collector};
+use crate::metrics_files::{is_metrics_file, metrics_of_file};
+use crate::view::View;
+use crate::{ExecutorError, Workbench, put_trees};
+
+/// Code of the gap of a replay whose command saw other paths than its origin.
+pub(crate) const PATHS_NOT_SHOWN: &str = "paths_not_shown";
+
+/// Larger metrics files are not read.
+const LARGEST_METRICS_FILE_BYTES: u64 = 16 << 20;
+
+/// What is known of a run whose command has ended.
+pub(crate) struct Observed {
+    pub(crate) run: Run,
+    /// What clients have logged to it.
+    pub(crate) logged: RunDetail,
+    pub(crate) traced: TraceOutcome,
+    pub(crate) started_at: Timestamp,
+    pub(crate) ended_at: Timestamp,
+    pub(crate) target: TrackingTarget,
+    pub(crate) command: Vec<OsString>,
+    pub(crate) params: BTreeMap<String, String>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) working_directory: PathBuf,
+    pub(crate) metrics_files: Vec<String>,
+    pub(crate) code: CapturedCode,
+    pub(crate) redaction: Redaction,
+    pub(crate) digests: Arc<DigestCache>,
+    pub(crate) seen_root: PathBuf,
+    pub(crate) view: View,
+    pub(crate) batch: Arc<Batch>,
+    /// Files that hold copies of standard output and error.
+    pub(crate) stdout: PathBuf,
+    pub(crate) stderr: PathBuf,
+}
+
+/// A manifest whose objects are durable, and what goes with it into the closing commit.
+pub(crate) struct Written {
+    pub(crate) recipe: Recipe,
+    pub(crate) record: Record,
+    pub(crate) recipe_object: ObjectId,
+    pub(crate) record_object: ObjectId,
+    pub(crate) params: BTreeMap<String, String>,
+    pub(crate) metrics: Vec<Metric>,
+    pub(crate) was_interrupted: bool,
+}
+
+/// Puts the manifest of a run and makes it durable.
+pub(crate) fn write_manifest(
+    bench: &Workbench,
+    observed: Observed,
+    collector: &Collector,
+) -> Result<Written, ExecutorError> {
+    let probe = Probe::new(&bench.project.cache_directory, Arc::clone(&observed.digests));
+    if let Some(scan) = &observed.traced.scan {
+        collector.take_scan(scan);
+    }
+    let python = find_interpreter(&probe, &observed, &collector.executed())?;
+    if let Some(python) = &python {
+        let seen = |paths: &[PathBuf]| -> Vec<PathBuf> { paths.iter().map(|path| observed.view.to_seen(path)).collect() };
+        collector.learn_environment(&seen(&python.prefixes), &seen(&python.site_packages));
+    }
+    let collected = collector.finish();
+    let environment = describe_environment(&probe, &observed, python.as_ref(), &collected)?;
+    let metrics = collect_metrics(&observed, &collected)?;
+    let (params, recipe_params) = collect_params(&observed);
+    let batch = Arc::clone(&observed.batch);
+    let was_interrupted = observed.traced.was_interrupted;
+    let (recipe, record) = assemble(observed, collected, environment, recipe_params, &params)?;
+    let recipe_object = batch.put(&canonical_json(&recipe)?)?;
+    let record_object = batch.put(&canonical_json(&record)?)?;
+    batch.flush()?;
+    // What is only a cache may be missing next time.
+    if let Err(error) = probe.save() {
+        tracing::warn!(%error, "the cache of digests could not be written");
+    }
+    Ok(Written { recipe, record, recipe_object, record_object, params, metrics, was_interrupted })
+}
+
+/// The first program that ran and is a Python interpreter.
+fn find_interpreter(
+    probe: &Probe,
+    observed: &Observed,
+    executed: &[PathBuf],
+) -> Result<Option<PythonFacts>, ExecutorError> {
+    for path in executed {
+        let real = observed.view.to_real(path);
+        if let Some(facts) = probe.interpreter(&real, &observed.environment, &observed.working_directory)? {
+            return Ok(Some(facts));
+        }
+    }
+    Ok(None)
+}
+
+fn describe_environment(
+    probe: &Probe,
+    observed: &Observed,
+    python: Option<&PythonFacts>,
+    collected: &Collected,
+) -> Result<Environment, ExecutorError> {
+    let variables = &observed.environment;
+    let view = &observed.view;
+    let libraries = probe.libraries(&collected.environment_paths);
+    let blas = match python {
+        Some(python) => probe.blas(&libraries, python, variables),
+        None => Vec::new(),
+    };
+    let packages = match python {
+        Some(facts) => Some(probe.python(facts, &collected.environment_paths, &observed.batch)?),
+        None => None,
+    };
+    Ok(Environment {
+        interpreter: python.map(|facts| as_seen_interpreter(view, &facts.interpreter)),
+        python: packages.map(|packages| as_seen_packages(view, packages)),
+        libraries: libraries
+            .into_iter()
+            .map(|mut library| {
+                library.path = as_seen(view, &library.path);
+                library
+            })
+            .collect(),
+        blas,
+        threads: probe.threads(variables),
+        locale: probe.locale(variables),
+        time_zone: capture::host::time_zone(variables),
+        umask: Some(capture::host::umask()),
+        container: capture::host::container_image(),
+    })
+}
+
+fn as_seen(view: &View, path: &RecordedPath) -> RecordedPath {
+    RecordedPath::new(view.to_seen(&path.to_path()))
+}
+
+fn as_seen_interpreter(view: &View, interpreter: &Interpreter) -> Interpreter {
+    Interpreter {
+        path: as_seen(view, &interpreter.path),
+        binary: as_seen(view, &interpreter.binary),
+        prefix: as_seen(view, &interpreter.prefix),
+        base_prefix: as_seen(view, &interpreter.base_prefix),
+        ..interpreter.clone()
+    }
+}
+
+fn as_seen_packages(view: &View, mut packages: PythonEnvironment) -> PythonEnvironment {
+    for folder in &mut packages.site_packages {
+        *folder = as_seen(view, folder);
+    }
+    packages
+}
+
+/// All params, and those that Reproof was given itself.
+fn collect_params(observed: &Observed) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let words: Vec<_> =
+        observed.redaction.arguments(&observed.command).iter().map(|word| word.as_str().to_owned()).collect();
+    let mut params = params_from_command_line(&words);
+    params.extend(observed.params.clone());
+    (params, observed.params.clone())
+}
+
+/// Points of resources, and of metrics files whose keys nobody logged.
+fn collect_metrics(observed: &Observed, collected: &Collected) -> Result<Vec<Metric>, ExecutorError> {
+    let mut metrics = Vec::new();
+    for (step, sample) in observed.traced.samples.iter().enumerate() {
+        let (at_ms, step) = (sample.at.as_millis(), step as i64);
+        metrics.push(Metric::new("system/cpu_utilization_percentage", sample.cpu_percent, at_ms, step));
+        metrics.push(Metric::new("system/memory_usage_bytes", sample.memory_bytes as f64, at_ms, step));
+    }
+    let is_logged: BTreeSet<_> = observed.logged.metrics.iter().map(|metric| metric.key.as_str()).collect();
+    for (path, FileFact { size_bytes, .. }) in &collected.outputs.project {
+        if !is_metrics_file(path, &observed.metrics_files) || *size_bytes > LARGEST_METRICS_FILE_BYTES {
+            continue;
+        }
+        let real = observed.view.to_real(&observed.seen_root.join(path));
+        let Ok(text) = std::fs::read_to_string(&real) else { continue };
+        let points = metrics_of_file(&text, observed.ended_at.as_millis());
+        metrics.extend(points.into_iter().filter(|metric| !is_logged.contains(metric.key.as_str())));
+    }
+    Ok(metrics)
+}
+
+fn assemble(
+    observed: Observed,
+    collected: Collected,
+    environment: Environment,
+    recipe_params: BTreeMap<String, String>,
+    all_params: &BTreeMap<String, String>,
+) -> Result<(Recipe, Record), ExecutorError> {
+    let batch = &observed.batch;
+    let redaction = &observed.redaction;
+    let recipe = Recipe {
+        v: MANIFEST_VERSION,
+        command: redaction.arguments(&observed.command),
+        project_root: RecordedPath::new(&observed.seen_root),
+        working_directory: RecordedPath::new(&observed.working_directory),
+        variables: redaction.variables(&observed.environment),
+        params: recipe_params,
+        code: put_code(batch, observed.code)?,
+        environment,
+        inputs: collected.inputs.put(batch)?,
+        seeds: BTreeMap::new(),
+    };
+    let recipe = finish_recipe(recipe, all_params);
+    let traced = observed.traced;
+    let mut gaps = traced.gaps;
+    gaps.extend(collected.gaps);
+    if !traced.binds_applied && observed.run.replay_of.is_some() {
+        gaps.push(Gap {
+            code: PATHS_NOT_SHOWN.to_owned(),
+            message: "this system does not let a replay be shown at the recorded paths; it ran in a fresh directory, and paths in outputs may differ for it".to_owned(),
+        });
+    }
+    let record = Record {
+        v: MANIFEST_VERSION,
+        run: observed.run.id,
+        // Set by `finish_record`.
+        recipe: ObjectId::of(b""),
+        parent: observed.run.parent,
+        replay_of: observed.run.replay_of,
+        started_at: observed.started_at,
+        ended_at: observed.ended_at,
+        usage: traced.usage,
+        exit: traced.exit,
+        host: capture::host::read_host(),
+        outputs: collected.outputs.put(batch)?,
+        deleted: collected.deleted,
+        scratch_files: Count(collected.scratch_files),
+        executed: collected.executed,
+        environment_files: put_environment_files(batch, collected.environment)?,
+        network_peers: without_own_endpoint(collected.peers, &observed.environment),
+        processes: Count(traced.processes),
+        stdout: put_copy(batch, &observed.stdout)?,
+        stderr: put_copy(batch, &observed.stderr)?,
+        tracking: redacted_target(redaction, observed.target),
+        method: traced.method.as_str().to_owned(),
+        gaps,
+        signs: traced.signs,
+    };
+    let record = finish_record(record, &recipe);
+    Ok((recipe, record))
+}
+
+fn put_code(batch: &Batch, code: CapturedCode) -> Result<Code, ExecutorError> {
+    let CapturedCode { files, not_kept, git, lfs_pointers } = code;
+    let facts: BTreeMap<PathBuf, FileFact> = files
+        .into_iter()
+        .map(|(path, file)| (path, FileFact { object: file.object, size_bytes: file.size_bytes, kind: file.kind }))
+        .collect();
+    let tree = match put_trees(batch, &facts)? {
+        Some(tree) => tree,
+        None => batch.put_tree(&entities::Tree::default())?,
+    };
+    Ok(Code {
+        tree,
+        files: Count(facts.len() as u64),
+        size_bytes: Count(facts.values().map(|fact| fact.size_bytes).sum()),
+        not_kept,
+        git,
+        lfs_pointers,
+    })
+}
+
+fn put_environment_files(
+    batch: &Batch,
+    files: BTreeMap<PathBuf, Option<ObjectId>>,
+) -> Result<Option<ObjectId>, ExecutorError> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let list: Vec<_> =
+        files.into_iter().map(|(path, object)| EnvironmentFile { path: RecordedPath::new(path), object }).collect();
+    Ok(Some(batch.put(&canonical_json(&list)?)?))
+}
+
+/// Leaves out the run's own endpoint, which is Reproof itself.
+fn without_own_endpoint(
+    peers: BTreeSet<entities::NetworkPeer>,
+    environment: &[(OsString, OsString)],
+) -> Vec<entities::NetworkPeer> {
+    let own = crate::launch::find_variable(environment, "REPROOF_ENDPOINT")
+        .and_then(|uri| uri.strip_prefix("http://"))
+        .unwrap_or_default();
+    peers.into_iter().filter(|peer| own.is_empty() || peer.address != own).collect()
+}
+
+fn put_copy(batch: &Batch, path: &Path) -> Result<Option<ObjectId>, ExecutorError> {
+    match std::fs::File::open(path) {
+        Ok(file) => Ok(Some(batch.put_file(&file)?.object)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ExecutorError::io("read", path, error)),
+    }
+}
+
+fn redacted_target(redaction: &Redaction, target: TrackingTarget) -> TrackingTarget {
+    match target {
+        TrackingTarget::Elsewhere { uri } => TrackingTarget::Elsewhere { uri: redaction.url(&uri) },
+        other => other,
+    }
+}

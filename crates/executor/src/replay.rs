@@ -1,0 +1,236 @@
+//! Running a recorded run again, and comparing.
+
+mod environment;
+mod kernel;
+mod stage;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use entities::{ModelId, Run, RunDetail, RunId, canonical_json};
+use provenance::{Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay};
+use store::{PageRequest, View as Lifecycle};
+
+use crate::launch::{Identity, Launch, Outcome, launch};
+use crate::manifest::PATHS_NOT_SHOWN;
+use crate::{ExecutorError, Manifest, Workbench, flatten_tree, make_empty, read_manifest, restore};
+
+/// What to replay, and how.
+#[derive(Clone, Debug)]
+pub struct ReplayRequest {
+    /// The run.
+    pub run: Run,
+    /// The directory to replay in, which must not hold anything; a temporary one if none.
+    pub into: Option<PathBuf>,
+    /// Which environment; if none, the installed one where it is the same, else a rebuilt one.
+    pub environment: Option<ReplayEnvironment>,
+    /// Variables to set on purpose.
+    pub variables: BTreeMap<String, String>,
+    /// How far metrics may be off.
+    pub tolerances: Tolerances,
+}
+
+/// Which Python environment a replay runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayEnvironment {
+    /// Built from the record.
+    Rebuild,
+    /// The one that is installed now.
+    Current,
+}
+
+/// A replay that was carried out and judged.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// The run that did it.
+    pub outcome: Outcome,
+    /// That run beside its origin.
+    pub comparison: Comparison,
+    /// What could not be done as it was, and what was done about it; sentences without a full stop.
+    pub notes: Vec<String>,
+    /// Where it ran; gone again if it was a temporary one.
+    pub directory: PathBuf,
+    /// `current` or `rebuilt`.
+    pub environment: &'static str,
+}
+
+/// Runs a recorded run again and commits the verdict.
+pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replayed, ExecutorError> {
+    let manifest = read_manifest(&bench.cas, &request.run)?;
+    let origin = bench.tracking.get_run(&request.run.id).await?;
+    // Kept until the end: dropping it removes the directory.
+    let temporary = match &request.into {
+        Some(_) => None,
+        None => Some(make_temporary(&bench.project.temporary_directory)?),
+    };
+    let directory = match (&request.into, &temporary) {
+        (Some(into), _) => into.clone(),
+        (None, Some(temporary)) => temporary.path().to_owned(),
+        (None, None) => unreachable!("one of both was made just now"),
+    };
+    make_empty(&directory)?;
+    let directory = directory.canonicalize().map_err(|error| ExecutorError::io("find", &directory, error))?;
+    let ids = presented_ids(bench, &origin).await?;
+    let prepared = {
+        let (bench, manifest, directory) = (bench.clone(), manifest.clone(), directory.clone());
+        let (choice, variables) = (request.environment, request.variables.clone());
+        tokio::task::spawn_blocking(move || prepare(&bench, &manifest, &directory, choice, variables))
+            .await
+            .map_err(|_| ExecutorError::Lost { what: "preparing the replay" })??
+    };
+    let Prepared { mut launch_request, mut notes, environment } = prepared;
+    launch_request.identity = identity(bench, &origin, &request.run).await?;
+    if let Some(stage) = &mut launch_request.stage {
+        (stage.presented_runs, stage.presented_models) = ids.clone();
+    }
+    let outcome = launch(bench, launch_request).await?;
+    let is_elsewhere = |gap: &&entities::Gap| gap.code == PATHS_NOT_SHOWN;
+    notes.extend(outcome.record.gaps.iter().find(is_elsewhere).map(|gap| gap.message.clone()));
+    let comparison = judge(bench, &request, &outcome, ids).await?;
+    Ok(Replayed { outcome, comparison, notes, directory, environment })
+}
+
+fn make_temporary(parent: &Path) -> Result<tempfile::TempDir, ExecutorError> {
+    tempfile::Builder::new()
+        .prefix("replay-")
+        .tempdir_in(parent)
+        .map_err(|error| ExecutorError::io("make a directory in", parent, error))
+}
+
+/// The ids that the origin's command was given, in the order of their creation.
+async fn presented_ids(
+    bench: &Workbench,
+    origin: &RunDetail,
+) -> Result<(Vec<RunId>, Vec<ModelId>), ExecutorError> {
+    let mut runs = vec![origin.run.id.clone()];
+    runs.extend(children_of(bench, &origin.run).await?);
+    let models = bench.tracking.list_models_of(&origin.run.id).await?;
+    Ok((runs, models))
+}
+
+/// Runs that a client made inside a captured run, oldest first.
+async fn children_of(bench: &Workbench, run: &Run) -> Result<Vec<RunId>, ExecutorError> {
+    let filter = format!("tags.`mlflow.parentRunId` = '{}'", run.id);
+    let page = PageRequest::first(10_000);
+    let children =
+        bench.tracking.search_runs(&[], &filter, &["attributes.start_time ASC"], Lifecycle::All, &page).await?;
+    // A `reproof run` inside the run is a child too, but no client was given its id.
+    let made_by_clients = children.items.into_iter().filter(|child| child.run.process.is_none());
+    Ok(made_by_clients.map(|child| child.run.id).collect())
+}
+
+async fn identity(bench: &Workbench, origin: &RunDetail, run: &Run) -> Result<Identity, ExecutorError> {
+    let experiment = bench.tracking.get_experiment(&run.experiment).await?;
+    Ok(Identity {
+        experiment: Some(experiment.name),
+        name: Some(format!("replay of {}", origin.run.name)),
+        tags: BTreeMap::new(),
+        replay_of: Some(run.id.clone()),
+    })
+}
+
+struct Prepared {
+    launch_request: Launch,
+    notes: Vec<String>,
+    environment: &'static str,
+}
+
+/// Restores files, chooses the environment and lays out what the command will see.
+fn prepare(
+    bench: &Workbench,
+    manifest: &Manifest,
+    directory: &Path,
+    choice: Option<ReplayEnvironment>,
+    overrides: BTreeMap<String, String>,
+) -> Result<Prepared, ExecutorError> {
+    let Manifest { recipe, record } = manifest;
+    let mut notes = Vec::new();
+    let restored = restore(&bench.cas, recipe, None, directory)?;
+    for missing in &restored.not_kept {
+        notes.push(format!("`{}` could not be restored: its bytes are not on record", missing.path));
+    }
+    let chosen = environment::choose(bench, recipe, choice)?;
+    notes.extend(chosen.notes.iter().cloned());
+    let mut variables = variables::recorded_variables(bench, recipe, &mut notes);
+    kernel::pin(recipe, record, &capture::host::read_host(), &mut variables, &mut notes);
+    for (name, value) in overrides {
+        crate::run::set_variable(&mut variables, &name, value);
+    }
+    let command: Vec<_> = recipe.command.iter().map(|word| word.to_path().into_os_string()).collect();
+    if recipe.command.iter().any(|word| word.as_str().contains("***")) {
+        notes.push("the command holds secrets that are not on record; `***` stands in their place".to_owned());
+    }
+    let stage = stage::lay_out(recipe, directory, &chosen, &restored)?;
+    let launch_request = Launch {
+        identity: Identity { experiment: None, name: None, tags: BTreeMap::new(), replay_of: None },
+        command,
+        params: recipe.params.clone(),
+        environment: variables,
+        working_directory: recipe.working_directory.to_path(),
+        metrics_files: bench.settings.metrics_files.clone(),
+        stage: Some(stage),
+    };
+    Ok(Prepared { launch_request, notes, environment: chosen.word })
+}
+
+async fn judge(
+    bench: &Workbench,
+    request: &ReplayRequest,
+    outcome: &Outcome,
+    (runs, models): (Vec<RunId>, Vec<ModelId>),
+) -> Result<Comparison, ExecutorError> {
+    let origin = replay_facts(bench, &request.run).await?;
+    let replayed = replay_facts(bench, &outcome.run).await?;
+    let own_models = bench.tracking.list_models_of(&outcome.run.id).await?;
+    let own_children = children_of(bench, &outcome.run).await?;
+    let ids = runs.iter().chain(&own_children).map(ToString::to_string);
+    let read_object = |object: &entities::ObjectId| bench.cas.read(object).ok();
+    let rules = ComparisonRules {
+        tolerances: request.tolerances.clone(),
+        timings: bench.settings.timings.clone(),
+        ids: ids.chain(models.iter().chain(&own_models).map(ToString::to_string)).collect(),
+        read_object: &read_object,
+    };
+    let comparison = compare_replay(&origin, &replayed, &rules);
+    let batch = bench.cas.batch();
+    let object = batch.put(&canonical_json(&comparison)?)?;
+    batch.commit()?;
+    let host_kind = outcome.record.host.kind(&outcome.recipe.environment);
+    bench.tracking.judge_replay(&bench.caller, comparison.verdict(host_kind, object)).await?;
+    Ok(comparison)
+}
+
+async fn replay_facts(bench: &Workbench, run: &Run) -> Result<ReplayFacts, ExecutorError> {
+    let points = bench.tracking.all_metric_points(&run.id).await?;
+    Ok(ReplayFacts { run: run_facts(bench, run).await?, points })
+}
+
+/// Everything that is known of a run.
+pub async fn run_facts(bench: &Workbench, run: &Run) -> Result<RunFacts, ExecutorError> {
+    let detail = bench.tracking.get_run(&run.id).await?;
+    let mut facts = RunFacts {
+        detail,
+        recipe: None,
+        record: None,
+        code: provenance::FileMap::new(),
+        inputs: FileSet::default(),
+        outputs: FileSet::default(),
+    };
+    if facts.detail.run.recipe.is_none() {
+        return Ok(facts);
+    }
+    let Manifest { recipe, record } = read_manifest(&bench.cas, &facts.detail.run)?;
+    let set = |trees: &entities::FileTrees| -> Result<FileSet, ExecutorError> {
+        let list = |tree: &Option<entities::ObjectId>| match tree {
+            Some(tree) => flatten_tree(&bench.cas, tree),
+            None => Ok(provenance::FileMap::new()),
+        };
+        Ok(FileSet { project: list(&trees.project)?, outside: list(&trees.outside)? })
+    };
+    facts.code = flatten_tree(&bench.cas, &recipe.code.tree)?;
+    facts.inputs = set(&recipe.inputs)?;
+    facts.outputs = set(&record.outputs)?;
+    (facts.recipe, facts.record) = (Some(recipe), Some(record));
+    Ok(facts)
+}

@@ -1,0 +1,140 @@
+//! Recreating the code and data of a run in a directory.
+
+use std::path::{Path, PathBuf};
+
+use cas::Cas;
+use entities::{EntryKind, FileTrees, NotKept, NotKeptReason, ObjectId, Recipe, Record};
+use provenance::FileFact;
+
+use crate::{ExecutorError, flatten_tree};
+
+/// What a restore did.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Restored {
+    /// Files that were written below the directory.
+    pub files: u64,
+    /// Their sizes together.
+    pub size_bytes: u64,
+    /// Files of the record that could not be written, because their bytes are not kept.
+    pub not_kept: Vec<NotKept>,
+    /// Input files from outside the project: where the command expects them, and where they were put.
+    pub outside: Vec<OutsideFile>,
+}
+
+/// An input from outside the project.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct OutsideFile {
+    /// The absolute path at which the command read it.
+    pub path: PathBuf,
+    /// Where it was put.
+    pub restored: PathBuf,
+}
+
+/// Folder, beside the project's files, that takes inputs from outside the project.
+const OUTSIDE: &str = ".reproof-outside";
+
+/// Recreates the code and the data of a run in a new or an empty directory.
+pub fn restore(
+    cas: &Cas,
+    recipe: &Recipe,
+    outputs: Option<&Record>,
+    into: &Path,
+) -> Result<Restored, ExecutorError> {
+    make_empty(into)?;
+    let mut restored = Restored { not_kept: recipe.code.not_kept.clone(), ..Restored::default() };
+    put_tree(cas, Some(&recipe.code.tree), &[], into, &mut restored)?;
+    // An input below the project stands in the code tree too when it is tracked: what was read is what counts.
+    put_trees(cas, &recipe.inputs, into, &mut restored)?;
+    if let Some(record) = outputs {
+        put_tree(cas, record.outputs.project.as_ref(), &record.outputs.not_kept, into, &mut restored)?;
+    }
+    restored.not_kept.sort();
+    restored.not_kept.dedup();
+    Ok(restored)
+}
+
+fn put_trees(cas: &Cas, trees: &FileTrees, into: &Path, restored: &mut Restored) -> Result<(), ExecutorError> {
+    put_tree(cas, trees.project.as_ref(), &trees.not_kept, into, restored)?;
+    let Some(outside) = &trees.outside else { return Ok(()) };
+    let folder = into.join(OUTSIDE);
+    std::fs::create_dir_all(&folder).map_err(|error| ExecutorError::io("make", &folder, error))?;
+    // Data of other places is no code of this project: whoever captures this directory leaves it out.
+    let ignore = folder.join(".gitignore");
+    std::fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
+    put_tree(cas, Some(outside), &trees.not_kept, &folder, restored)?;
+    for path in flatten_tree(cas, outside)?.keys() {
+        let relative = path.to_path();
+        let restored_path = folder.join(&relative);
+        if restored_path.symlink_metadata().is_ok() {
+            let path = Path::new("/").join(relative);
+            restored.outside.push(OutsideFile { path, restored: restored_path });
+        }
+    }
+    Ok(())
+}
+
+fn put_tree(
+    cas: &Cas,
+    tree: Option<&ObjectId>,
+    not_kept: &[NotKept],
+    into: &Path,
+    restored: &mut Restored,
+) -> Result<(), ExecutorError> {
+    let Some(tree) = tree else { return Ok(()) };
+    for (path, fact) in flatten_tree(cas, tree)? {
+        if not_kept.iter().any(|missing| missing.object == Some(fact.object)) || !cas.contains(&fact.object)? {
+            restored.not_kept.push(
+                not_kept.iter().find(|missing| missing.object == Some(fact.object)).cloned().unwrap_or(NotKept {
+                    path,
+                    size_bytes: Some(fact.size_bytes.into()),
+                    object: Some(fact.object),
+                    reason: NotKeptReason::Forgotten,
+                }),
+            );
+            continue;
+        }
+        let size_bytes = fact.size_bytes;
+        put_file(cas, &fact, into, &path.to_path())?;
+        restored.files += 1;
+        restored.size_bytes += size_bytes;
+    }
+    Ok(())
+}
+
+/// Writes one file of a tree below a folder that only this restore writes to.
+fn put_file(cas: &Cas, fact: &FileFact, into: &Path, relative: &Path) -> Result<(), ExecutorError> {
+    let path = into.join(relative);
+    let folder = path.parent().unwrap_or(into);
+    refuse_links(into, folder)?;
+    std::fs::create_dir_all(folder).map_err(|error| ExecutorError::io("make", folder, error))?;
+    if path.symlink_metadata().is_ok() {
+        std::fs::remove_file(&path).map_err(|error| ExecutorError::io("replace", &path, error))?;
+    }
+    if fact.kind == EntryKind::Symlink {
+        use std::os::unix::ffi::OsStringExt as _;
+        let target = std::ffi::OsString::from_vec(cas.read(&fact.object)?);
+        return std::os::unix::fs::symlink(target, &path).map_err(|error| ExecutorError::io("link", &path, error));
+    }
+    Ok(cas.checkout_file(&fact.object, &path, fact.kind == EntryKind::Executable)?)
+}
+
+/// Refuses to write through a link, which could lead out of the directory that is restored into.
+fn refuse_links(root: &Path, folder: &Path) -> Result<(), ExecutorError> {
+    for ancestor in folder.ancestors().take_while(|ancestor| *ancestor != root) {
+        if ancestor.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+            let refusal = std::io::Error::other("it is a symbolic link, and another file is recorded below it");
+            return Err(ExecutorError::io("write below", ancestor, refusal));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory, which must not hold anything.
+pub(crate) fn make_empty(directory: &Path) -> Result<(), ExecutorError> {
+    std::fs::create_dir_all(directory).map_err(|error| ExecutorError::io("make", directory, error))?;
+    let mut entries = std::fs::read_dir(directory).map_err(|error| ExecutorError::io("read", directory, error))?;
+    if entries.next().is_some() {
+        return Err(ExecutorError::NotEmpty { path: directory.to_owned() });
+    }
+    Ok(())
+}
