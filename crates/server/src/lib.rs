@@ -1,1 +1,17 @@
-//! See README.md.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod app;
+mod artifacts;
+mod error;
+mod guard;
+mod hosts;
+mod mlflow;
+mod options;
+mod scope;
+mod serve;
+mod wire;
+
+pub use hosts::AllowedHosts;
+pub use options::{RunScope, Scope, ServerOptions};
+pub use serve::{router, serve};

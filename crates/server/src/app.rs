@@ -1,0 +1,82 @@
+//! What every handler is given.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use entities::{Actor, Random};
+use tracking::{Caller, Tracking};
+
+use crate::scope::Access;
+use crate::{AllowedHosts, Scope, ServerOptions};
+
+/// What every handler is given: a cheap clone.
+pub(crate) type App = Arc<Server>;
+
+/// The parts of a running server.
+pub(crate) struct Server {
+    pub(crate) tracking: Tracking,
+    pub(crate) access: Access,
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) random: Arc<dyn Random>,
+    /// Who owns the process.
+    pub(crate) user: String,
+    /// Whom events are ascribed to.
+    actor: Actor,
+}
+
+impl Server {
+    pub(crate) fn new(options: ServerOptions) -> Self {
+        let ServerOptions {
+            tracking,
+            random,
+            allowed_hosts,
+            scope,
+            user,
+        } = options;
+        // Nobody proves who they are to a server without sign-on; a run's token was given to its command alone.
+        let auth = match &scope {
+            Scope::Team => "none",
+            Scope::Run(_) => "run-token",
+        };
+        Self {
+            actor: Actor {
+                id: format!("u:{user}"),
+                auth: auth.to_owned(),
+            },
+            access: Access::new(scope),
+            tracking,
+            hosts: allowed_hosts,
+            random,
+            user,
+        }
+    }
+}
+
+/// The id of a request: what an event of the ledger and a line of the log name it by.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
+
+impl RequestId {
+    pub(crate) fn draw(random: &dyn Random) -> Self {
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        Self(hex::encode(bytes))
+    }
+}
+
+/// On whose behalf a request writes.
+pub(crate) struct By(pub(crate) Caller);
+
+impl FromRequestParts<App> for By {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let request = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        Ok(Self(Caller {
+            actor: app.actor.clone(),
+            request,
+        }))
+    }
+}

@@ -1,0 +1,210 @@
+//! Sending a file: chunk by chunk, never whole.
+
+use std::io::Read as _;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use cas::{Cas, CasError};
+use entities::{Artifact, ObjectId};
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::media::{attachment, media_type};
+use super::range::{Part, read_range};
+use crate::app::App;
+use crate::error::{RequestError, tell};
+
+/// What is read and sent at once.
+const CHUNK_BYTES: u64 = 256 << 10;
+
+/// Chunks that wait for the client.
+const CHUNKS_MAX: usize = 4;
+
+/// Answers with the content of an artifact, or a part of it.
+pub(super) async fn send(
+    app: &App,
+    artifact: Artifact,
+    headers: &HeaderMap,
+) -> Result<Response, RequestError> {
+    let Artifact {
+        path,
+        object,
+        size_bytes,
+    } = artifact;
+    let tag = format!("\"{object}\"");
+    if names_tag(headers, header::IF_NONE_MATCH, &tag) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        insert(&mut response, header::ETAG, &tag);
+        return Ok(response);
+    }
+    let part = match headers.get(header::IF_RANGE) {
+        Some(_) if !names_tag(headers, header::IF_RANGE, &tag) => Part::Whole,
+        _ => {
+            let range = headers.get(header::RANGE);
+            read_range(range.and_then(|range| range.to_str().ok()), size_bytes)
+        }
+    };
+    let cas = app.tracking.cas().clone();
+    let mut response = match part {
+        Part::Whole => {
+            let mut response = open(cas, object).await?.into_response();
+            insert(&mut response, header::CONTENT_LENGTH, &size_bytes.to_string());
+            response
+        }
+        Part::Bytes { offset, length } => {
+            let body = open_range(cas, object, offset, length).await?;
+            let mut response = (StatusCode::PARTIAL_CONTENT, body).into_response();
+            let last = offset + length - 1;
+            let range = format!("bytes {offset}-{last}/{size_bytes}");
+            insert(&mut response, header::CONTENT_RANGE, &range);
+            insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
+            response
+        }
+        Part::Outside => {
+            let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+            let range = format!("bytes */{size_bytes}");
+            insert(&mut response, header::CONTENT_RANGE, &range);
+            return Ok(response);
+        }
+    };
+    let name = path.rsplit('/').next().unwrap_or(&path);
+    insert(&mut response, header::CONTENT_TYPE, media_type(name));
+    insert(&mut response, header::CONTENT_DISPOSITION, &attachment(name));
+    insert(&mut response, header::ACCEPT_RANGES, "bytes");
+    insert(&mut response, header::ETAG, &tag);
+    Ok(response)
+}
+
+fn insert(response: &mut Response, name: header::HeaderName, value: &str) {
+    // All values that come here are ASCII without control characters; one that is not is left out.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Whether a header names the tag of what is there, or any.
+fn names_tag(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
+    let listed = headers.get_all(name);
+    let mut tags = listed
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    tags.any(|found| {
+        let found = found.trim();
+        found == "*" || found.strip_prefix("W/").unwrap_or(found) == tag
+    })
+}
+
+/// A whole object, checked while it is read.
+///
+/// A chunk is sent when the next has been read, so that the last goes out only where the whole was right: of damaged
+/// content the client gets an answer that breaks off, and no file.
+async fn open(cas: Cas, object: ObjectId) -> Result<Body, RequestError> {
+    pump(move |chunks| {
+        let mut reader = cas.reader(&object)?;
+        let mut waiting: Option<Bytes> = None;
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES as usize);
+            let read = reader.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk);
+            if let Err(error) = read {
+                chunks.fail(&error);
+                return Ok(());
+            }
+            let is_last = chunk.is_empty();
+            if let Some(before) = waiting.replace(Bytes::from(chunk))
+                && !chunks.send(before)
+            {
+                return Ok(());
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    })
+    .await
+}
+
+/// A part of an object.
+async fn open_range(
+    cas: Cas,
+    object: ObjectId,
+    offset: u64,
+    length: u64,
+) -> Result<Body, RequestError> {
+    pump(move |chunks| {
+        let end = offset + length;
+        let mut at = offset;
+        while at < end {
+            let chunk = match cas.read_range(&object, at, CHUNK_BYTES.min(end - at)) {
+                Ok(chunk) if !chunk.is_empty() => chunk,
+                // The first chunk decides the answer; a later one can only break it off.
+                Err(error) if at == offset => return Err(error),
+                Err(error) => {
+                    chunks.fail(&error);
+                    return Ok(());
+                }
+                Ok(_) => {
+                    chunks.fail(&std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+                    return Ok(());
+                }
+            };
+            at += chunk.len() as u64;
+            if !chunks.send(Bytes::from(chunk)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+type Chunk = Result<Bytes, std::io::Error>;
+
+/// Where a blocking task sends chunks to.
+struct Chunks(mpsc::Sender<Chunk>);
+
+impl Chunks {
+    /// Tells whether anybody still wants more.
+    fn send(&self, chunk: Bytes) -> bool {
+        self.0.blocking_send(Ok(chunk)).is_ok()
+    }
+
+    /// Breaks the answer off.
+    fn fail(&self, error: &(dyn std::error::Error + 'static)) {
+        tracing::error!(error = %tell(error), "sending an artifact broke off");
+        let broken = std::io::Error::other("the artifact cannot be read");
+        // Where the client has gone, nobody is left to be told.
+        let _ = self.0.blocking_send(Err(broken));
+    }
+}
+
+/// Runs what reads on a thread of its own and waits for its first chunk, or for the error that comes instead.
+async fn pump(
+    read: impl FnOnce(&Chunks) -> Result<(), CasError> + Send + 'static,
+) -> Result<Body, RequestError> {
+    let (sender, mut chunks) = mpsc::channel(CHUNKS_MAX);
+    let reading = tokio::task::spawn_blocking(move || read(&Chunks(sender)));
+    match chunks.recv().await {
+        Some(Ok(first)) => {
+            let rest = stream::unfold(chunks, |mut chunks| async move {
+                chunks.recv().await.map(|chunk| (chunk, chunks))
+            });
+            let first = stream::once(std::future::ready(Ok(first)));
+            let all = futures_util::StreamExt::chain(first, rest);
+            Ok(Body::from_stream(all))
+        }
+        // The fault is logged where it was met.
+        Some(Err(_)) => Err(RequestError::BrokenOff {
+            what: "reading an artifact",
+        }),
+        None => {
+            let ended = reading.await.map_err(|_| RequestError::BrokenOff {
+                what: "reading an artifact",
+            })?;
+            ended?;
+            Ok(Body::empty())
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Artifacts: MLflow's proxy, and the files of runs and logged models.
+
+mod download;
+mod media;
+mod path;
+mod range;
+mod upload;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use entities::ArtifactEntry;
+use serde::Serialize;
+use tracking::TrackingError;
+
+use crate::app::{App, By};
+use crate::error::RequestError;
+use crate::wire::{FileView, Query, empty, json};
+use download::send;
+use path::{check_path, path_of};
+pub(crate) use path::proxied_path;
+use upload::receive;
+
+type Answer = Result<Response, RequestError>;
+
+/// The proxy, below `/api/2.0/mlflow-artifacts`.
+pub(crate) fn calls() -> Router<App> {
+    let file = get(download).put(upload).delete(delete);
+    Router::new()
+        .route("/artifacts", get(list))
+        .route("/artifacts/", get(list))
+        .route("/artifacts/{*path}", file)
+        .route("/mpu/create/{*path}", post(no_multipart_upload))
+        .route("/mpu/complete/{*path}", post(no_multipart_upload))
+        .route("/mpu/abort/{*path}", post(no_multipart_upload))
+        .route("/presigned/{*path}", get(no_multipart_download))
+}
+
+async fn download(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Answer {
+    let path = path_of(&uri, "/artifacts/")?;
+    send_path(&app, &app.access.real_path(&path), &path, &headers).await
+}
+
+async fn upload(
+    State(app): State<App>,
+    By(caller): By,
+    uri: Uri,
+    body: axum::body::Body,
+) -> Answer {
+    let path = path_of(&uri, "/artifacts/")?;
+    let real = app.access.writable_path(&path, &app.tracking).await?;
+    receive(&app, &caller, real, body).await?;
+    Ok(empty())
+}
+
+async fn delete(State(app): State<App>, By(caller): By, uri: Uri) -> Answer {
+    let path = path_of(&uri, "/artifacts/")?;
+    let real = app.access.writable_path(&path, &app.tracking).await?;
+    app.tracking.delete_artifact(&caller, &real).await?;
+    Ok(empty())
+}
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_uri: Option<std::borrow::Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileView<'a>>,
+}
+
+async fn list(State(app): State<App>, query: Query) -> Answer {
+    let folder = folder_of(query.text("path"))?;
+    let real = app.access.real_path(folder);
+    let mut entries = app.tracking.list_artifacts(&real).await?;
+    // Above the artifacts of one run or model, names are ids.
+    if !folder.split('/').any(|component| component == "artifacts") {
+        entries.retain(|entry| !app.access.is_hidden(&entry.name));
+        for entry in &mut entries {
+            entry.name = app.access.shown_id(&entry.name).into_owned();
+        }
+    }
+    json(&Listing {
+        root_uri: None,
+        files: views(None, &entries),
+    })
+}
+
+/// `GET artifacts/list`: the files of a run, by paths below its artifacts.
+pub(crate) async fn list_of_run(State(app): State<App>, query: Query) -> Answer {
+    let run = app.access.run(query.run_id()?)?;
+    let run = app.tracking.get_run(&run).await?.run;
+    list_below(&app, &run.artifact_uri, query.text("path")).await
+}
+
+/// `GET logged-models/{id}/artifacts/directories`: likewise of a logged model.
+pub(crate) async fn list_of_model(
+    State(app): State<App>,
+    Path(model): Path<String>,
+    query: Query,
+) -> Answer {
+    let model = app.access.model(&model)?;
+    let model = app.tracking.get_model(&model).await?.model;
+    let folder = query.text("artifact_directory_path");
+    list_below(&app, &model.artifact_uri, folder).await
+}
+
+async fn list_below(app: &App, uri: &str, folder: Option<&str>) -> Answer {
+    let folder = folder_of(folder)?;
+    let root = here(uri)?;
+    let (whole, shown) = match folder {
+        "" => (root.to_owned(), None),
+        folder => (format!("{root}/{folder}"), Some(folder)),
+    };
+    let entries = app.tracking.list_artifacts(&whole).await?;
+    json(&Listing {
+        root_uri: Some(app.access.shown_uri(uri)),
+        files: views(shown, &entries),
+    })
+}
+
+fn views<'a>(folder: Option<&str>, entries: &'a [ArtifactEntry]) -> Vec<FileView<'a>> {
+    let views = entries.iter();
+    views.map(|entry| FileView::new(folder, entry)).collect()
+}
+
+/// `GET /get-artifact`: a file of a run.
+pub(crate) async fn get_of_run(
+    State(app): State<App>,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let path = query.required("path")?;
+    check_path(path)?;
+    let run = app.access.run(query.run_id()?)?;
+    let run = app.tracking.get_run(&run).await?.run;
+    let whole = format!("{}/{path}", here(&run.artifact_uri)?);
+    send_path(&app, &whole, path, &headers).await
+}
+
+/// `GET logged-models/{id}/artifacts/files`: a file of a logged model.
+pub(crate) async fn get_of_model(
+    State(app): State<App>,
+    Path(model): Path<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let path = query.required("artifact_file_path")?;
+    check_path(path)?;
+    let model = app.access.model(&model)?;
+    let model = app.tracking.get_model(&model).await?.model;
+    let whole = format!("{}/{path}", here(&model.artifact_uri)?);
+    send_path(&app, &whole, path, &headers).await
+}
+
+/// Sends the artifact at `path`; messages name it as it was asked for.
+async fn send_path(app: &App, path: &str, asked: &str, headers: &HeaderMap) -> Answer {
+    if let Some(artifact) = app.tracking.find_artifact(path).await? {
+        return send(app, artifact, headers).await;
+    }
+    let path_asked = asked.to_owned();
+    if app.tracking.list_artifacts(path).await?.is_empty() {
+        return Err(TrackingError::NoArtifact { path: path_asked }.into());
+    }
+    Err(RequestError::IsFolder { path: path_asked })
+}
+
+/// A folder of a query; the root where none is given.
+fn folder_of(path: Option<&str>) -> Result<&str, RequestError> {
+    let folder = path.unwrap_or_default();
+    let folder = folder.strip_suffix('/').unwrap_or(folder);
+    if !folder.is_empty() {
+        check_path(folder)?;
+    }
+    Ok(folder)
+}
+
+/// Where artifacts of that URI are kept here.
+fn here(uri: &str) -> Result<&str, RequestError> {
+    proxied_path(uri).ok_or_else(|| RequestError::KeptElsewhere {
+        uri: uri.to_owned(),
+    })
+}
+
+/// Clients send a large file in one piece where parts are not offered.
+async fn no_multipart_upload() -> RequestError {
+    RequestError::NotSupported {
+        what: "Multipart upload",
+    }
+}
+
+async fn no_multipart_download() -> RequestError {
+    RequestError::NotSupported {
+        what: "Multipart download",
+    }
+}

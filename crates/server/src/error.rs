@@ -1,0 +1,359 @@
+//! What can go wrong with a request, and the one table of what is answered then.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cas::CasError;
+use serde::Serialize;
+use tracking::{ErrorClass, TrackingError};
+
+/// What can go wrong with a request; its message is what a client reads, unless the fault is the server's.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The services refused it, or failed.
+    #[error(transparent)]
+    Tracking(#[from] TrackingError),
+    /// The objects failed.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A task ended before its time.
+    #[error("{what} was broken off")]
+    BrokenOff {
+        /// What it did.
+        what: &'static str,
+    },
+    /// An answer cannot be written.
+    #[error("an answer cannot be encoded")]
+    Encoding(#[source] serde_json::Error),
+
+    /// A field that must be there is not.
+    #[error(
+        "Missing value for required parameter '{field}'. See the API docs for more information about request parameters."
+    )]
+    MissingValue {
+        /// Which, such as `metrics[3].key`.
+        field: String,
+    },
+    /// A value of another type.
+    #[error(
+        "Invalid value {value} for parameter '{field}' supplied:  Hint: Value was of type '{kind}'. See the API docs for more information about request parameters."
+    )]
+    WrongType {
+        /// Which field.
+        field: String,
+        /// The value as JSON.
+        value: String,
+        /// Its type, in Python's word.
+        kind: &'static str,
+    },
+    /// A word that is not one of those that may stand there.
+    #[error("Invalid value {value} for parameter '{field}' supplied: It must be one of {words}")]
+    UnknownWord {
+        /// Which field.
+        field: String,
+        /// The value as JSON.
+        value: String,
+        /// Those that may stand there.
+        words: String,
+    },
+    /// A field that is given under both of its names.
+    #[error("Request specifies both spellings of {field}; provide only one of them.")]
+    BothSpellings {
+        /// Which, in backticks.
+        field: String,
+    },
+    /// A body without its type.
+    #[error("Bad Request. Content-Type header is missing.")]
+    NoContentType,
+    /// A body of another type.
+    #[error("Bad Request. Content-Type must be one of ['application/json'].")]
+    OtherContentType,
+    /// A body that is too long for anything but an artifact.
+    #[error("the body of the request is longer than {limit_bytes} bytes")]
+    BodyTooLarge {
+        /// How long it may be.
+        limit_bytes: usize,
+    },
+    /// A body that ended before its time.
+    #[error("the body of the request ended before its time")]
+    BrokenBody,
+
+    /// A path that could lead out of the artifacts.
+    #[error("Invalid path")]
+    InvalidPath,
+    /// A folder where a file was asked for.
+    #[error("Artifact path refers to a directory, not a file: '{path}'")]
+    IsFolder {
+        /// The path.
+        path: String,
+    },
+    /// Artifacts of a run or model whose location is not on this server.
+    #[error("artifacts at '{uri}' are kept outside of this server")]
+    KeptElsewhere {
+        /// Where.
+        uri: String,
+    },
+    /// A history of no runs was asked for.
+    #[error("{request} request must specify at least one run_id.")]
+    NoRuns {
+        /// The name of the request.
+        request: &'static str,
+    },
+    /// A history of too many runs was asked for.
+    #[error(
+        "{request} request cannot specify more than {limit} run_ids. Received {found} run_ids."
+    )]
+    TooManyRuns {
+        /// The name of the request.
+        request: &'static str,
+        /// How many there may be.
+        limit: usize,
+        /// How many there were.
+        found: usize,
+    },
+    /// A range of steps that holds none.
+    #[error(
+        "end_step must be greater than start_step. Found start_step={start} and end_step={end}."
+    )]
+    BackwardSteps {
+        /// Its begin.
+        start: i64,
+        /// Its end.
+        end: i64,
+    },
+    /// Half a range of steps.
+    #[error("If either start step or end step are specified, both must be specified.")]
+    HalfStepRange,
+    /// More or fewer points than may be asked for.
+    #[error("max_results must be between 1 and {limit}.")]
+    SampleSize {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The description of a model that is not one.
+    #[error("Malformed model info: it is not a JSON object with a run_id and an artifact_path.")]
+    ModelInfo,
+
+    /// No token, or another one.
+    #[error("this is the endpoint of a captured run; it answers those who bring its token")]
+    Unauthenticated,
+    /// Something outside of the captured run was to be changed.
+    #[error(
+        "{what} is not part of the captured run that this process belongs to: it can be read here, not changed"
+    )]
+    NotOfThisRun {
+        /// What.
+        what: String,
+    },
+    /// The captured run itself was to be deleted by its own command.
+    #[error("run {run} is being captured: it can be deleted when it has ended")]
+    StillCaptured {
+        /// Which.
+        run: String,
+    },
+    /// Something that this server does not do.
+    #[error("{what} is not supported for the current artifact repository")]
+    NotSupported {
+        /// What.
+        what: &'static str,
+    },
+    /// A search for models by what was measured on a dataset.
+    #[error("searching logged models by dataset is not supported")]
+    ModelsByDataset,
+}
+
+/// MLflow's name of an error, and what goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ErrorCode {
+    /// HTTP status.
+    pub(crate) status: StatusCode,
+    /// `error_code`.
+    pub(crate) name: &'static str,
+    /// `sqlstate`.
+    state: &'static str,
+    /// `error_class`.
+    class: &'static str,
+}
+
+impl ErrorCode {
+    const fn new(
+        status: StatusCode,
+        name: &'static str,
+        state: &'static str,
+        class: &'static str,
+    ) -> Self {
+        Self {
+            status,
+            name,
+            state,
+            class,
+        }
+    }
+}
+
+// Which status goes with which name is MLflow's (`mlflow/exceptions.py`). Its clients repeat a request on 408, 429,
+// 500, 502, 503 and 504 for four minutes, so that only what may succeed later has one of these.
+const INVALID: ErrorCode = ErrorCode::new(
+    StatusCode::BAD_REQUEST,
+    "INVALID_PARAMETER_VALUE",
+    "KAM00",
+    "INVALID_PARAMETER_VALUE",
+);
+const TOO_LARGE: ErrorCode = ErrorCode::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "INVALID_PARAMETER_VALUE",
+    "KAM00",
+    "INVALID_PARAMETER_VALUE",
+);
+const NOT_FOUND: ErrorCode = ErrorCode::new(
+    StatusCode::NOT_FOUND,
+    "RESOURCE_DOES_NOT_EXIST",
+    "KAM00",
+    "RESOURCE_NOT_FOUND",
+);
+const EXISTS: ErrorCode = ErrorCode::new(
+    StatusCode::BAD_REQUEST,
+    "RESOURCE_ALREADY_EXISTS",
+    "KAM00",
+    "RESOURCE_ALREADY_EXISTS",
+);
+const UNAUTHENTICATED: ErrorCode = ErrorCode::new(
+    StatusCode::UNAUTHORIZED,
+    "UNAUTHENTICATED",
+    "KAM00",
+    "PERMISSION_DENIED",
+);
+const DENIED: ErrorCode = ErrorCode::new(
+    StatusCode::FORBIDDEN,
+    "PERMISSION_DENIED",
+    "KAM00",
+    "PERMISSION_DENIED",
+);
+const NOT_IMPLEMENTED: ErrorCode = ErrorCode::new(
+    StatusCode::NOT_IMPLEMENTED,
+    "NOT_IMPLEMENTED",
+    "KAM00",
+    "FEATURE_DISABLED",
+);
+const UNAVAILABLE: ErrorCode = ErrorCode::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "TEMPORARILY_UNAVAILABLE",
+    "XXM00",
+    "CLIENT_INTERNAL_ERROR",
+);
+const INTERNAL: ErrorCode = ErrorCode::new(
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "INTERNAL_ERROR",
+    "XXM00",
+    "CLIENT_INTERNAL_ERROR",
+);
+
+impl RequestError {
+    /// The one table.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Tracking(error) => match error.class() {
+                ErrorClass::Invalid => INVALID,
+                ErrorClass::NotFound => NOT_FOUND,
+                ErrorClass::Exists => EXISTS,
+                ErrorClass::Unavailable => UNAVAILABLE,
+                ErrorClass::Internal => INTERNAL,
+            },
+            Self::Cas(_) | Self::BrokenOff { .. } | Self::Encoding(_) => INTERNAL,
+            Self::MissingValue { .. }
+            | Self::WrongType { .. }
+            | Self::UnknownWord { .. }
+            | Self::BothSpellings { .. }
+            | Self::NoContentType
+            | Self::OtherContentType
+            | Self::BrokenBody
+            | Self::InvalidPath
+            | Self::IsFolder { .. }
+            | Self::KeptElsewhere { .. }
+            | Self::NoRuns { .. }
+            | Self::TooManyRuns { .. }
+            | Self::BackwardSteps { .. }
+            | Self::HalfStepRange
+            | Self::SampleSize { .. }
+            | Self::ModelInfo => INVALID,
+            Self::BodyTooLarge { .. } => TOO_LARGE,
+            Self::Unauthenticated => UNAUTHENTICATED,
+            Self::NotOfThisRun { .. } | Self::StillCaptured { .. } => DENIED,
+            Self::NotSupported { .. } | Self::ModelsByDataset => NOT_IMPLEMENTED,
+        }
+    }
+}
+
+/// Marks an answer whose cause the client must not see; the guard logs it and writes the body.
+#[derive(Clone, Debug)]
+pub(crate) struct HiddenFault {
+    /// The error and its causes.
+    pub(crate) told: String,
+    /// What is answered.
+    pub(crate) code: ErrorCode,
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        let code = self.code();
+        if !code.status.is_server_error() || code == NOT_IMPLEMENTED {
+            return answer_error(code, &self.to_string());
+        }
+        let fault = HiddenFault {
+            told: tell(&self),
+            code,
+        };
+        let mut response = code.status.into_response();
+        response.extensions_mut().insert(fault);
+        response
+    }
+}
+
+/// MLflow's form of an error.
+pub(crate) fn answer_error(code: ErrorCode, message: &str) -> Response {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        error_code: &'static str,
+        message: &'a str,
+        sqlstate: &'static str,
+        error_class: &'static str,
+    }
+    let ErrorCode {
+        status,
+        name,
+        state,
+        class,
+    } = code;
+    let body = Body {
+        error_code: name,
+        message,
+        sqlstate: state,
+        error_class: class,
+    };
+    let text = serde_json::to_string(&body).expect("four texts can be written");
+    let mut response = (status, text).into_response();
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if code == UNAUTHENTICATED {
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer"),
+        );
+    }
+    if code == UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// An error with its causes in one line, for the log.
+pub(crate) fn tell(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told.push_str(": ");
+        told.push_str(&error.to_string());
+        cause = error.source();
+    }
+    told
+}

@@ -1,0 +1,304 @@
+//! Calls that read the points of metrics.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use entities::{Metric, RunId};
+use futures_util::stream;
+use serde::Serialize;
+use store::PageRequest;
+use tracking::TrackingError;
+
+use super::Answer;
+use super::experiments::page_limit;
+use crate::app::App;
+use crate::error::{RequestError, tell};
+use crate::wire::{MetricView, Page, Query, json};
+
+/// Points that are read at once where a whole history is wanted.
+const HISTORY_PAGE: usize = 25_000;
+
+/// Points in one answer about several runs.
+const BULK_POINTS_MAX: usize = 25_000;
+
+/// Runs in one request.
+const BULK_RUNS_MAX: usize = 100;
+
+/// Points of one run in a sample.
+const SAMPLE_MAX: usize = 2500;
+
+#[derive(Serialize)]
+struct Points<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<MetricView<'a>>,
+}
+
+/// `metrics/get-history`: a page of it, or all of it where no limit is given.
+pub(super) async fn whole(State(app): State<App>, query: Query) -> Answer {
+    let run = app.access.run(query.run_id()?)?;
+    let key = query.required("metric_key")?;
+    let token = query.text("page_token").filter(|token| !token.is_empty());
+    let limit = query.integer("max_results")?;
+    let page = PageRequest {
+        limit: limit.map_or(HISTORY_PAGE, page_limit),
+        token: token.map(str::to_owned),
+    };
+    let read = app.tracking.list_metric_points(&run, key, &page).await?;
+    let Some(next) = read.next.clone().filter(|_| limit.is_none()) else {
+        return answer_page(&app, &read.items, read.next);
+    };
+    Ok(send_all(app, run, key.to_owned(), read.items, next))
+}
+
+fn answer_page(app: &App, points: &[Metric], next: Option<String>) -> Answer {
+    let views = points.iter();
+    json(&Page {
+        items: Points {
+            metrics: views.map(|point| MetricView::new(point, &app.access)).collect(),
+        },
+        next_page_token: next,
+    })
+}
+
+/// Sends a history of any length, page by page, so that only one is in memory.
+fn send_all(app: App, run: RunId, key: String, first: Vec<Metric>, next: String) -> Response {
+    struct Rest {
+        app: App,
+        run: RunId,
+        key: String,
+        points: Vec<Metric>,
+        next: Option<String>,
+        is_begun: bool,
+    }
+    let rest = Rest {
+        app,
+        run,
+        key,
+        points: first,
+        next: Some(next),
+        is_begun: false,
+    };
+    let pages = stream::try_unfold(Some(rest), async |rest| {
+        let Some(mut rest) = rest else {
+            return Ok::<_, std::io::Error>(None);
+        };
+        let mut text = match rest.is_begun {
+            false => b"{\"metrics\":[".to_vec(),
+            true => b",".to_vec(),
+        };
+        rest.is_begun = true;
+        write_points(&mut text, &rest.points, &rest.app)?;
+        let Some(token) = rest.next.take() else {
+            text.extend_from_slice(b"]}");
+            return Ok(Some((Bytes::from(text), None)));
+        };
+        let page = PageRequest {
+            limit: HISTORY_PAGE,
+            token: Some(token),
+        };
+        let reading = rest.app.tracking.list_metric_points(&rest.run, &rest.key, &page);
+        let read = reading.await.map_err(|error| {
+            tracing::error!(error = %tell(&error), "sending a history broke off");
+            std::io::Error::other("the history cannot be read")
+        })?;
+        rest.points = read.items;
+        rest.next = read.next;
+        Ok(Some((Bytes::from(text), Some(rest))))
+    });
+    let mut response = Body::from_stream(pages).into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// Writes points without the brackets around them.
+fn write_points(text: &mut Vec<u8>, points: &[Metric], app: &App) -> std::io::Result<()> {
+    for (index, point) in points.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        serde_json::to_writer(&mut *text, &MetricView::new(point, &app.access))?;
+    }
+    Ok(())
+}
+
+/// `metrics/get-history-bulk`: one metric of several runs, run by run, as far as an answer may go.
+pub(super) async fn of_runs(State(app): State<App>, query: Query) -> Answer {
+    let request = "GetMetricHistoryBulk";
+    let mut runs = read_runs(&app, &query, "run_id", request)?;
+    runs.sort();
+    let key = query.text("metric_key");
+    let key = key.ok_or_else(|| crate::wire::missing("metric_key"))?;
+    let limit = query.integer("max_results")?;
+    let limit = limit.map_or(BULK_POINTS_MAX, page_limit).min(BULK_POINTS_MAX);
+    let mut found: Vec<(RunId, Vec<Metric>)> = Vec::new();
+    let mut left = limit;
+    for run in runs {
+        if left == 0 {
+            break;
+        }
+        let page = PageRequest::first(left);
+        match app.tracking.list_metric_points(&run, key, &page).await {
+            Ok(read) => {
+                left -= read.items.len().min(left);
+                found.push((run, read.items));
+            }
+            Err(TrackingError::NoRun { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    answer_of_runs(&app, &found)
+}
+
+/// `metrics/get-history-bulk-interval`: an even sample of one metric of several runs.
+pub(super) async fn samples(State(app): State<App>, query: Query) -> Answer {
+    let request = "GetMetricHistoryBulkInterval";
+    let runs = read_runs(&app, &query, "run_ids", request)?;
+    let key = query.required("metric_key")?;
+    let steps = match (query.integer("start_step")?, query.integer("end_step")?) {
+        (Some(start), Some(end)) if start > end => {
+            return Err(RequestError::BackwardSteps { start, end });
+        }
+        (Some(start), Some(end)) => start..=end,
+        (None, None) => i64::MIN..=i64::MAX,
+        _ => return Err(RequestError::HalfStepRange),
+    };
+    let limit = match query.integer("max_results")?.map(page_limit) {
+        None => SAMPLE_MAX,
+        Some(limit) if (1..=SAMPLE_MAX).contains(&limit) => limit,
+        Some(_) => return Err(RequestError::SampleSize { limit: SAMPLE_MAX }),
+    };
+    let mut found = Vec::with_capacity(runs.len());
+    for run in runs {
+        let points = read_steps(&app, &run, key, &steps).await?;
+        let sample = sample(points, limit).into_iter();
+        let metrics = sample.map(|point| Metric::new(key, point.value, point.time_ms, point.step));
+        found.push((run, metrics.collect()));
+    }
+    answer_of_runs(&app, &found)
+}
+
+fn read_runs(
+    app: &App,
+    query: &Query,
+    field: &str,
+    request: &'static str,
+) -> Result<Vec<RunId>, RequestError> {
+    let runs: Vec<_> = query.list(field).collect();
+    match runs.len() {
+        0 => Err(RequestError::NoRuns { request }),
+        found if found > BULK_RUNS_MAX => Err(RequestError::TooManyRuns {
+            request,
+            limit: BULK_RUNS_MAX,
+            found,
+        }),
+        _ => runs.into_iter().map(|run| app.access.run(run)).collect(),
+    }
+}
+
+fn answer_of_runs(app: &App, found: &[(RunId, Vec<Metric>)]) -> Answer {
+    let views = found.iter().flat_map(|(run, points)| {
+        points.iter().map(|point| MetricView::of_run(run, point, &app.access))
+    });
+    json(&Points {
+        metrics: views.collect(),
+    })
+}
+
+/// A point without its key, so that a million of them take 24 MB.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Point {
+    step: i64,
+    time_ms: i64,
+    value: f64,
+}
+
+async fn read_steps(
+    app: &App,
+    run: &RunId,
+    key: &str,
+    steps: &std::ops::RangeInclusive<i64>,
+) -> Result<Vec<Point>, RequestError> {
+    let mut page = PageRequest::first(HISTORY_PAGE);
+    let mut points = Vec::new();
+    loop {
+        let read = app.tracking.list_metric_points(run, key, &page).await?;
+        let wanted = read.items.iter().filter(|point| steps.contains(&point.step));
+        points.extend(wanted.map(|point| Point {
+            step: point.step,
+            time_ms: point.timestamp_ms,
+            value: point.value,
+        }));
+        let Some(token) = read.next else {
+            return Ok(points);
+        };
+        page.token = Some(token);
+    }
+}
+
+/// The first point of each of `limit` even parts, by step, and the last point of all.
+///
+/// *Source*: `_sample_rows_with_window_functions` of MLflow's `sqlalchemy_store.py`, whose parts are those of SQL's
+/// `NTILE`: the first ones have one point more where they cannot all have as many.
+fn sample(mut points: Vec<Point>, limit: usize) -> Vec<Point> {
+    points.sort_by(|one, other| {
+        (one.step, one.time_ms)
+            .cmp(&(other.step, other.time_ms))
+            .then_with(|| one.value.total_cmp(&other.value))
+    });
+    let Some(&last) = points.last() else {
+        return points;
+    };
+    if points.len() <= limit {
+        return points;
+    }
+    let (size, larger) = (points.len() / limit, points.len() % limit);
+    let firsts = (0..limit).map(|part| part * size + part.min(larger));
+    let mut sampled: Vec<_> = firsts.map(|at| points[at]).collect();
+    if let Some(end) = sampled.last_mut() {
+        *end = last;
+    }
+    sampled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(count: i64) -> Vec<Point> {
+        let point = |step| Point {
+            step,
+            time_ms: 0,
+            value: 0.0,
+        };
+        (0..count).rev().map(point).collect()
+    }
+
+    fn steps(sampled: &[Point]) -> Vec<i64> {
+        sampled.iter().map(|point| point.step).collect()
+    }
+
+    #[test]
+    fn a_sample_has_the_begin_of_each_part_and_the_end() {
+        assert_eq!(steps(&sample(points(0), 3)), [0; 0]);
+        assert_eq!(steps(&sample(points(3), 3)), [0, 1, 2]);
+        // NTILE(3) over 10 rows has parts of 4, 3 and 3.
+        assert_eq!(steps(&sample(points(10), 3)), [0, 4, 9]);
+        assert_eq!(steps(&sample(points(10), 1)), [9]);
+        assert_eq!(steps(&sample(points(7), 5)), [0, 2, 4, 5, 6]);
+    }
+
+    #[test]
+    fn many_points_of_one_step_are_sampled_by_time_and_value() {
+        let at_once = (0..100).rev().map(|time_ms| Point {
+            step: 0,
+            time_ms,
+            value: f64::NAN,
+        });
+        let sampled = sample(at_once.collect(), 4);
+        let times: Vec<_> = sampled.iter().map(|point| point.time_ms).collect();
+        assert_eq!(times, [0, 25, 50, 99]);
+    }
+}

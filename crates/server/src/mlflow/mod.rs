@@ -1,0 +1,92 @@
+//! The calls of MLflow's REST API, one file a noun.
+
+mod experiments;
+mod histories;
+mod info;
+mod logging;
+mod models;
+mod runs;
+
+use axum::Router;
+use axum::routing::{delete, get, patch, post};
+
+use crate::app::App;
+use crate::artifacts;
+pub(crate) use info::server_calls;
+
+type Answer = Result<axum::response::Response, crate::error::RequestError>;
+
+/// The calls below `/api/2.0/mlflow`, which are the same below `/ajax-api/2.0/mlflow`.
+pub(crate) fn calls() -> Router<App> {
+    Router::new()
+        .merge(experiment_calls())
+        .merge(run_calls())
+        .merge(model_calls())
+}
+
+fn experiment_calls() -> Router<App> {
+    Router::new()
+        .route("/experiments/create", post(experiments::create))
+        .route("/experiments/get", get(experiments::find))
+        .route("/experiments/get-by-name", get(experiments::find_by_name))
+        .route("/experiments/update", post(experiments::rename))
+        .route("/experiments/delete", post(experiments::delete))
+        .route("/experiments/restore", post(experiments::restore))
+        .route("/experiments/set-experiment-tag", post(experiments::set_tag))
+        .route(
+            "/experiments/delete-experiment-tag",
+            post(experiments::delete_tag),
+        )
+        .route(
+            "/experiments/search",
+            post(experiments::search).get(experiments::search_by_query),
+        )
+}
+
+fn run_calls() -> Router<App> {
+    Router::new()
+        .route("/runs/create", post(runs::create))
+        .route("/runs/get", get(runs::find))
+        .route("/runs/update", post(runs::update))
+        .route("/runs/delete", post(runs::delete))
+        .route("/runs/restore", post(runs::restore))
+        .route("/runs/search", post(runs::search))
+        .route("/runs/log-metric", post(logging::log_metric))
+        .route("/runs/log-parameter", post(logging::log_param))
+        .route("/runs/set-tag", post(logging::set_tag))
+        .route("/runs/delete-tag", post(logging::delete_tag))
+        .route("/runs/log-batch", post(logging::log_batch))
+        .route("/runs/log-inputs", post(logging::log_inputs))
+        .route("/runs/outputs", post(logging::log_outputs))
+        .route("/runs/log-model", post(logging::log_model))
+        .route("/metrics/get-history", get(histories::whole))
+        .route("/metrics/get-history-bulk", get(histories::of_runs))
+        .route("/metrics/get-history-bulk-interval", get(histories::samples))
+        .route("/artifacts/list", get(artifacts::list_of_run))
+}
+
+fn model_calls() -> Router<App> {
+    Router::new()
+        .route("/logged-models", post(models::create))
+        .route("/logged-models/search", post(models::search))
+        .route(
+            "/logged-models/{model}",
+            get(models::find)
+                .patch(models::finalize)
+                .delete(models::delete),
+        )
+        .route("/logged-models/{model}/params", post(models::log_params))
+        .route("/logged-models/{model}/tags", patch(models::set_tags))
+        .route(
+            "/logged-models/{model}/tags/{key}",
+            delete(models::delete_tag),
+        )
+        .route(
+            "/logged-models/{model}/artifacts/directories",
+            get(artifacts::list_of_model),
+        )
+        .route(
+            "/logged-models/{model}/artifacts/files",
+            get(artifacts::get_of_model),
+        )
+}

@@ -1,0 +1,273 @@
+//! Calls about logged models.
+
+use axum::extract::{Path, State};
+use entities::{LoggedModelDetail, RunId};
+use serde::{Deserialize, Serialize};
+use store::PageRequest;
+use tracking::{Caller, NewModel, parse_experiment_id};
+
+use super::Answer;
+use super::experiments::page_limit;
+use super::runs::experiment_ids_of;
+use crate::app::{App, By};
+use crate::error::RequestError;
+use crate::wire::{
+    Int64, Json, ModelStatusWord, ModelView, Page, Pair, empty, json, missing, pairs, required,
+};
+
+/// Models on a page where the request does not say.
+const DEFAULT_PAGE: i64 = 50;
+
+#[derive(Deserialize)]
+pub(super) struct Create {
+    #[serde(alias = "experimentId")]
+    experiment_id: Option<String>,
+    name: Option<String>,
+    #[serde(alias = "modelType")]
+    model_type: Option<String>,
+    #[serde(alias = "sourceRunId")]
+    source_run_id: Option<String>,
+    params: Option<Vec<Pair>>,
+    tags: Option<Vec<Pair>>,
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Create>,
+) -> Answer {
+    let Create {
+        experiment_id,
+        name,
+        model_type,
+        source_run_id,
+        params,
+        tags,
+    } = request;
+    let new = NewModel {
+        id: None,
+        experiment: parse_experiment_id(&required("experiment_id", experiment_id)?)?,
+        name: name.filter(|name| !name.is_empty()),
+        source_run: source_run(&app, source_run_id)?,
+        model_type: model_type.filter(|word| !word.is_empty()),
+        tags: pairs("tags", tags)?.into_iter().collect(),
+        params: pairs("params", params)?.into_iter().collect(),
+    };
+    let model = match app.access.captured() {
+        None => app.tracking.create_model(&caller, new).await?,
+        Some(captured) => {
+            let presented = captured.next_model();
+            let model = match create_in_run(&app, &caller, new).await {
+                Ok(model) => model,
+                Err(error) => {
+                    captured.give_back_model(presented);
+                    return Err(error);
+                }
+            };
+            if let Some(presented) = presented {
+                captured.present(presented.as_str(), model.id.as_str());
+            }
+            model
+        }
+    };
+    let detail = LoggedModelDetail {
+        model,
+        metrics: Vec::new(),
+    };
+    answer(&app, &detail)
+}
+
+/// The run that a model names as its source. At the endpoint of a captured run it is one of that endpoint's, and that
+/// run itself where none is named.
+fn source_run(app: &App, id: Option<String>) -> Result<Option<RunId>, RequestError> {
+    match id.filter(|id| !id.is_empty()) {
+        Some(id) => app.access.writable_run(&id).map(Some),
+        None => Ok(app.access.captured().map(|captured| captured.id().clone())),
+    }
+}
+
+async fn create_in_run(
+    app: &App,
+    caller: &Caller,
+    new: NewModel,
+) -> Result<entities::LoggedModel, RequestError> {
+    let model = app.tracking.create_model(caller, new).await?;
+    app.access.note_model(&model.id, &model.artifact_uri);
+    Ok(model)
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    model: ModelView<'a>,
+}
+
+fn answer(app: &App, detail: &LoggedModelDetail) -> Answer {
+    json(&Found {
+        model: ModelView::new(detail, &app.access),
+    })
+}
+
+pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer {
+    let id = app.access.model(&id)?;
+    answer(&app, &app.tracking.get_model(&id).await?)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Finalize {
+    status: Option<ModelStatusWord>,
+}
+
+pub(super) async fn finalize(
+    State(app): State<App>,
+    By(caller): By,
+    Path(id): Path<String>,
+    Json(request): Json<Finalize>,
+) -> Answer {
+    let id = app.access.writable_model(&id)?;
+    let status = request.status.ok_or_else(|| missing("status"))?.0;
+    let finalizing = app.tracking.finalize_model(&caller, &id, status);
+    answer(&app, &finalizing.await?)
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    By(caller): By,
+    Path(id): Path<String>,
+) -> Answer {
+    let id = app.access.writable_model(&id)?;
+    app.tracking.delete_model(&caller, &id).await?;
+    Ok(empty())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Params {
+    params: Option<Vec<Pair>>,
+}
+
+pub(super) async fn log_params(
+    State(app): State<App>,
+    By(caller): By,
+    Path(id): Path<String>,
+    Json(request): Json<Params>,
+) -> Answer {
+    let id = app.access.writable_model(&id)?;
+    let params = pairs("params", request.params)?.into_iter().collect();
+    app.tracking.log_model_params(&caller, &id, params).await?;
+    Ok(empty())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Tags {
+    tags: Option<Vec<Pair>>,
+}
+
+pub(super) async fn set_tags(
+    State(app): State<App>,
+    By(caller): By,
+    Path(id): Path<String>,
+    Json(request): Json<Tags>,
+) -> Answer {
+    let id = app.access.writable_model(&id)?;
+    let tags = pairs("tags", request.tags)?.into_iter().collect();
+    app.tracking.set_model_tags(&caller, &id, tags).await?;
+    Ok(empty())
+}
+
+pub(super) async fn delete_tag(
+    State(app): State<App>,
+    By(caller): By,
+    Path((id, key)): Path<(String, String)>,
+) -> Answer {
+    let id = app.access.writable_model(&id)?;
+    app.tracking.delete_model_tag(&caller, &id, &key).await?;
+    Ok(empty())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Search {
+    #[serde(alias = "experimentIds")]
+    experiment_ids: Option<Vec<String>>,
+    filter: Option<String>,
+    datasets: Option<Vec<serde::de::IgnoredAny>>,
+    #[serde(alias = "maxResults")]
+    max_results: Option<Int64>,
+    #[serde(alias = "orderBy")]
+    order_by: Option<Vec<Order>>,
+    #[serde(alias = "pageToken")]
+    page_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Order {
+    #[serde(alias = "fieldName")]
+    field_name: Option<String>,
+    ascending: Option<bool>,
+    #[serde(alias = "datasetName")]
+    dataset_name: Option<String>,
+}
+
+pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
+    #[derive(Serialize)]
+    struct Items<'a> {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        models: Vec<ModelView<'a>>,
+    }
+    let Search {
+        experiment_ids,
+        filter,
+        datasets,
+        max_results,
+        order_by,
+        page_token,
+    } = request;
+    let experiments = experiment_ids.ok_or_else(|| missing("experiment_ids"))?;
+    let experiments = experiment_ids_of(Some(experiments))?;
+    let order_by = order_by.unwrap_or_default();
+    let names_dataset = |order: &Order| order.dataset_name.as_ref().is_some_and(|name| !name.is_empty());
+    if !datasets.unwrap_or_default().is_empty() || order_by.iter().any(names_dataset) {
+        return Err(RequestError::ModelsByDataset);
+    }
+    let order_by = order_by.into_iter().map(order_text);
+    let order_by = order_by.collect::<Result<Vec<_>, _>>()?;
+    let order_by: Vec<&str> = order_by.iter().map(String::as_str).collect();
+    let filter = filter.unwrap_or_default();
+    let filter = app.access.real_filter(&filter);
+    if experiments.is_empty() {
+        return Ok(empty());
+    }
+    let limit = max_results.map(|limit| limit.0).filter(|limit| *limit != 0);
+    let page = PageRequest {
+        limit: page_limit(limit.unwrap_or(DEFAULT_PAGE)),
+        token: page_token.filter(|token| !token.is_empty()),
+    };
+    let searching = app.tracking.search_models(&experiments, &filter, &order_by, &page);
+    let mut found = searching.await?;
+    found
+        .items
+        .retain(|detail| !app.access.is_hidden(detail.model.id.as_str()));
+    let views = found.items.iter();
+    json(&Page {
+        items: Items {
+            models: views.map(|detail| ModelView::new(detail, &app.access)).collect(),
+        },
+        next_page_token: found.next,
+    })
+}
+
+/// An order as the grammar has it. The field comes as it is, its key without quotes.
+fn order_text(order: Order) -> Result<String, RequestError> {
+    let Order {
+        field_name,
+        ascending,
+        dataset_name: _,
+    } = order;
+    let field = required("order_by.field_name", field_name)?;
+    let direction = match ascending {
+        Some(false) => "DESC",
+        _ => "ASC",
+    };
+    Ok(match field.split_once('.') {
+        Some((entity, key)) if !key.contains('`') => format!("{entity}.`{key}` {direction}"),
+        _ => format!("{field} {direction}"),
+    })
+}

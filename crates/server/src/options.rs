@@ -1,0 +1,43 @@
+//! What a server is made of.
+
+use std::sync::Arc;
+
+use entities::{ModelId, Random, RunId};
+use tracking::Tracking;
+
+use crate::AllowedHosts;
+
+/// What a server is made of.
+pub struct ServerOptions {
+    /// The services that it speaks for.
+    pub tracking: Tracking,
+    /// Draws the ids of requests.
+    pub random: Arc<dyn Random>,
+    /// By which names it may be called.
+    pub allowed_hosts: AllowedHosts,
+    /// For whom it answers.
+    pub scope: Scope,
+    /// Who owns the process: the principal of what is written.
+    pub user: String,
+}
+
+/// For whom a server answers.
+pub enum Scope {
+    /// Everybody who can reach it, about everything in the store.
+    Team,
+    /// The command of one captured run, which may write to that run alone.
+    Run(RunScope),
+}
+
+/// The captured run that an endpoint is for.
+pub struct RunScope {
+    /// The run, which exists already: the first `runs/create` is given it.
+    pub run: RunId,
+    /// What a request must bring as `Authorization: Bearer …`.
+    pub token: String,
+    /// For a replay: the ids that clients of the origin saw, in the order in which they were created; the first is the
+    /// origin's own.
+    pub presented_runs: Vec<RunId>,
+    /// For a replay: likewise for logged models.
+    pub presented_models: Vec<ModelId>,
+}

@@ -1,0 +1,247 @@
+//! For whom the server answers: what may be read and changed, and under which ids it is shown.
+
+mod run;
+mod token;
+
+use std::borrow::Cow;
+
+use axum::http::HeaderMap;
+use entities::{Experiment, ExperimentId, ModelId, Run, RunDetail, RunId, RunStatus, Timestamp};
+use tracking::{PARENT_TAG, RUN_NAME_TAG, Tracking, parse_model_id, parse_run_id};
+
+use crate::Scope;
+use crate::error::RequestError;
+pub(crate) use run::Claim;
+use run::RunAccess;
+
+/// For whom the server answers.
+///
+/// Ids come from clients as they were shown to them: every id of a request passes through here, and every id of an
+/// answer. Where nothing is presented under another id, both are free.
+pub(crate) enum Access {
+    Team,
+    Run(Box<RunAccess>),
+}
+
+impl Access {
+    pub(crate) fn new(scope: Scope) -> Self {
+        match scope {
+            Scope::Team => Self::Team,
+            Scope::Run(scope) => Self::Run(Box::new(RunAccess::new(scope))),
+        }
+    }
+
+    /// The captured run, where this is the endpoint of one.
+    pub(crate) fn captured(&self) -> Option<&RunAccess> {
+        match self {
+            Self::Team => None,
+            Self::Run(run) => Some(run),
+        }
+    }
+
+    /// Refuses who does not bring the token of the run.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<(), RequestError> {
+        match self {
+            Self::Run(run) if !run.token.is_in(headers) => Err(RequestError::Unauthenticated),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the id of a run.
+    pub(crate) fn run(&self, text: &str) -> Result<RunId, RequestError> {
+        Ok(parse_run_id(&self.real_id(text))?)
+    }
+
+    /// Reads the id of a run that is to be changed.
+    pub(crate) fn writable_run(&self, text: &str) -> Result<RunId, RequestError> {
+        let id = self.run(text)?;
+        match self {
+            Self::Run(run) if !run.has_run(&id) => Err(RequestError::NotOfThisRun {
+                what: format!("run {id}"),
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// Reads the id of a run that is to be deleted.
+    pub(crate) fn deletable_run(&self, text: &str) -> Result<RunId, RequestError> {
+        let id = self.writable_run(text)?;
+        match self {
+            Self::Run(run) if *run.id() == id => Err(RequestError::StillCaptured {
+                run: text.to_owned(),
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// Reads the id of a logged model.
+    pub(crate) fn model(&self, text: &str) -> Result<ModelId, RequestError> {
+        Ok(parse_model_id(&self.real_id(text))?)
+    }
+
+    /// Reads the id of a logged model that is to be changed.
+    pub(crate) fn writable_model(&self, text: &str) -> Result<ModelId, RequestError> {
+        let id = self.model(text)?;
+        match self {
+            Self::Run(run) if !run.has_model(&id) => Err(RequestError::NotOfThisRun {
+                what: format!("logged model {id}"),
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// Refuses to rename, delete or restore an experiment that the captured run did not make; runs of others are in it.
+    pub(crate) fn check_experiment(&self, id: &ExperimentId) -> Result<(), RequestError> {
+        match self {
+            Self::Run(run) if !run.has_experiment(id) => Err(RequestError::NotOfThisRun {
+                what: format!("experiment {id}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The path of an artifact that is to be written or deleted.
+    pub(crate) async fn writable_path(
+        &self,
+        path: &str,
+        tracking: &Tracking,
+    ) -> Result<String, RequestError> {
+        let real = self.real_path(path);
+        match self {
+            Self::Run(run) if !run.has_path(&real, tracking).await? => {
+                Err(RequestError::NotOfThisRun {
+                    what: format!("artifact {path}"),
+                })
+            }
+            _ => Ok(real.into_owned()),
+        }
+    }
+
+    /// The path of an artifact as it is kept.
+    pub(crate) fn real_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) => run.ids.real_path(path),
+            Self::Team => Cow::Borrowed(path),
+        }
+    }
+
+    /// An id as it is kept.
+    pub(crate) fn real_id<'a>(&self, id: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) => run.ids.real(id),
+            Self::Team => Cow::Borrowed(id),
+        }
+    }
+
+    /// A filter with the ids that it names as they are kept.
+    pub(crate) fn real_filter<'a>(&self, filter: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) => run.ids.real_in_text(filter),
+            Self::Team => Cow::Borrowed(filter),
+        }
+    }
+
+    /// The value of a tag as it is kept: the parent's id is one.
+    pub(crate) fn real_tag(&self, key: &str, value: String) -> String {
+        match self {
+            Self::Run(run) if key == PARENT_TAG => run.ids.real(&value).into_owned(),
+            _ => value,
+        }
+    }
+
+    /// An id as it is shown.
+    pub(crate) fn shown_id<'a>(&self, id: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) => run.ids.shown(id),
+            Self::Team => Cow::Borrowed(id),
+        }
+    }
+
+    /// A URI of artifacts as it is shown.
+    pub(crate) fn shown_uri<'a>(&self, uri: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) => run.ids.shown_path(uri),
+            Self::Team => Cow::Borrowed(uri),
+        }
+    }
+
+    /// The value of a tag as it is shown.
+    pub(crate) fn shown_tag<'a>(&self, key: &str, value: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) if key == PARENT_TAG => run.ids.shown(value),
+            _ => Cow::Borrowed(value),
+        }
+    }
+
+    /// Whether another run or model is shown under this id, so that it cannot be shown itself.
+    pub(crate) fn is_hidden(&self, id: &str) -> bool {
+        match self {
+            Self::Run(run) => run.ids.is_hidden(id),
+            Self::Team => false,
+        }
+    }
+
+    /// Shows of the captured run what its client was told: that it was ended, and its name in a replay.
+    pub(crate) fn show_run(&self, run: &mut Run) {
+        if let Self::Run(captured) = self {
+            captured.show(run);
+        }
+    }
+
+    /// Likewise, with its tags.
+    pub(crate) fn show_detail(&self, detail: &mut RunDetail) {
+        self.show_run(&mut detail.run);
+        let is_captured = self
+            .captured()
+            .is_some_and(|captured| *captured.id() == detail.run.id);
+        if is_captured && let Some(tag) = detail.tags.get_mut(RUN_NAME_TAG) {
+            detail.run.name.clone_into(tag);
+        }
+    }
+
+    /// Notes a run that was created for this client.
+    pub(crate) fn note_run(&self, run: &Run) {
+        if let Self::Run(captured) = self {
+            captured.note_run(&run.id, &run.artifact_uri);
+        }
+    }
+
+    /// Notes a logged model that was created for this client.
+    pub(crate) fn note_model(&self, id: &ModelId, artifact_uri: &str) {
+        if let Self::Run(captured) = self {
+            captured.note_model(id, artifact_uri);
+        }
+    }
+
+    /// Notes an experiment that was created for this client.
+    pub(crate) fn note_experiment(&self, experiment: &Experiment) {
+        if let Self::Run(captured) = self {
+            captured.note_experiment(&experiment.id);
+        }
+    }
+
+    /// Takes note that the client ended the captured run, or took it up again; tells whether this is that run.
+    pub(crate) fn note_end(
+        &self,
+        id: &RunId,
+        status: Option<RunStatus>,
+        ended_at: Option<Timestamp>,
+    ) -> bool {
+        match self {
+            Self::Run(captured) if captured.id() == id => {
+                captured.note_end(status, ended_at);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that the client has given the captured run a name.
+    pub(crate) fn note_name(&self, id: &RunId) {
+        if let Self::Run(captured) = self
+            && captured.id() == id
+        {
+            captured.present_name(None);
+        }
+    }
+}

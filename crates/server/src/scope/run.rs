@@ -1,0 +1,411 @@
+//! The endpoint of one captured run: whose requests are its own, and what a replay presents.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use entities::{ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp};
+use tracking::{Tracking, TrackingError};
+
+use super::token::Token;
+use crate::RunScope;
+use crate::artifacts::proxied_path;
+
+/// The endpoint of one captured run.
+pub(crate) struct RunAccess {
+    run: RunId,
+    pub(super) token: Token,
+    pub(super) ids: Presented,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether a `runs/create` was given the captured run.
+    is_given: bool,
+    runs: BTreeSet<RunId>,
+    models: BTreeSet<ModelId>,
+    experiments: BTreeSet<ExperimentId>,
+    /// Below which paths the artifacts of those runs and models are.
+    roots: BTreeSet<String>,
+    /// Whether the captured run's own is among them.
+    has_own_root: bool,
+    /// How the client ended the captured run, which stays open until its command has ended.
+    end: Option<(RunStatus, Option<Timestamp>)>,
+    /// In a replay: the name of the origin, shown until the client gives one.
+    name: Option<String>,
+}
+
+/// What a `runs/create` is given.
+pub(crate) enum Claim {
+    /// The captured run.
+    Captured,
+    /// A new run inside it, in a replay to be shown under this id.
+    Child(Option<RunId>),
+}
+
+impl RunAccess {
+    pub(super) fn new(scope: RunScope) -> Self {
+        let RunScope {
+            run,
+            token,
+            presented_runs,
+            presented_models,
+        } = scope;
+        let state = State {
+            runs: BTreeSet::from([run.clone()]),
+            ..State::default()
+        };
+        Self {
+            token: Token::new(&token),
+            ids: Presented::new(&run, presented_runs, presented_models),
+            run,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The captured run.
+    pub(crate) fn id(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Decides what a `runs/create` is given; the first gets the captured run.
+    pub(crate) fn claim(&self) -> Claim {
+        let mut state = self.lock();
+        if state.is_given {
+            Claim::Child(self.ids.next_run())
+        } else {
+            state.is_given = true;
+            Claim::Captured
+        }
+    }
+
+    /// Gives back what a failed `runs/create` was given.
+    pub(crate) fn unclaim(&self, claim: Claim) {
+        match claim {
+            Claim::Captured => self.lock().is_given = false,
+            Claim::Child(presented) => self.ids.give_back_run(presented),
+        }
+    }
+
+    /// The origin of a replay, by the id that is shown for the captured run.
+    pub(crate) fn origin(&self) -> Option<RunId> {
+        let shown = self.ids.shown(self.run.as_str());
+        shown.parse().ok().filter(|origin| *origin != self.run)
+    }
+
+    /// Shows another name of the captured run than it has, or no longer.
+    pub(crate) fn present_name(&self, name: Option<String>) {
+        self.lock().name = name;
+    }
+
+    /// Takes the next id under which a logged model is to be shown.
+    pub(crate) fn next_model(&self) -> Option<ModelId> {
+        self.ids.next_model()
+    }
+
+    /// Gives back the id that a model that could not be created would have had.
+    pub(crate) fn give_back_model(&self, presented: Option<ModelId>) {
+        self.ids.give_back_model(presented);
+    }
+
+    /// From now on shows something under the id that it had in the origin.
+    pub(crate) fn present(&self, shown: &str, real: &str) {
+        self.ids.present(shown, real);
+    }
+
+    pub(super) fn has_run(&self, id: &RunId) -> bool {
+        self.lock().runs.contains(id)
+    }
+
+    pub(super) fn has_model(&self, id: &ModelId) -> bool {
+        self.lock().models.contains(id)
+    }
+
+    pub(super) fn has_experiment(&self, id: &ExperimentId) -> bool {
+        self.lock().experiments.contains(id)
+    }
+
+    /// Whether a path stands below the artifacts of a run or model of this endpoint.
+    pub(super) async fn has_path(
+        &self,
+        path: &str,
+        tracking: &Tracking,
+    ) -> Result<bool, TrackingError> {
+        if !self.lock().has_own_root {
+            let run = tracking.get_run(&self.run).await?.run;
+            self.note_run(&run.id, &run.artifact_uri);
+            self.lock().has_own_root = true;
+        }
+        let state = self.lock();
+        // The root itself cannot be written: a file of its name would hide everything below.
+        let is_below = |root: &String| {
+            path.strip_prefix(root.as_str())
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        Ok(state.roots.iter().any(is_below))
+    }
+
+    pub(super) fn note_run(&self, id: &RunId, artifact_uri: &str) {
+        let mut state = self.lock();
+        state.runs.insert(id.clone());
+        state.roots.extend(proxied_path(artifact_uri).map(str::to_owned));
+    }
+
+    pub(super) fn note_model(&self, id: &ModelId, artifact_uri: &str) {
+        let mut state = self.lock();
+        state.models.insert(id.clone());
+        state.roots.extend(proxied_path(artifact_uri).map(str::to_owned));
+    }
+
+    pub(super) fn note_experiment(&self, id: &ExperimentId) {
+        self.lock().experiments.insert(id.clone());
+    }
+
+    pub(super) fn note_end(&self, status: Option<RunStatus>, ended_at: Option<Timestamp>) {
+        let mut state = self.lock();
+        let status = status.or(state.end.map(|(status, _)| status));
+        state.end = status
+            .filter(|status| status.is_terminal())
+            .map(|status| (status, ended_at));
+    }
+
+    pub(super) fn show(&self, run: &mut Run) {
+        if run.id != self.run {
+            return;
+        }
+        let state = self.lock();
+        if let Some((status, ended_at)) = state.end
+            && !run.status.is_terminal()
+        {
+            run.status = status;
+            run.ended_at = ended_at;
+        }
+        if let Some(name) = &state.name {
+            run.name.clone_from(name);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change of the state is one assignment or insertion, so that a panic leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ids that a replay shows in place of the real ones, so that what its command writes down is what it wrote then.
+pub(super) struct Presented {
+    /// Whether anything is, or will be, presented: without it nothing is looked up.
+    is_replay: bool,
+    maps: Mutex<Maps>,
+}
+
+#[derive(Default)]
+struct Maps {
+    runs_to_come: VecDeque<RunId>,
+    models_to_come: VecDeque<ModelId>,
+    real_by_shown: BTreeMap<String, String>,
+    shown_by_real: BTreeMap<String, String>,
+}
+
+impl Presented {
+    fn new(run: &RunId, runs: Vec<RunId>, models: Vec<ModelId>) -> Self {
+        let mut maps = Maps {
+            runs_to_come: runs.into(),
+            models_to_come: models.into(),
+            ..Maps::default()
+        };
+        let is_replay = !maps.runs_to_come.is_empty() || !maps.models_to_come.is_empty();
+        if let Some(origin) = maps.runs_to_come.pop_front() {
+            maps.present(origin.as_str(), run.as_str());
+        }
+        Self {
+            is_replay,
+            maps: Mutex::new(maps),
+        }
+    }
+
+    fn next_run(&self) -> Option<RunId> {
+        self.lock().runs_to_come.pop_front()
+    }
+
+    fn give_back_run(&self, id: Option<RunId>) {
+        if let Some(id) = id {
+            self.lock().runs_to_come.push_front(id);
+        }
+    }
+
+    fn next_model(&self) -> Option<ModelId> {
+        self.lock().models_to_come.pop_front()
+    }
+
+    fn give_back_model(&self, id: Option<ModelId>) {
+        if let Some(id) = id {
+            self.lock().models_to_come.push_front(id);
+        }
+    }
+
+    fn present(&self, shown: &str, real: &str) {
+        self.lock().present(shown, real);
+    }
+
+    pub(super) fn real<'a>(&self, shown: &'a str) -> Cow<'a, str> {
+        self.translate(shown, |maps| &maps.real_by_shown)
+    }
+
+    pub(super) fn shown<'a>(&self, real: &'a str) -> Cow<'a, str> {
+        self.translate(real, |maps| &maps.shown_by_real)
+    }
+
+    pub(super) fn is_hidden(&self, real: &str) -> bool {
+        self.is_replay && self.lock().real_by_shown.contains_key(real)
+    }
+
+    pub(super) fn real_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        self.translate_path(path, |maps| &maps.real_by_shown)
+    }
+
+    pub(super) fn shown_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        self.translate_path(path, |maps| &maps.shown_by_real)
+    }
+
+    /// Ids made here are 32 random hex digits, so that one in a text can be nothing else; a shorter one, brought over from
+    /// elsewhere, could, and is left.
+    pub(super) fn real_in_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.is_replay {
+            return Cow::Borrowed(text);
+        }
+        let maps = self.lock();
+        let mut real = Cow::Borrowed(text);
+        for (shown_id, real_id) in &maps.real_by_shown {
+            if shown_id.len() >= ID_LENGTH && real.contains(shown_id.as_str()) {
+                real = Cow::Owned(real.replace(shown_id.as_str(), real_id));
+            }
+        }
+        real
+    }
+
+    fn translate<'a>(&self, id: &'a str, by: Direction) -> Cow<'a, str> {
+        if !self.is_replay {
+            return Cow::Borrowed(id);
+        }
+        match by(&self.lock()).get(id) {
+            Some(other) => Cow::Owned(other.clone()),
+            None => Cow::Borrowed(id),
+        }
+    }
+
+    /// Only the first component that is an id is translated: it says whose artifacts these are, and what comes after it
+    /// is a name that the client chose.
+    fn translate_path<'a>(&self, path: &'a str, by: Direction) -> Cow<'a, str> {
+        if !self.is_replay {
+            return Cow::Borrowed(path);
+        }
+        let maps = self.lock();
+        let ids = by(&maps);
+        let mut start = 0;
+        for component in path.split('/') {
+            let end = start + component.len();
+            if let Some(other) = ids.get(component) {
+                return Cow::Owned(format!("{}{other}{}", &path[..start], &path[end..]));
+            }
+            start = end + 1;
+        }
+        Cow::Borrowed(path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Maps> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Length of the ids that are made here.
+const ID_LENGTH: usize = 32;
+
+type Direction = fn(&Maps) -> &BTreeMap<String, String>;
+
+impl Maps {
+    fn present(&mut self, shown: &str, real: &str) {
+        if shown != real {
+            self.real_by_shown.insert(shown.to_owned(), real.to_owned());
+            self.shown_by_real.insert(real.to_owned(), shown.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::{parsed, run, run_id};
+
+    use super::*;
+
+    fn access(presented_runs: Vec<RunId>, presented_models: Vec<ModelId>) -> RunAccess {
+        RunAccess::new(RunScope {
+            run: run_id(1),
+            token: "token".to_owned(),
+            presented_runs,
+            presented_models,
+        })
+    }
+
+    #[test]
+    fn the_first_claim_gets_the_captured_run_and_a_failed_one_gives_it_back() {
+        let access = access(Vec::new(), Vec::new());
+        let claim = access.claim();
+        assert!(matches!(claim, Claim::Captured));
+        assert!(matches!(access.claim(), Claim::Child(None)));
+        access.unclaim(claim);
+        assert!(matches!(access.claim(), Claim::Captured));
+        assert_eq!(access.origin(), None);
+    }
+
+    #[test]
+    fn a_replay_shows_the_ids_of_its_origin_in_their_order() {
+        let access = access(vec![run_id(11), run_id(12), run_id(13)], vec![parsed("m-11")]);
+        assert_eq!(access.origin(), Some(run_id(11)));
+        assert_eq!(access.ids.real(run_id(11).as_str()), run_id(1).as_str());
+        assert_eq!(access.ids.shown(run_id(1).as_str()), run_id(11).as_str());
+        access.claim();
+        let claim = access.claim();
+        assert!(matches!(&claim, Claim::Child(Some(id)) if *id == run_id(12)));
+        access.unclaim(claim);
+        let Claim::Child(Some(shown)) = access.claim() else {
+            panic!("a child is given the id that was given back");
+        };
+        assert_eq!(shown, run_id(12));
+        access.present(shown.as_str(), run_id(2).as_str());
+        assert_eq!(access.ids.real(run_id(12).as_str()), run_id(2).as_str());
+        assert!(access.ids.is_hidden(run_id(12).as_str()));
+        assert!(!access.ids.is_hidden(run_id(13).as_str()));
+        assert_eq!(access.next_model(), Some(parsed("m-11")));
+        assert_eq!(access.next_model(), None);
+    }
+
+    #[test]
+    fn in_a_path_only_the_id_that_owns_it_is_translated() {
+        let access = access(vec![run_id(11)], Vec::new());
+        let (shown, real) = (run_id(11), run_id(1));
+        let path = format!("0/{shown}/artifacts/{shown}/x");
+        assert_eq!(access.ids.real_path(&path), format!("0/{real}/artifacts/{shown}/x"));
+        let uri = format!("mlflow-artifacts:/0/{real}/artifacts");
+        assert_eq!(access.ids.shown_path(&uri), format!("mlflow-artifacts:/0/{shown}/artifacts"));
+        assert_eq!(access.ids.real_path("0/other/artifacts"), "0/other/artifacts");
+        let filter = format!("attributes.run_id = '{shown}' AND metrics.a > 1");
+        assert_eq!(access.ids.real_in_text(&filter), filter.replace(shown.as_str(), real.as_str()));
+    }
+
+    #[test]
+    fn an_end_that_the_client_tells_is_shown_until_it_takes_the_run_up_again() {
+        let access = access(Vec::new(), Vec::new());
+        let shown = |access: &RunAccess, id| {
+            let mut run = Run { id, ..run("x") };
+            access.show(&mut run);
+            (run.status, run.ended_at)
+        };
+        let ended_at = Some(Timestamp::from_millis(5));
+        access.note_end(Some(RunStatus::Finished), ended_at);
+        assert_eq!(shown(&access, run_id(1)), (RunStatus::Finished, ended_at));
+        assert_eq!(shown(&access, run_id(2)), (RunStatus::Running, None));
+        access.note_end(Some(RunStatus::Running), None);
+        assert_eq!(shown(&access, run_id(1)), (RunStatus::Running, None));
+    }
+}

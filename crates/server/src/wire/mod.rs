@@ -1,0 +1,75 @@
+//! The wire form: JSON as MLflow's protobuf codec reads and writes it.
+
+mod body;
+mod decode;
+mod number;
+mod query;
+mod views;
+mod word;
+
+pub(crate) use body::Json;
+pub(crate) use number::{Double, Int64};
+pub(crate) use query::Query;
+pub(crate) use views::{
+    ExperimentView, FileView, ModelView, MetricView, Page, RunInfoView, RunView,
+};
+pub(crate) use word::{ModelStatusWord, RunStatusWord, ViewWord};
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::RequestError;
+
+/// A key and its value, as params and tags are sent.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+}
+
+/// What must be there; an empty text is none, as in protobuf.
+pub(crate) fn required(field: &str, value: Option<String>) -> Result<String, RequestError> {
+    value
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| missing(field))
+}
+
+pub(crate) fn missing(field: impl Into<String>) -> RequestError {
+    RequestError::MissingValue {
+        field: field.into(),
+    }
+}
+
+/// Reads a list of keys and values; `list` is its name, for messages.
+pub(crate) fn pairs(
+    list: &str,
+    pairs: Option<Vec<Pair>>,
+) -> Result<Vec<(String, String)>, RequestError> {
+    let numbered = pairs.unwrap_or_default().into_iter().enumerate();
+    numbered
+        .map(|(index, Pair { key, value })| match key {
+            Some(key) if !key.is_empty() => Ok((key, value.unwrap_or_default())),
+            _ => Err(missing(format!("{list}[{index}].key"))),
+        })
+        .collect()
+}
+
+/// The answer of most writes.
+pub(crate) fn empty() -> Response {
+    json_text(Bytes::from_static(b"{}"))
+}
+
+/// An answer in JSON.
+pub(crate) fn json(body: &impl Serialize) -> Result<Response, RequestError> {
+    let text = serde_json::to_vec(body).map_err(RequestError::Encoding)?;
+    Ok(json_text(Bytes::from(text)))
+}
+
+fn json_text(text: Bytes) -> Response {
+    let mut response = text.into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

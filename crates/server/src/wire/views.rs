@@ -1,0 +1,362 @@
+//! What is answered: experiments, runs, models and files in MLflow's form, written straight from the records.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use entities::{
+    ArtifactEntry, DatasetInput, Experiment, LoggedModelDetail, Metric, Run, RunDetail, RunId,
+};
+use serde::Serialize;
+
+use super::Double;
+use crate::scope::Access;
+
+/// A page of a search.
+#[derive(Serialize)]
+pub(crate) struct Page<T> {
+    /// The items, under the name that they have in this answer.
+    #[serde(flatten)]
+    pub(crate) items: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_page_token: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PairView<'a> {
+    key: &'a str,
+    value: Cow<'a, str>,
+}
+
+fn pair_views(pairs: &BTreeMap<String, String>) -> Vec<PairView<'_>> {
+    let shown = pairs.iter().map(|(key, value)| PairView {
+        key,
+        value: Cow::Borrowed(value),
+    });
+    shown.collect()
+}
+
+#[derive(Serialize)]
+pub(crate) struct ExperimentView<'a> {
+    experiment_id: &'a str,
+    name: &'a str,
+    artifact_location: &'a str,
+    lifecycle_stage: &'static str,
+    last_update_time: i64,
+    creation_time: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<PairView<'a>>,
+}
+
+impl<'a> ExperimentView<'a> {
+    pub(crate) fn new(experiment: &'a Experiment) -> Self {
+        let Experiment {
+            id,
+            name,
+            artifact_location,
+            lifecycle,
+            created_at,
+            updated_at,
+            tags,
+        } = experiment;
+        Self {
+            experiment_id: id.as_str(),
+            name,
+            artifact_location,
+            lifecycle_stage: lifecycle.as_str(),
+            last_update_time: updated_at.as_millis(),
+            creation_time: created_at.as_millis(),
+            tags: pair_views(tags),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct RunInfoView<'a> {
+    run_uuid: Cow<'a, str>,
+    experiment_id: &'a str,
+    run_name: &'a str,
+    user_id: &'a str,
+    status: &'static str,
+    start_time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_time: Option<i64>,
+    artifact_uri: Cow<'a, str>,
+    lifecycle_stage: &'static str,
+    run_id: Cow<'a, str>,
+}
+
+impl<'a> RunInfoView<'a> {
+    pub(crate) fn new(run: &'a Run, access: &Access) -> Self {
+        let id = access.shown_id(run.id.as_str());
+        Self {
+            run_uuid: id.clone(),
+            experiment_id: run.experiment.as_str(),
+            run_name: &run.name,
+            user_id: &run.user,
+            status: run.status.as_str(),
+            start_time: run.started_at.as_millis(),
+            end_time: run.ended_at.map(entities::Timestamp::as_millis),
+            artifact_uri: access.shown_uri(&run.artifact_uri),
+            lifecycle_stage: run.lifecycle.as_str(),
+            run_id: id,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct RunView<'a> {
+    info: RunInfoView<'a>,
+    data: RunDataView<'a>,
+    inputs: RunInputsView<'a>,
+    outputs: RunOutputsView<'a>,
+}
+
+#[derive(Serialize)]
+struct RunDataView<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<MetricView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    params: Vec<PairView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<PairView<'a>>,
+}
+
+#[derive(Serialize)]
+struct RunInputsView<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dataset_inputs: Vec<DatasetInputView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    model_inputs: Vec<ModelInputView<'a>>,
+}
+
+#[derive(Serialize)]
+struct RunOutputsView<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    model_outputs: Vec<ModelOutputView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelInputView<'a> {
+    model_id: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct ModelOutputView<'a> {
+    model_id: Cow<'a, str>,
+    step: i64,
+}
+
+impl<'a> RunView<'a> {
+    pub(crate) fn new(detail: &'a RunDetail, access: &Access) -> Self {
+        let RunDetail {
+            run,
+            params,
+            tags,
+            metrics,
+            datasets,
+            model_inputs,
+            model_outputs,
+        } = detail;
+        let tags = tags.iter().map(|(key, value)| PairView {
+            key,
+            value: access.shown_tag(key, value),
+        });
+        let metrics = metrics.iter().map(|metric| MetricView::new(metric, access));
+        let model_inputs = model_inputs.iter().map(|model| ModelInputView {
+            model_id: access.shown_id(model.as_str()),
+        });
+        let model_outputs = model_outputs.iter().map(|output| ModelOutputView {
+            model_id: access.shown_id(output.model.as_str()),
+            step: output.step,
+        });
+        Self {
+            info: RunInfoView::new(run, access),
+            data: RunDataView {
+                metrics: metrics.collect(),
+                params: pair_views(params),
+                tags: tags.collect(),
+            },
+            inputs: RunInputsView {
+                dataset_inputs: datasets.iter().map(DatasetInputView::new).collect(),
+                model_inputs: model_inputs.collect(),
+            },
+            outputs: RunOutputsView {
+                model_outputs: model_outputs.collect(),
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DatasetInputView<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<PairView<'a>>,
+    dataset: DatasetView<'a>,
+}
+
+#[derive(Serialize)]
+struct DatasetView<'a> {
+    name: &'a str,
+    digest: &'a str,
+    source_type: &'a str,
+    source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<&'a str>,
+}
+
+impl<'a> DatasetInputView<'a> {
+    fn new(input: &'a DatasetInput) -> Self {
+        let DatasetInput {
+            name,
+            digest,
+            source_type,
+            source,
+            schema,
+            profile,
+            tags,
+        } = input;
+        Self {
+            tags: pair_views(tags),
+            dataset: DatasetView {
+                name,
+                digest,
+                source_type,
+                source,
+                schema: schema.as_deref(),
+                profile: profile.as_deref(),
+            },
+        }
+    }
+}
+
+/// A point; `run_id` is there where the answer is about several runs.
+#[derive(Serialize)]
+pub(crate) struct MetricView<'a> {
+    key: &'a str,
+    value: Double,
+    timestamp: i64,
+    step: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> MetricView<'a> {
+    pub(crate) fn new(metric: &'a Metric, access: &Access) -> Self {
+        let Metric {
+            key,
+            value,
+            timestamp_ms,
+            step,
+            model,
+            dataset,
+        } = metric;
+        Self {
+            key,
+            value: Double(*value),
+            timestamp: *timestamp_ms,
+            step: *step,
+            model_id: model.as_ref().map(|model| access.shown_id(model.as_str())),
+            dataset_name: dataset.as_ref().map(|(name, _)| name.as_str()),
+            dataset_digest: dataset.as_ref().map(|(_, digest)| digest.as_str()),
+            run_id: None,
+        }
+    }
+
+    /// A point in an answer about several runs.
+    pub(crate) fn of_run(run: &'a RunId, metric: &'a Metric, access: &Access) -> Self {
+        Self {
+            run_id: Some(access.shown_id(run.as_str())),
+            ..Self::new(metric, access)
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct ModelView<'a> {
+    info: ModelInfoView<'a>,
+    data: ModelDataView<'a>,
+}
+
+#[derive(Serialize)]
+struct ModelInfoView<'a> {
+    model_id: Cow<'a, str>,
+    experiment_id: &'a str,
+    name: &'a str,
+    creation_timestamp_ms: i64,
+    last_updated_timestamp_ms: i64,
+    artifact_uri: Cow<'a, str>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_run_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<PairView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelDataView<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    params: Vec<PairView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<MetricView<'a>>,
+}
+
+impl<'a> ModelView<'a> {
+    pub(crate) fn new(detail: &'a LoggedModelDetail, access: &Access) -> Self {
+        let LoggedModelDetail { model, metrics } = detail;
+        let source_run = model.source_run.as_ref();
+        let metrics = metrics.iter();
+        Self {
+            info: ModelInfoView {
+                model_id: access.shown_id(model.id.as_str()),
+                experiment_id: model.experiment.as_str(),
+                name: &model.name,
+                creation_timestamp_ms: model.created_at.as_millis(),
+                last_updated_timestamp_ms: model.updated_at.as_millis(),
+                artifact_uri: access.shown_uri(&model.artifact_uri),
+                status: model.status.as_str(),
+                model_type: model.model_type.as_deref(),
+                source_run_id: source_run.map(|run| access.shown_id(run.as_str())),
+                tags: pair_views(&model.tags),
+            },
+            data: ModelDataView {
+                params: pair_views(&model.params),
+                metrics: metrics
+                    .map(|(run, metric)| MetricView::of_run(run, metric, access))
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// A file or folder of a listing.
+#[derive(Serialize)]
+pub(crate) struct FileView<'a> {
+    path: Cow<'a, str>,
+    is_dir: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_size: Option<u64>,
+}
+
+impl<'a> FileView<'a> {
+    /// `folder` is what its path begins with in this answer.
+    pub(crate) fn new(folder: Option<&str>, entry: &'a ArtifactEntry) -> Self {
+        Self {
+            path: match folder {
+                Some(folder) => Cow::Owned(format!("{folder}/{}", entry.name)),
+                None => Cow::Borrowed(&entry.name),
+            },
+            is_dir: entry.file.is_none(),
+            file_size: entry.file.as_ref().map(|(size_bytes, _)| *size_bytes),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Enumerations: by name, or by protobuf's number.
+
+use std::fmt;
+
+use entities::{ModelStatus, RunStatus};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+use store::View;
+
+/// How the message of a word that is none begins; the decoder knows it by that.
+pub(super) const UNKNOWN: &str = "unknown word, expected one of ";
+
+/// A run's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunStatusWord(pub(crate) RunStatus);
+
+/// A logged model's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ModelStatusWord(pub(crate) ModelStatus);
+
+/// Which of the active and the deleted are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ViewWord(pub(crate) View);
+
+const RUN_STATUSES: &[(&str, u64, RunStatus)] = &[
+    ("RUNNING", 1, RunStatus::Running),
+    ("SCHEDULED", 2, RunStatus::Scheduled),
+    ("FINISHED", 3, RunStatus::Finished),
+    ("FAILED", 4, RunStatus::Failed),
+    ("KILLED", 5, RunStatus::Killed),
+];
+
+const MODEL_STATUSES: &[(&str, u64, ModelStatus)] = &[
+    ("LOGGED_MODEL_PENDING", 1, ModelStatus::Pending),
+    ("LOGGED_MODEL_READY", 2, ModelStatus::Ready),
+    ("LOGGED_MODEL_UPLOAD_FAILED", 3, ModelStatus::UploadFailed),
+];
+
+const VIEWS: &[(&str, u64, View)] = &[
+    ("ACTIVE_ONLY", 1, View::Active),
+    ("DELETED_ONLY", 2, View::Deleted),
+    ("ALL", 3, View::All),
+];
+
+impl<'de> Deserialize<'de> for RunStatusWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(RUN_STATUSES)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelStatusWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(Words(MODEL_STATUSES))
+            .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ViewWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(VIEWS)).map(Self)
+    }
+}
+
+impl ViewWord {
+    /// Reads it from a query.
+    pub(crate) fn find(text: &str) -> Option<Self> {
+        let number = text.parse().ok();
+        let found = VIEWS
+            .iter()
+            .find(|(word, place, _)| *word == text || Some(*place) == number)?;
+        Some(Self(found.2))
+    }
+}
+
+struct Words<T: 'static>(&'static [(&'static str, u64, T)]);
+
+impl<T: Copy> Words<T> {
+    fn unknown<E: Error>(&self) -> E {
+        let words: Vec<_> = self.0.iter().map(|(word, ..)| *word).collect();
+        E::custom(format_args!("{UNKNOWN}{}", words.join(", ")))
+    }
+}
+
+impl<T: Copy> Visitor<'_> for Words<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a word or its number")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        let found = self.0.iter().find(|(word, ..)| *word == text);
+        found.map(|found| found.2).ok_or_else(|| self.unknown())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        let found = self.0.iter().find(|(_, place, _)| *place == number);
+        found.map(|found| found.2).ok_or_else(|| self.unknown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_is_read_by_the_word_that_is_written() {
+        for (word, number, status) in RUN_STATUSES {
+            assert_eq!(status.as_str(), *word);
+            for json in [format!("\"{word}\""), number.to_string()] {
+                let read: RunStatusWord = serde_json::from_str(&json).unwrap();
+                assert_eq!(read.0, *status);
+            }
+        }
+        for (word, number, status) in MODEL_STATUSES {
+            assert_eq!(status.as_str(), *word);
+            let read: ModelStatusWord = serde_json::from_str(&number.to_string()).unwrap();
+            assert_eq!(read.0, *status);
+        }
+        for json in ["\"BAD\"", "\"finished\"", "0", "6", "-1", "true"] {
+            assert!(serde_json::from_str::<RunStatusWord>(json).is_err(), "{json} was taken");
+        }
+        assert_eq!(ViewWord::find("ALL"), ViewWord::find("3"));
+        assert_eq!(ViewWord::find("4"), None);
+    }
+}

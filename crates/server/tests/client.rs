@@ -1,0 +1,141 @@
+//! The real MLflow client against a real listener.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
+
+mod support;
+
+use std::process::{Command, Output};
+
+use entities::RunStatus;
+use serde_json::Value;
+use server::{RunScope, Scope};
+use support::{TOKEN, create_run, options};
+use testkit::{TestBench, parsed};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A server on a free port of this machine.
+struct Listening {
+    url: String,
+    closing: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Listening {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test waits for the task itself"
+    )]
+    async fn start(bench: &TestBench, scope: Scope) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (closing, closes) = oneshot::channel();
+        let shutdown = async move {
+            let _ = closes.await;
+        };
+        let serving = tokio::spawn(server::serve(listener, options(bench, scope), shutdown));
+        Self {
+            url,
+            closing,
+            serving,
+        }
+    }
+
+    async fn stop(self) {
+        self.closing.send(()).unwrap();
+        self.serving.await.unwrap().unwrap();
+    }
+}
+
+/// Runs a script of the client; none where no interpreter is named.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by a variable which Python to start"
+)]
+async fn run_script(name: &'static str, url: &str, token: &'static str) -> Option<Output> {
+    let Some(python) = std::env::var_os("REPROOF_TEST_PYTHON") else {
+        println!("skipped: REPROOF_TEST_PYTHON names no interpreter with mlflow and scikit-learn");
+        return None;
+    };
+    let url = url.to_owned();
+    let running = tokio::task::spawn_blocking(move || {
+        let folder = tempfile::tempdir().unwrap();
+        let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client");
+        Command::new(python)
+            .arg(format!("{scripts}/{name}"))
+            .current_dir(folder.path())
+            .env("MLFLOW_TRACKING_URI", url)
+            .env("MLFLOW_TRACKING_TOKEN", token)
+            // A fault is told at once, and not after minutes of trying again.
+            .env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+            .env("MLFLOW_DISABLE_TELEMETRY", "true")
+            .env("GIT_PYTHON_REFRESH", "quiet")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("OMP_NUM_THREADS", "1")
+            .output()
+            .unwrap()
+    });
+    let output = running.await.unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} failed:\n{told}");
+    Some(output)
+}
+
+/// The JSON among what a script printed; the client prints lines of its own.
+fn told_by(output: &Output) -> Value {
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let line = printed.lines().find(|line| line.starts_with('{'));
+    serde_json::from_str(line.unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_logs_searches_and_loads() {
+    let bench = TestBench::new().await;
+    let server = Listening::start(&bench, Scope::Team).await;
+    run_script("plain.py", &server.url, "").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_logs_into_its_captured_run_and_a_replay_is_told_the_same() {
+    let bench = TestBench::new().await;
+    let origin = create_run(&bench, "captured").await;
+    let scope = |run, presented_runs, presented_models| {
+        Scope::Run(RunScope {
+            run,
+            token: TOKEN.to_owned(),
+            presented_runs,
+            presented_models,
+        })
+    };
+    let server = Listening::start(&bench, scope(origin.clone(), Vec::new(), Vec::new())).await;
+    let Some(output) = run_script("captured.py", &server.url, TOKEN).await else {
+        return;
+    };
+    server.stop().await;
+    let told = told_by(&output);
+    assert_eq!(told["run"], origin.as_str());
+    let detail = bench.tracking.get_run(&origin).await.unwrap();
+    assert_eq!(detail.run.status, RunStatus::Running);
+    assert_eq!(detail.params["mine"], "1");
+    assert_eq!(detail.params["C"], "1.0");
+    assert!(detail.metrics.iter().any(|metric| metric.key == "training_accuracy_score"));
+    let child = told["child"].as_str().unwrap();
+    let inner = bench.tracking.get_run(&parsed(child)).await.unwrap().run;
+    assert_eq!((inner.parent, inner.status), (Some(origin.clone()), RunStatus::Finished));
+
+    let replay = create_run(&bench, "replay").await;
+    let models = told["models"].as_array().unwrap().iter();
+    let models = models.map(|model| parsed(model.as_str().unwrap())).collect();
+    let presented = scope(replay.clone(), vec![origin.clone(), parsed(child)], models);
+    let server = Listening::start(&bench, presented).await;
+    let output = run_script("captured.py", &server.url, TOKEN).await.unwrap();
+    server.stop().await;
+    assert_eq!(told_by(&output), told);
+    let again = bench.tracking.get_run(&replay).await.unwrap();
+    assert_eq!(again.params, detail.params);
+    assert_eq!(bench.tracking.list_models_of(&replay).await.unwrap().len(), 1);
+}
