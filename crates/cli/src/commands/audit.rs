@@ -1,0 +1,283 @@
+//! `reproof audit`
+
+use std::process::ExitCode;
+
+use entities::{Change, Leaf, ObjectId};
+use serde_json::{Value, json};
+use store::{LedgerStore as _, Store as _, StoredEvent};
+
+use crate::arguments::AuditCommand;
+use crate::commands::gc::{Reference, list_references};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::faults::{objects_fault, store_fault};
+use crate::output::{Output, local_time, safe, table, table_text};
+
+pub(crate) async fn run(command: &AuditCommand, output: &Output) -> Result<ExitCode, CommandError> {
+    match command {
+        AuditCommand::Log {
+            subject,
+            limit,
+            full,
+        } => {
+            let context = Context::open(output).await?;
+            log(&context, subject.as_deref(), *limit, *full, output).await
+        }
+        AuditCommand::Verify { quick } => verify(*quick, output).await,
+    }
+}
+
+async fn log(
+    context: &Context,
+    subject: Option<&str>,
+    limit: usize,
+    full: bool,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    let events = if let Some(subject) = subject {
+        let subject = context.subject(subject).await?;
+        let mut events = context
+            .store
+            .list_events_of(&subject, limit)
+            .await
+            .map_err(store_fault)?;
+        events.reverse();
+        events
+    } else {
+        let size = context
+            .store
+            .ledger_progress()
+            .await
+            .map_err(store_fault)?
+            .sequenced;
+        let from = size.saturating_sub(limit as u64);
+        context
+            .store
+            .list_events(from, limit)
+            .await
+            .map_err(store_fault)?
+    };
+    let mut decoded = Vec::with_capacity(events.len());
+    for event in events {
+        let leaf =
+            Leaf::decode(&event.leaf).map_err(|error| CommandError::caused("E0011", &error))?;
+        decoded.push((event, leaf));
+    }
+    if output.is_json {
+        let events: Vec<_> = decoded
+            .iter()
+            .map(|(event, leaf)| event_json(event, leaf, full))
+            .collect();
+        output.json(&json!({ "events": events }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if full {
+        for (event, leaf) in &decoded {
+            output.json(&event_json(event, leaf, true));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = table(&["index", "time", "who", "event", "about", "why"]);
+    for (event, leaf) in &decoded {
+        table.add_row([
+            event
+                .index
+                .map_or_else(|| "–".to_owned(), |index| index.to_string()),
+            local_time(leaf.ts),
+            safe(&leaf.actor.id),
+            safe(&leaf.kind),
+            leaf.subject
+                .first()
+                .map(|subject| safe(subject))
+                .unwrap_or_default(),
+            leaf.reason.as_deref().map(safe).unwrap_or_default(),
+        ]);
+    }
+    output.line(&table_text(&table));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn event_json(event: &StoredEvent, leaf: &Leaf, full: bool) -> Value {
+    let mut value = json!({ "index": event.index, "leaf": leaf });
+    if full {
+        value["body"] = serde_json::from_slice(&event.body).unwrap_or(Value::Null);
+    }
+    value
+}
+
+/// What a verification looked at, and the first thing that is wrong.
+struct Finding {
+    events: u64,
+    unsigned: u64,
+    objects: Option<u64>,
+    fault: Option<String>,
+}
+
+async fn verify(quick: bool, output: &Output) -> Result<ExitCode, CommandError> {
+    let context = match Context::open(output).await {
+        Ok(context) => context,
+        Err(error) => return Ok(report(&as_finding(error)?, None, output)),
+    };
+    let finding = match find_fault(&context, quick, output).await {
+        Ok(finding) => finding,
+        Err(error) => as_finding(error)?,
+    };
+    if finding.fault.is_none() {
+        // A store that does not verify is evidence: nothing more is written to it.
+        let change = Change::LedgerVerified {
+            size: finding.events,
+            fault: None,
+        };
+        let commit = context.new_commit("ledger.verified", "ledger".to_owned(), change);
+        match context.store.commit(commit).await {
+            Ok(_) => context.publish_or_warn(output).await,
+            Err(error) => output.warn(&format!(
+                "that it was verified could not be recorded: {error}"
+            )),
+        }
+    }
+    Ok(report(&finding, Some(&context.verifier_key), output))
+}
+
+/// Takes an error that says that something on record is damaged as the answer; others stay errors.
+fn as_finding(error: CommandError) -> Result<Finding, CommandError> {
+    if !matches!(error.code(), "E0010" | "E0011") {
+        return Err(error);
+    }
+    Ok(Finding {
+        events: 0,
+        unsigned: 0,
+        objects: None,
+        fault: Some(error.message().to_owned()),
+    })
+}
+
+fn report(finding: &Finding, verifier_key: Option<&str>, output: &Output) -> ExitCode {
+    let is_sound = finding.fault.is_none();
+    if output.is_json {
+        output.json(&json!({
+            "is_sound": is_sound,
+            "events": finding.events,
+            "unsigned_events": finding.unsigned,
+            "objects": finding.objects,
+            "fault": finding.fault,
+            "verifier_key": verifier_key,
+        }));
+    } else if let Some(fault) = &finding.fault {
+        output.line(&format!("NOT sound: {}", safe(fault)));
+        output.say("  more: reproof explain E0011");
+    } else {
+        let objects = finding.objects.map_or_else(
+            || "objects left out".to_owned(),
+            |objects| format!("{objects} objects"),
+        );
+        output.line(&format!(
+            "sound: {} events, tree and signature, every row, {objects}",
+            finding.events
+        ));
+        if finding.unsigned > 0 {
+            output.line(&format!(
+                "{} of the events are not signed yet",
+                finding.unsigned
+            ));
+        }
+        output.line(&format!("signed by {}", verifier_key.unwrap_or("nobody")));
+    }
+    if is_sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    }
+}
+
+async fn find_fault(
+    context: &Context,
+    quick: bool,
+    output: &Output,
+) -> Result<Finding, CommandError> {
+    // What was committed by a process that was killed has no place in the tree yet; that is no fault.
+    context.publish().await?;
+    let working = output.work("recomputing the tree and checking the signature");
+    let progress = context.store.ledger_progress().await.map_err(store_fault)?;
+    let unsigned = progress.committed.saturating_sub(progress.signed);
+    let mut finding = Finding {
+        events: progress.committed,
+        unsigned,
+        objects: None,
+        fault: None,
+    };
+    finding.fault = context.find_tile_fault(progress).await?;
+    drop(working);
+    if finding.fault.is_some() {
+        return Ok(finding);
+    }
+    let working = output.work("rebuilding every row from the events");
+    let rebuilt = context.store.verify_projection().await;
+    drop(working);
+    match rebuilt {
+        Ok(None) => {}
+        Ok(Some(fault)) => {
+            finding.fault = Some(format!(
+                "row {} of table `{}` is {}, the events say {}",
+                fault.key,
+                fault.table,
+                fault.found.as_deref().unwrap_or("missing"),
+                fault
+                    .expected
+                    .as_deref()
+                    .unwrap_or("it should not be there"),
+            ));
+            return Ok(finding);
+        }
+        Err(store::StoreError::Damaged { message }) => {
+            finding.fault = Some(message);
+            return Ok(finding);
+        }
+        Err(error) => return Err(store_fault(error)),
+    }
+    if quick {
+        return Ok(finding);
+    }
+    let _working = output.work("checking every pack and object");
+    let mut first = None;
+    let summary = context
+        .bench
+        .cas
+        .verify(&mut |fault| {
+            first.get_or_insert_with(|| fault.to_string());
+        })
+        .map_err(objects_fault)?;
+    finding.objects = Some(summary.objects);
+    finding.fault = first;
+    if finding.fault.is_none() {
+        finding.fault = find_missing_object(context).await?;
+    }
+    Ok(finding)
+}
+
+/// The first object that a run, an artifact or a verdict refers to and that is not there, though its bytes were kept.
+async fn find_missing_object(context: &Context) -> Result<Option<String>, CommandError> {
+    for Reference { object, from } in list_references(context).await? {
+        if context.bench.cas.contains(&object).map_err(objects_fault)?
+            || is_forgotten(context, &object).await?
+        {
+            continue;
+        }
+        return Ok(Some(format!(
+            "object `{object}` is missing, to which {from} refers"
+        )));
+    }
+    Ok(None)
+}
+
+/// Whether an event says that an object was removed on purpose.
+async fn is_forgotten(context: &Context, object: &ObjectId) -> Result<bool, CommandError> {
+    let events = context
+        .store
+        .list_events_of(&format!("object:{object}"), 1000)
+        .await
+        .map_err(store_fault)?;
+    Ok(events
+        .iter()
+        .any(|event| Leaf::decode(&event.leaf).is_ok_and(|leaf| leaf.kind == "object.forgotten")))
+}

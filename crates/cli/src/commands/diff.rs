@@ -1,0 +1,380 @@
+//! `reproof diff`
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use cas::Cas;
+use entities::Run;
+use executor::short_id;
+use provenance::{
+    EnvironmentDiff, FileChange, FileFact, LARGEST_PATCH_BYTES, MetricChange, PackageChange, Place,
+    RunDiff, TextChange, VariableChange, VariableFact, diff_runs, unified_patch,
+};
+use serde_json::json;
+
+use crate::arguments::DiffArguments;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::faults::executor_fault;
+use crate::output::{Output, metric_value, safe, size, table, table_text};
+
+pub(crate) async fn run(
+    arguments: &DiffArguments,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    let context = Context::open(output).await?;
+    let (a, b) = (
+        context.resolve_run(&arguments.a).await?,
+        context.resolve_run(&arguments.b).await?,
+    );
+    let facts = async |run| {
+        executor::run_facts(&context.bench, run)
+            .await
+            .map_err(executor_fault)
+    };
+    let diff = diff_runs(&facts(&a).await?, &facts(&b).await?);
+    let cas = &context.bench.cas;
+    if output.is_json {
+        let patch = code_patch(cas, &diff.code);
+        output.json(&json!({ "a": a.id, "b": b.id, "diff": diff, "patch": patch, "is_equal": diff.is_empty() }));
+    } else if arguments.patch {
+        output.bytes(code_patch(cas, &diff.code).as_bytes());
+    } else {
+        let patch = if arguments.stat {
+            None
+        } else {
+            Some(code_patch(cas, &diff.code))
+        };
+        output.line(&in_words(&a, &b, &diff, patch.as_deref()));
+    }
+    let is_no = arguments.exit_code && !diff.is_empty();
+    Ok(if is_no {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// The difference of the code as one patch; files whose content is not kept are named in it.
+fn code_patch(cas: &Cas, changes: &[FileChange]) -> String {
+    changes
+        .iter()
+        .map(|change| file_patch(cas, change))
+        .collect()
+}
+
+fn file_patch(cas: &Cas, change: &FileChange) -> String {
+    let (before, after) = (change.before.as_ref(), change.after.as_ref());
+    let is_large = |fact: Option<&FileFact>| {
+        fact.is_some_and(|fact| fact.size_bytes > LARGEST_PATCH_BYTES as u64)
+    };
+    if is_large(before) || is_large(after) {
+        return format!("Large files a/{0} and b/{0} differ\n", change.path);
+    }
+    let content = |fact: Option<&FileFact>| fact.map(|fact| cas.read(&fact.object)).transpose();
+    match (content(before), content(after)) {
+        (Ok(old), Ok(new)) => unified_patch(&change.path, old.as_deref(), new.as_deref())
+            .unwrap_or_else(|| {
+                format!(
+                    "Files a/{0} and b/{0} differ in their kind or mode\n",
+                    change.path
+                )
+            }),
+        _ => format!(
+            "Files a/{0} and b/{0} differ, their content is not kept\n",
+            change.path
+        ),
+    }
+}
+
+fn in_words(a: &Run, b: &Run, diff: &RunDiff, patch: Option<&str>) -> String {
+    let mut text = format!(
+        "from {} ({}) to {} ({})\n",
+        short_id(&a.id),
+        safe(&a.name),
+        short_id(&b.id),
+        safe(&b.name)
+    );
+    let mut section = |name: &str, body: String| {
+        if !body.is_empty() {
+            let _ = write!(text, "\n{name}\n{}\n", body.trim_end());
+        }
+    };
+    section("params", texts(&diff.params));
+    section("metrics", metrics(&diff.metrics));
+    section("command", command(diff));
+    section("git", texts(&diff.git));
+    match patch {
+        Some(patch) => section("code", safe_lines(patch)),
+        None => section("code", files(&diff.code)),
+    }
+    section("data read", files(&diff.data));
+    section("outputs", files(&diff.outputs));
+    environment(&diff.environment, &mut section);
+    let equal = equal_kinds(diff);
+    if diff.is_empty() {
+        text.push_str("\nnothing differs\n");
+    } else if !equal.is_empty() {
+        let _ = write!(text, "\nequal: {}\n", equal.join(", "));
+    }
+    if !diff.not_compared.is_empty() {
+        let _ = write!(
+            text,
+            "\nnot compared, for one of them was not captured: {}\n",
+            diff.not_compared.join(", ")
+        );
+    }
+    text.trim_end().to_owned()
+}
+
+/// Kinds that were compared and are equal.
+fn equal_kinds(diff: &RunDiff) -> Vec<&'static str> {
+    let kinds = [
+        ("params", diff.params.is_empty()),
+        ("metrics", shown_metrics(&diff.metrics).next().is_none()),
+        ("command", diff.command.is_none()),
+        ("code", diff.code.is_empty()),
+        ("data", diff.data.is_empty()),
+        ("outputs", diff.outputs.is_empty()),
+        ("environment", diff.environment.is_empty()),
+    ];
+    kinds
+        .into_iter()
+        .filter(|(name, is_equal)| *is_equal && !diff.not_compared.contains(name))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+fn texts(changes: &[TextChange]) -> String {
+    let mut table = table(&[]);
+    for TextChange { key, before, after } in changes {
+        table.add_row([
+            indented(key),
+            or_nothing(before.as_deref()),
+            "→".to_owned(),
+            or_nothing(after.as_deref()),
+        ]);
+    }
+    table_text(&table)
+}
+
+/// What resources were used differs each time and says nothing of the result.
+fn shown_metrics(changes: &[MetricChange]) -> impl Iterator<Item = &MetricChange> {
+    changes
+        .iter()
+        .filter(|change| !change.key.starts_with("system/"))
+}
+
+fn metrics(changes: &[MetricChange]) -> String {
+    let mut table = table(&[]);
+    for MetricChange { key, before, after } in shown_metrics(changes) {
+        let value = |value: &Option<f64>| value.map_or_else(|| "–".to_owned(), metric_value);
+        let step = match (before, after) {
+            (Some(before), Some(after)) => format!("({:+.6})", after - before),
+            _ => String::new(),
+        };
+        table.add_row([
+            indented(key),
+            value(before),
+            "→".to_owned(),
+            value(after),
+            step,
+        ]);
+    }
+    table_text(&table)
+}
+
+fn command(diff: &RunDiff) -> String {
+    let Some(change) = &diff.command else {
+        return String::new();
+    };
+    let words = |words: &[entities::RecordedPath]| {
+        words
+            .iter()
+            .map(|word| safe(word.as_str()))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    format!(
+        "  - {}\n  + {}",
+        words(&change.before),
+        words(&change.after)
+    )
+}
+
+fn files(changes: &[FileChange]) -> String {
+    let mut table = table(&[]);
+    for change in changes {
+        let verb = match (&change.before, &change.after) {
+            (None, _) => "added",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        let fact = |fact: &Option<FileFact>| {
+            fact.as_ref().map_or_else(
+                || "–".to_owned(),
+                |fact| format!("{} b3:{}", size(fact.size_bytes), fact.object.short()),
+            )
+        };
+        let path = place_path(change.place, change.path.as_str());
+        table.add_row([
+            indented(verb),
+            safe(&path),
+            fact(&change.before),
+            "→".to_owned(),
+            fact(&change.after),
+        ]);
+    }
+    table_text(&table)
+}
+
+/// A path as people write it: of the project, or absolute.
+pub(crate) fn place_path(place: Place, path: &str) -> String {
+    match place {
+        Place::Project => path.to_owned(),
+        Place::Outside => format!("/{path}"),
+    }
+}
+
+fn environment(diff: &EnvironmentDiff, section: &mut impl FnMut(&str, String)) {
+    let EnvironmentDiff {
+        interpreter,
+        packages,
+        libraries,
+        blas,
+        hardware,
+        variables,
+        threads,
+        locale,
+        settings,
+    } = diff;
+    section("interpreter", texts(interpreter));
+    section("packages", package_lines(packages));
+    let mut table = table(&[]);
+    for change in libraries {
+        let fact = |fact: &Option<provenance::LibraryFact>| {
+            fact.as_ref().map_or_else(
+                || "–".to_owned(),
+                |fact| {
+                    fact.package
+                        .clone()
+                        .unwrap_or_else(|| format!("b3:{}", fact.object.short()))
+                },
+            )
+        };
+        let row = [
+            indented(change.path.as_str()),
+            fact(&change.before),
+            "→".to_owned(),
+            fact(&change.after),
+        ];
+        table.add_row(row);
+    }
+    section("libraries", table_text(&table));
+    section("linear algebra", texts(blas));
+    section("hardware", texts(hardware));
+    section("variables", variable_lines(variables));
+    section("threads", texts(threads));
+    section("locale", texts(locale));
+    section("settings", texts(settings));
+}
+
+fn package_lines(changes: &[PackageChange]) -> String {
+    let mut table = table(&[]);
+    for PackageChange {
+        name,
+        before,
+        after,
+        is_imported,
+    } in changes
+    {
+        let is_same_version = before
+            .as_ref()
+            .zip(after.as_ref())
+            .is_some_and(|(before, after)| before.version == after.version);
+        let version = |fact: &Option<provenance::PackageFact>| {
+            or_nothing(fact.as_ref().map(|fact| fact.version.as_str()))
+        };
+        let mut remarks = Vec::new();
+        if is_same_version {
+            remarks.push("same version, other files");
+        }
+        remarks.push(if *is_imported {
+            "imported"
+        } else {
+            "not imported"
+        });
+        table.add_row([
+            indented(name),
+            version(before),
+            "→".to_owned(),
+            version(after),
+            format!("({})", remarks.join(", ")),
+        ]);
+    }
+    table_text(&table)
+}
+
+fn variable_lines(changes: &[VariableChange]) -> String {
+    let mut table = table(&[]);
+    for VariableChange {
+        name,
+        before,
+        after,
+    } in changes
+    {
+        let fact = |fact: &Option<VariableFact>| match fact {
+            None => "–".to_owned(),
+            Some(VariableFact::Value(value)) => safe(value),
+            Some(VariableFact::Hidden) => "(hidden)".to_owned(),
+        };
+        table.add_row([indented(name), fact(before), "→".to_owned(), fact(after)]);
+    }
+    table_text(&table)
+}
+
+fn indented(text: &str) -> String {
+    format!("  {}", safe(text))
+}
+
+fn or_nothing(text: Option<&str>) -> String {
+    text.map_or_else(|| "–".to_owned(), safe)
+}
+
+/// A patch that cannot drive the terminal; its lines and tabs stay.
+fn safe_lines(text: &str) -> String {
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| line.split('\t').map(safe).collect::<Vec<_>>().join("\t"))
+        .collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_keeps_its_lines_and_tabs_and_drives_no_terminal() {
+        assert_eq!(safe_lines("+\ta\u{1b}[2J\n-b\n"), "+\ta\\u{1b}[2J\n-b");
+    }
+
+    #[test]
+    fn resource_metrics_are_no_difference_to_show() {
+        let change = |key: &str| MetricChange {
+            key: key.to_owned(),
+            before: Some(1.0),
+            after: Some(1.5),
+        };
+        let text = metrics(&[change("auc"), change("system/cpu")]);
+        assert!(
+            text.contains("auc") && text.contains("(+0.500000)") && !text.contains("system"),
+            "{text}"
+        );
+        let only_resources = RunDiff {
+            metrics: vec![change("system/cpu")],
+            ..RunDiff::default()
+        };
+        assert!(equal_kinds(&only_resources).contains(&"metrics"));
+    }
+}

@@ -1,0 +1,59 @@
+//! `reproof init`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::arguments::InitArguments;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::project::{Project, cannot_write};
+
+pub(crate) async fn run(
+    arguments: &InitArguments,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    let directory = arguments
+        .directory
+        .as_deref()
+        .unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(directory).map_err(|error| cannot_write(directory, &error))?;
+    let root = directory
+        .canonicalize()
+        .map_err(|error| cannot_write(directory, &error))?;
+    let outer = Project::find(&root).filter(|project| project.root != root);
+    if let Some(outer) = outer.filter(|_| !arguments.nested) {
+        return Err(CommandError::usage(
+            "E0002",
+            format!(
+                "{} belongs to the project {}, which has a store",
+                root.display(),
+                outer.root.display()
+            ),
+        )
+        .hint("use that store: every command finds it from here")
+        .hint("`reproof init --nested` makes another one here all the same"));
+    }
+    let was_there = Project::find(&root).is_some();
+    let project = Project::lay_out(&root)?;
+    let context = Context::create(project, output).await?;
+    context.publish().await?;
+    let store = context.bench.project.store_directory.clone();
+    if output.is_json {
+        output.json(&serde_json::json!({
+            "store": store,
+            "was_there": was_there,
+            "verifier_key": context.verifier_key,
+        }));
+    } else if was_there {
+        output.line(&format!(
+            "the store {} is there already; nothing was changed",
+            store.display()
+        ));
+    } else {
+        output.line(&format!("made the store {}", store.display()));
+        output.line("settings are in reproof.toml; the signing key is in your settings folder, not in the project");
+        output.line(&format!("the ledger is signed by {}", context.verifier_key));
+    }
+    Ok(ExitCode::SUCCESS)
+}

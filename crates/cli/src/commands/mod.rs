@@ -1,0 +1,65 @@
+//! One file a command.
+
+mod audit;
+mod demo;
+mod diff;
+mod explain;
+mod forget;
+mod gc;
+mod init;
+mod log;
+mod logs;
+mod replay;
+mod restore;
+mod run;
+mod runs;
+mod server;
+mod show;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use crate::arguments::{Arguments, Command};
+use crate::error::CommandError;
+use crate::output::Output;
+
+type Answer = Result<ExitCode, CommandError>;
+
+/// Carries out what was typed.
+pub(crate) fn carry_out(arguments: Arguments, output: &Output) -> Answer {
+    let Arguments { common, command } = arguments;
+    if let Some(directory) = &common.start_directory {
+        std::env::set_current_dir(directory).map_err(|error| {
+            CommandError::usage(
+                "E0022",
+                format!("cannot work in {}: {error}", directory.display()),
+            )
+        })?;
+    }
+    match command {
+        Command::Init(arguments) => block_on(init::run(&arguments, output)),
+        Command::Run(arguments) => block_on(run::run(arguments, output)).map_err(run::own_fault),
+        Command::Log(command) => block_on(log::run(command, output)),
+        Command::Runs(arguments) => block_on(runs::run(&arguments, output)),
+        Command::Show(arguments) => block_on(show::run(&arguments, output)),
+        Command::Logs(arguments) => block_on(logs::run(&arguments, output)),
+        Command::Diff(arguments) => block_on(diff::run(&arguments, output)),
+        Command::Restore(arguments) => block_on(restore::run(&arguments, output)),
+        Command::Replay(arguments) => block_on(replay::run(arguments, output)),
+        Command::Gc(arguments) => block_on(gc::run(&arguments, output)),
+        Command::Forget(arguments) => block_on(forget::run(&arguments, output)),
+        Command::Audit(command) => block_on(audit::run(&command, output)),
+        Command::Server(arguments) => block_on(server::run(arguments, output)),
+        Command::Demo(arguments) => demo::run(&arguments, output),
+        Command::Explain(arguments) => explain::run(&arguments, output),
+    }
+}
+
+fn block_on(command: impl Future<Output = Answer>) -> Answer {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::system("E0018", format!("cannot start threads: {error}")))?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,71 @@
+//! `reproof restore`
+
+use std::process::ExitCode;
+
+use crate::arguments::RestoreArguments;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::faults::executor_fault;
+use crate::output::{Output, size};
+
+pub(crate) async fn run(
+    arguments: &RestoreArguments,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    let context = Context::open(output).await?;
+    let run = context.resolve_run(&arguments.run).await?;
+    let manifest = context.manifest(&run)?;
+    let outputs = arguments.outputs.then_some(&manifest.record);
+    let restored = executor::restore(
+        &context.bench.cas,
+        &manifest.recipe,
+        outputs,
+        &arguments.directory,
+    )
+    .map_err(executor_fault)?;
+    if output.is_json {
+        output.json(&serde_json::json!({
+            "run_id": run.id,
+            "directory": arguments.directory,
+            "restored": restored,
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    output.line(&format!(
+        "restored {} files, {}, of run {} into {}",
+        restored.files,
+        size(restored.size_bytes),
+        executor::short_id(&run.id),
+        arguments.directory.display()
+    ));
+    for file in &restored.outside {
+        output.line(&format!(
+            "  {} stands at {}",
+            file.path.display(),
+            file.restored.display()
+        ));
+    }
+    for missing in &restored.not_kept {
+        output.line(&format!(
+            "  not restored: {} ({})",
+            missing.path,
+            reason_in_words(missing.reason)
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why a file's bytes are not kept, in words.
+pub(crate) const fn reason_in_words(reason: entities::NotKeptReason) -> &'static str {
+    use entities::NotKeptReason as Reason;
+    match reason {
+        Reason::OverSizeLimit => "larger than the size limit, only its digest is kept",
+        Reason::Secret => "a secret, only its path is kept",
+        Reason::Unreadable => "could not be read",
+        Reason::Vanished => "was gone before it could be read",
+        Reason::Special => "neither a file nor a link",
+        Reason::Changing => "changed while it was being read",
+        Reason::NotStored => "could not be stored: the disk was full, or failed",
+        Reason::Forgotten => "removed by `reproof forget`, or missing",
+    }
+}

@@ -1,0 +1,193 @@
+//! `reproof run`
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use entities::{Exit, FileTrees};
+use executor::{Outcome, RunRequest, short_id};
+use serde_json::{Value, json};
+
+use crate::arguments::{Method, RunArguments};
+use crate::commands::runs::number_json;
+use crate::context::{Context, working_directory};
+use crate::error::CommandError;
+use crate::faults::executor_fault;
+use crate::output::{Output, duration, metric_value, safe, size};
+
+/// Reproof's own faults, so that they are not taken for the command's status.
+const OWN_FAULT: u8 = 125;
+
+/// The command was found and cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+
+/// The command was not found.
+const NOT_FOUND: u8 = 127;
+
+/// Gaps that a way of observing always has. They are on record; after every run they would only be noise.
+const GAPS_OF_METHODS: [&str; 2] = ["entry_only", "io_uring_unseen"];
+
+pub(crate) async fn run(
+    arguments: RunArguments,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    let mut context = Context::open_or_create(output).await?;
+    context.bench.settings.method = method_choice(arguments.trace);
+    let request = RunRequest {
+        experiment: arguments.experiment,
+        name: arguments.name,
+        params: arguments.params.into_iter().collect(),
+        tags: arguments.tags.into_iter().collect(),
+        metrics_files: arguments.metrics,
+        command: arguments.command,
+        working_directory: working_directory()?,
+    };
+    let publishing = context.publish_meanwhile();
+    let outcome = executor::run(&context.bench, request).await;
+    if let Some(publishing) = publishing {
+        publishing.stop().await;
+    }
+    let outcome = outcome.map_err(executor_fault)?;
+    context.publish_or_warn(output).await;
+    if output.is_json {
+        output.json_aside(&outcome_json(&outcome));
+    } else {
+        output.say(&outcome_in_words(&outcome));
+    }
+    Ok(ExitCode::from(executor::exit_status(outcome.record.exit)))
+}
+
+/// What came of a run as JSON.
+pub(crate) fn outcome_json(outcome: &Outcome) -> Value {
+    let Outcome {
+        run,
+        recipe: _,
+        record,
+        metrics,
+        params,
+    } = outcome;
+    let metrics: BTreeMap<_, _> = metrics
+        .iter()
+        .map(|(key, value)| (key, number_json(*value)))
+        .collect();
+    json!({
+        "run_id": run.id,
+        "name": run.name,
+        "status": run.status.as_str(),
+        "exit": record.exit,
+        "wall_ms": record.usage.wall_ms,
+        "params": params,
+        "metrics": metrics,
+        "fingerprint": run.recipe,
+        "inputs": record_counts(&outcome.recipe.inputs),
+        "outputs": record_counts(&record.outputs),
+        "gaps": record.gaps,
+    })
+}
+
+fn record_counts(trees: &FileTrees) -> Value {
+    json!({ "files": trees.files, "size_bytes": trees.size_bytes, "not_kept": trees.not_kept })
+}
+
+/// What came of a run, in a few lines.
+pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
+    let Outcome {
+        run,
+        recipe,
+        record,
+        metrics,
+        params,
+    } = outcome;
+    let mut lines = vec![format!(
+        "reproof: run {} ({}) {} after {}",
+        short_id(&run.id),
+        safe(&run.name),
+        exit_in_words(record.exit),
+        duration(record.usage.wall_ms)
+    )];
+    let params: Vec<_> = params
+        .iter()
+        .map(|(key, value)| format!("{}={}", safe(key), safe(value)))
+        .collect();
+    let metrics: Vec<_> = metrics
+        .iter()
+        .map(|(key, value)| format!("{}={}", safe(key), metric_value(*value)))
+        .collect();
+    for (name, pairs) in [("params", params), ("metrics", metrics)] {
+        if !pairs.is_empty() {
+            lines.push(format!("  {name:<8} {}", shortened(&pairs)));
+        }
+    }
+    lines.push(format!(
+        "  files    code {}, read {}, written {}",
+        count(recipe.code.files.0, recipe.code.size_bytes.0),
+        count(recipe.inputs.files.0, recipe.inputs.size_bytes.0),
+        count(record.outputs.files.0, record.outputs.size_bytes.0)
+    ));
+    let missing =
+        recipe.code.not_kept.len() + recipe.inputs.not_kept.len() + record.outputs.not_kept.len();
+    if missing > 0 {
+        lines.push(format!("  missing  {missing} files are recorded without their content; `reproof show` lists them"));
+    }
+    let gaps = record
+        .gaps
+        .iter()
+        .filter(|gap| !GAPS_OF_METHODS.contains(&gap.code.as_str()));
+    for gap in gaps {
+        lines.push(format!("  gap      {}", safe(&gap.message)));
+    }
+    lines.join("\n")
+}
+
+fn count(files: u64, size_bytes: u64) -> String {
+    if files == 0 {
+        "0".to_owned()
+    } else {
+        format!("{files} ({})", size(size_bytes))
+    }
+}
+
+/// Pairs in one line, the rest of a long list as a number.
+fn shortened(pairs: &[String]) -> String {
+    let shown = pairs
+        .iter()
+        .take(PAIRS_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(" ");
+    match pairs.len().saturating_sub(PAIRS_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+const PAIRS_MAX: usize = 8;
+
+/// How a command ended.
+pub(crate) fn exit_in_words(exit: Exit) -> String {
+    match exit {
+        Exit::Code(0) => "finished".to_owned(),
+        Exit::Code(code) => format!("failed with status {code}"),
+        Exit::Signal(signal) => format!("was killed by signal {signal}"),
+        Exit::Unknown => "ended, nobody saw how,".to_owned(),
+    }
+}
+
+/// Gives a fault of Reproof itself a status that is not taken for the command's, as a shell does.
+pub(crate) fn own_fault(error: CommandError) -> CommandError {
+    let status = match error.code() {
+        "E0007" => NOT_FOUND,
+        "E0008" => NOT_EXECUTABLE,
+        _ => OWN_FAULT,
+    };
+    error.exits_with(status)
+}
+
+fn method_choice(method: Method) -> capture::trace::MethodChoice {
+    use capture::trace::{Method as Traced, MethodChoice};
+    match method {
+        Method::Auto => MethodChoice::Auto,
+        Method::Notify => MethodChoice::Force(Traced::Notify),
+        Method::Ptrace => MethodChoice::Force(Traced::Ptrace),
+        Method::Scan => MethodChoice::Force(Traced::Scan),
+    }
+}

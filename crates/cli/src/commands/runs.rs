@@ -1,0 +1,285 @@
+//! `reproof runs`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+
+use entities::{RunDetail, SearchKind, SearchQuery};
+use serde_json::{Value, json};
+use store::{PageRequest, RunStore as _, View};
+
+use crate::arguments::RunsArguments;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::faults::{search_fault, store_fault};
+use crate::output::{
+    Output, local_time, metric_value, safe, shortened, table, table_text, terminal_width,
+};
+
+/// Longer texts are cut in the table.
+const LARGEST_CELL_LENGTH: usize = 28;
+
+/// Params and metrics beyond these are not columns of the table; `show` and `--json` have them all.
+const LARGEST_COLUMN_COUNT: usize = 6;
+
+pub(crate) async fn run(
+    arguments: &RunsArguments,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    let context = Context::open(output).await?;
+    let orders: Vec<_> = arguments.order_by.iter().map(String::as_str).collect();
+    let query = SearchQuery {
+        conditions: entities::parse_filter(
+            arguments.filter.as_deref().unwrap_or_default(),
+            SearchKind::Runs,
+        )
+        .map_err(|error| search_fault(&error))?,
+        order_by: entities::parse_order_by(&orders, SearchKind::Runs)
+            .map_err(|error| search_fault(&error))?,
+    };
+    let experiments = match &arguments.experiment {
+        Some(name) => vec![context.experiment(name).await?.id],
+        None => Vec::new(),
+    };
+    let view = if arguments.all {
+        View::All
+    } else {
+        View::Active
+    };
+    let page = PageRequest::first(arguments.limit);
+    let page = context
+        .store
+        .search_runs(&experiments, &query, view, &page)
+        .await
+        .map_err(store_fault)?;
+    if output.is_json {
+        let runs: Vec<_> = page.items.iter().map(run_json).collect();
+        output.json(&json!({ "runs": runs, "is_complete": page.next.is_none() }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if page.items.is_empty() {
+        output.say("no runs yet that fit; `reproof run python train.py` records one");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let width = terminal_width().unwrap_or(usize::MAX);
+    output.line(&runs_table(
+        &page.items,
+        shortest_unique(&page.items),
+        width,
+    ));
+    if page.next.is_some() {
+        output.say(&format!(
+            "only the first {} are shown; `--limit N` shows more",
+            page.items.len()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A run as JSON, the same in every command.
+pub(crate) fn run_json(detail: &RunDetail) -> Value {
+    let RunDetail {
+        run,
+        params,
+        tags,
+        metrics,
+        ..
+    } = detail;
+    let metrics: BTreeMap<_, _> = metrics
+        .iter()
+        .map(|metric| (metric.key.as_str(), number_json(metric.value)))
+        .collect();
+    json!({
+        "run_id": run.id,
+        "name": run.name,
+        "experiment_id": run.experiment,
+        "status": run.status.as_str(),
+        "is_interrupted": run.is_interrupted,
+        "user": run.user,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "lifecycle": run.lifecycle.as_str(),
+        "artifact_uri": run.artifact_uri,
+        "parent": run.parent,
+        "replay_of": run.replay_of,
+        "fingerprint": run.recipe,
+        "params": params,
+        "metrics": metrics,
+        "tags": tags,
+    })
+}
+
+/// A number as JSON; what JSON has no number for as text.
+pub(crate) fn number_json(value: f64) -> Value {
+    if value.is_finite() {
+        json!(value)
+    } else if value.is_nan() {
+        json!("NaN")
+    } else {
+        json!(if value > 0.0 { "Infinity" } else { "-Infinity" })
+    }
+}
+
+/// The table with as many params and metrics as fit.
+fn runs_table(runs: &[RunDetail], id_length: usize, width: usize) -> String {
+    let mut params = common_keys(
+        runs.iter()
+            .map(|detail| detail.params.keys().map(String::as_str).collect()),
+    );
+    let mut metrics = common_keys(runs.iter().map(|detail| {
+        detail
+            .metrics
+            .iter()
+            .map(|metric| metric.key.as_str())
+            .filter(|key| !key.starts_with("system/"))
+            .collect()
+    }));
+    loop {
+        let text = table_of(runs, id_length, &params, &metrics);
+        let is_too_wide = text.lines().any(|line| line.chars().count() > width);
+        let longer = if params.len() > metrics.len() {
+            &mut params
+        } else {
+            &mut metrics
+        };
+        if !is_too_wide || longer.pop().is_none() {
+            return text;
+        }
+    }
+}
+
+fn table_of(runs: &[RunDetail], id_length: usize, params: &[&str], metrics: &[&str]) -> String {
+    let header: Vec<_> = ["run", "name", "status", "started"]
+        .iter()
+        .chain(params)
+        .chain(metrics)
+        .copied()
+        .collect();
+    let header: Vec<_> = header
+        .into_iter()
+        .map(|key| shortened(&safe(key), LARGEST_CELL_LENGTH))
+        .collect();
+    let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for RunDetail {
+        run,
+        params: run_params,
+        metrics: run_metrics,
+        ..
+    } in runs
+    {
+        let status = if run.is_interrupted {
+            "interrupted"
+        } else {
+            run.status.as_str()
+        };
+        let mut row = vec![
+            run.id.as_str().chars().take(id_length).collect(),
+            shortened(&safe(&run.name), LARGEST_CELL_LENGTH),
+            status.to_lowercase(),
+            local_time(run.started_at),
+        ];
+        let cell = |value: &String| shortened(&safe(value), LARGEST_CELL_LENGTH);
+        row.extend(
+            params
+                .iter()
+                .map(|key| run_params.get(*key).map_or_else(String::new, cell)),
+        );
+        row.extend(metrics.iter().map(|key| {
+            run_metrics
+                .iter()
+                .find(|metric| metric.key == *key)
+                .map_or_else(String::new, |metric| metric_value(metric.value))
+        }));
+        table.add_row(row);
+    }
+    table_text(&table)
+}
+
+/// The keys that most runs have, at most a screen's worth, in the order of their names.
+fn common_keys<'a>(keys_of_runs: impl Iterator<Item = Vec<&'a str>>) -> Vec<&'a str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for keys in keys_of_runs {
+        for key in keys {
+            *counts.entry(key).or_default() += 1;
+        }
+    }
+    let mut ranked: Vec<_> = counts.into_iter().collect();
+    ranked.sort_by_key(|(key, count)| (std::cmp::Reverse(*count), *key));
+    let chosen: BTreeSet<_> = ranked
+        .into_iter()
+        .take(LARGEST_COLUMN_COUNT)
+        .map(|(key, _)| key)
+        .collect();
+    chosen.into_iter().collect()
+}
+
+/// How many digits tell these runs apart; at least 8.
+fn shortest_unique(runs: &[RunDetail]) -> usize {
+    let mut ids: Vec<_> = runs.iter().map(|detail| detail.run.id.as_str()).collect();
+    ids.sort_unstable();
+    let shared = ids.windows(2).map(|pair| {
+        pair[0]
+            .bytes()
+            .zip(pair[1].bytes())
+            .take_while(|(one, other)| one == other)
+            .count()
+    });
+    shared.max().map_or(8, |shared| (shared + 1).max(8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_do_not_fit_are_left_out() {
+        let runs = [detail()];
+        let whole = runs_table(&runs, 8, usize::MAX);
+        assert!(
+            whole.starts_with("RUN       NAME  STATUS    STARTED")
+                && whole.contains("DEPTH")
+                && whole.contains("AUC"),
+            "{whole}"
+        );
+        let narrow = runs_table(&runs, 8, 60);
+        assert!(
+            narrow.lines().all(|line| line.chars().count() <= 60),
+            "{narrow}"
+        );
+        assert!(
+            narrow.contains("name") && !narrow.contains("LOSS"),
+            "{narrow}"
+        );
+    }
+
+    fn detail() -> RunDetail {
+        let text = r#"{
+            "id": "0123456789abcdef0123456789abcdef", "experiment": "0", "name": "name", "user": "ann",
+            "status": "FINISHED", "started_at": "2026-11-23T22:19:34.123456Z", "ended_at": null,
+            "lifecycle": "active", "artifact_uri": "mlflow-artifacts:/0/0/artifacts", "parent": null,
+            "replay_of": null, "process": null, "is_interrupted": false, "recipe": null, "record": null
+        }"#;
+        let metrics = [("auc", 0.5), ("loss", 1.0 / 3.0), ("system/cpu", 1.0)];
+        RunDetail {
+            run: serde_json::from_str(text).unwrap(),
+            params: BTreeMap::from([("depth".to_owned(), "x".repeat(100))]),
+            tags: BTreeMap::new(),
+            metrics: metrics
+                .map(|(key, value)| entities::Metric::new(key, value, 0, 0))
+                .to_vec(),
+            datasets: Vec::new(),
+            model_inputs: Vec::new(),
+            model_outputs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn columns_are_what_most_runs_have() {
+        let keys = [vec!["a", "b"], vec!["b", "c"], vec!["b"]];
+        assert_eq!(common_keys(keys.into_iter()), ["a", "b", "c"]);
+        let many: Vec<_> = (0..20).map(|number| format!("k{number:02}")).collect();
+        let crowded = [many.iter().map(String::as_str).collect(), vec!["k19"]];
+        let columns = common_keys(crowded.into_iter());
+        assert_eq!(columns.len(), LARGEST_COLUMN_COUNT);
+        assert!(columns.contains(&"k19"));
+    }
+}

@@ -1,0 +1,333 @@
+//! The composition root: opens the store, the objects, the key and everything that stands on them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cas::{Cas, CasOptions};
+use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run};
+use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
+use ledger::{DirectoryTiles, SigningKey, VerifierKey};
+use store::{ExperimentStore as _, LedgerProgress, StoreError};
+use store_sqlite::{OpenOptions, SqliteStore};
+use tracking::{Caller, LedgerPublisher, Tracking, TrackingError};
+
+use crate::endpoints::LoopbackEndpoints;
+use crate::error::CommandError;
+use crate::faults::{executor_fault, objects_fault, store_fault, tracking_fault};
+use crate::keys::{read_key, write_key};
+use crate::output::Output;
+use crate::project::{Project, cannot_write};
+use crate::publishing::Publishing;
+use crate::settings::{Orphans, Settings};
+use crate::system::{SystemClock, SystemRandom, user_name};
+
+/// Everything that a command works with.
+pub(crate) struct Context {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) bench: Workbench,
+    pub(crate) settings: Settings,
+    /// The public key of the ledger, as text.
+    pub(crate) verifier_key: String,
+    signing_key: Option<SigningKey>,
+    project: Project,
+}
+
+impl Context {
+    /// Opens the store of the working directory, which must be there.
+    pub(crate) async fn open(output: &Output) -> Result<Self, CommandError> {
+        let project = Project::get(&working_directory()?)?;
+        Self::compose(project, output).await
+    }
+
+    /// Opens the store of the working directory; where there is none, makes one at the root of the git checkout,
+    /// or here without git, and says so.
+    pub(crate) async fn open_or_create(output: &Output) -> Result<Self, CommandError> {
+        let here = working_directory()?;
+        if let Some(project) = Project::find(&here) {
+            return Self::compose(project, output).await;
+        }
+        let root = here
+            .ancestors()
+            .find(|directory| directory.join(".git").exists())
+            .unwrap_or(&here)
+            .to_owned();
+        let project = Project::lay_out(&root)?;
+        let is_ours = make_store(&project).await?;
+        if is_ours {
+            output.say(&format!(
+                "reproof: made the store {}",
+                project.store_directory().display()
+            ));
+        }
+        Self::compose(project, output).await
+    }
+
+    /// Makes the store of a project whose folders are there, or opens it.
+    pub(crate) async fn create(project: Project, output: &Output) -> Result<Self, CommandError> {
+        make_store(&project).await?;
+        Self::compose(project, output).await
+    }
+
+    async fn compose(project: Project, output: &Output) -> Result<Self, CommandError> {
+        // Settings first: they are what a user can mend, and nothing else has to be looked at for it.
+        let settings = Settings::load(&project.root, &project.store_directory())?;
+        let options = OpenOptions {
+            random: Arc::new(SystemRandom),
+            create: false,
+        };
+        let store = Arc::new(SqliteStore::open(&project.database(), options).map_err(store_fault)?);
+        project.make_folders()?;
+        let cas = Cas::open(
+            &project.objects(),
+            &project.temporary(),
+            CasOptions::default(),
+        )
+        .map_err(objects_fault)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let verifier_key = store.verifier_key().await.map_err(store_fault)?;
+        let signing_key = read_key(&verifier_key)?;
+        if signing_key.is_none() {
+            output.warn("the key that signs this store's ledger is not here, so new events stay unsigned (E0021)");
+        }
+        let tracking = Tracking::new(
+            store.clone(),
+            cas.clone(),
+            Arc::clone(&clock),
+            Arc::new(SystemRandom),
+        );
+        let endpoints =
+            LoopbackEndpoints::new(tracking.clone(), Arc::new(SystemRandom), user_name());
+        let bench = Workbench {
+            tracking,
+            cas,
+            clock,
+            random: Arc::new(SystemRandom),
+            endpoints: Some(Arc::new(endpoints)),
+            project: ProjectPaths {
+                root: project.root.clone(),
+                store_directory: project.store_directory(),
+                cache_directory: project.cache(),
+                temporary_directory: project.temporary(),
+            },
+            settings: capture_settings(&settings, signing_key.as_ref()),
+            caller: Caller::local(&user_name()),
+            user: user_name(),
+            environment: std::env::vars_os().collect(),
+        };
+        let context = Self {
+            store,
+            bench,
+            settings,
+            verifier_key,
+            signing_key,
+            project,
+        };
+        context.mark_interrupted(output).await?;
+        Ok(context)
+    }
+
+    /// Marks runs that a killed process left open.
+    async fn mark_interrupted(&self, output: &Output) -> Result<(), CommandError> {
+        let marked = self
+            .bench
+            .tracking
+            .mark_interrupted(&self.bench.caller, &|process| {
+                capture::host::is_alive(process)
+            })
+            .await;
+        let interrupted = match marked {
+            Ok(interrupted) => interrupted,
+            // Such a store can be looked at; a newer program will mark them.
+            Err(TrackingError::Store(StoreError::Newer { .. } | StoreError::ReadOnly)) => {
+                return Ok(());
+            }
+            Err(error) => return Err(tracking_fault(error)),
+        };
+        for run in &interrupted {
+            output.say(&format!(
+                "reproof: run {} was left open by a process that is gone; it is marked interrupted",
+                executor::short_id(run)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts every committed event into the tree and signs it.
+    pub(crate) async fn publish(&self) -> Result<(), CommandError> {
+        let Some(publisher) = self.publisher() else {
+            return Ok(());
+        };
+        publisher
+            .publish(self.bench.clock.now())
+            .await
+            .map_err(tracking_fault)?;
+        Ok(())
+    }
+
+    /// Publishes after work that is done and recorded: that it could not be signed yet is worth a warning, no more.
+    pub(crate) async fn publish_or_warn(&self, output: &Output) {
+        if let Err(error) = self.publish().await {
+            output.warn(&format!(
+                "the ledger could not be signed: {} ({})",
+                error.message(),
+                error.code()
+            ));
+        }
+    }
+
+    /// Publishes now and then while a long command is under way; none where there is no key.
+    pub(crate) fn publish_meanwhile(&self) -> Option<Publishing> {
+        Some(Publishing::start(
+            self.publisher()?,
+            Arc::clone(&self.bench.clock),
+        ))
+    }
+
+    fn publisher(&self) -> Option<LedgerPublisher> {
+        let key = self.signing_key.as_ref()?;
+        let tiles = DirectoryTiles::new(self.project.ledger());
+        Some(LedgerPublisher::new(
+            self.store.clone(),
+            tiles,
+            key.clone(),
+            &SystemRandom,
+        ))
+    }
+
+    /// The first fault of tiles, checkpoint and their agreement with the database, if any.
+    pub(crate) async fn find_tile_fault(
+        &self,
+        progress: LedgerProgress,
+    ) -> Result<Option<String>, CommandError> {
+        let tiles = DirectoryTiles::new(self.project.ledger());
+        let key: VerifierKey = self
+            .verifier_key
+            .parse()
+            .map_err(|error| CommandError::caused("E0011", &error))?;
+        tracking::verify_tiles(&tiles, &[key], self.store.as_ref(), progress)
+            .await
+            .map_err(tracking_fault)
+    }
+
+    /// Finds a run by id, the beginning of one, name, or `latest`.
+    pub(crate) async fn resolve_run(&self, reference: &str) -> Result<Run, CommandError> {
+        self.bench
+            .tracking
+            .resolve_run(reference)
+            .await
+            .map_err(tracking_fault)
+    }
+
+    pub(crate) async fn experiment(&self, name: &str) -> Result<Experiment, CommandError> {
+        self.store
+            .find_experiment_by_name(name)
+            .await
+            .map_err(store_fault)?
+            .ok_or_else(|| CommandError::usage("E0022", format!("no experiment is named `{name}`")))
+    }
+
+    /// The subject that a text on the command line means: a run, or what stands after the noun.
+    pub(crate) async fn subject(&self, text: &str) -> Result<String, CommandError> {
+        if text.contains(':') || text == "ledger" || text == "store" {
+            return Ok(text.to_owned());
+        }
+        Ok(format!("run:{}", self.resolve_run(text).await?.id))
+    }
+
+    pub(crate) fn manifest(&self, run: &Run) -> Result<Manifest, CommandError> {
+        executor::read_manifest(&self.bench.cas, run).map_err(executor_fault)
+    }
+
+    /// A commit of this user, now, about the whole store.
+    pub(crate) fn new_commit(&self, kind: &'static str, subject: String, change: Change) -> Commit {
+        Commit {
+            actor: self.bench.caller.actor.clone(),
+            at: self.bench.clock.now(),
+            kind,
+            subjects: vec![subject],
+            reason: None,
+            request: None,
+            changes: vec![change],
+        }
+    }
+}
+
+/// Makes the store of a project whose folders are there; tells whether it was made, and not there already.
+///
+/// Of several processes that come at once one makes it and the others wait.
+async fn make_store(project: &Project) -> Result<bool, CommandError> {
+    if project.database().is_file() {
+        return Ok(false);
+    }
+    let lock = lock_directory(&project.store_directory())?;
+    if project.database().is_file() {
+        return Ok(false);
+    }
+    let mut nonce = [0; 8];
+    SystemRandom.fill(&mut nonce);
+    let origin = format!("reproof.local/{}", hex::encode(nonce));
+    let key = SigningKey::generate(&origin, &SystemRandom)
+        .map_err(|error| CommandError::caused("E0023", &error))?;
+    // The key comes first: a key without a store is never used, a store without its key could never be signed.
+    write_key(&key)?;
+    let first = tracking::first_commit(
+        &Caller::local(&user_name()),
+        &key.verifier(),
+        SystemClock.now(),
+    );
+    let made = SqliteStore::initialise(&project.database(), Arc::new(SystemRandom), first).await;
+    drop(made.map_err(store_fault)?);
+    drop(lock);
+    Ok(true)
+}
+
+/// Waits for a lock on a folder; it goes with what is returned, or with the process.
+fn lock_directory(directory: &Path) -> Result<std::fs::File, CommandError> {
+    let folder = std::fs::File::open(directory).map_err(|error| cannot_write(directory, &error))?;
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)
+        .map_err(|error| cannot_write(directory, &error.into()))?;
+    Ok(folder)
+}
+
+fn capture_settings(settings: &Settings, key: Option<&SigningKey>) -> CaptureSettings {
+    let Settings {
+        capture,
+        redaction,
+        replay,
+    } = settings;
+    CaptureSettings {
+        size_limit_bytes: capture.size_limit.0,
+        code_file_limit_bytes: capture.code_file_limit.0,
+        metrics_files: capture.metrics.clone(),
+        ends_orphans: capture.orphans == Orphans::End,
+        sample_interval_ms: capture.sample_interval_ms,
+        allowed_variables: redaction.allow_variables.clone(),
+        secret_files: redaction.secret_files.clone(),
+        variable_key: variable_key(key),
+        method: capture::trace::MethodChoice::Auto,
+        timings: replay.timings.clone(),
+    }
+}
+
+/// Key of the digests of variables: nobody who has the store alone can try values against the digests.
+fn variable_key(key: Option<&SigningKey>) -> [u8; 32] {
+    if let Some(key) = key {
+        return *ObjectId::of(format!("reproof variable digests v1\n{}", key.encode()).as_bytes())
+            .as_bytes();
+    }
+    // Without the key no digest can be compared with earlier ones; a guessable key would be worse.
+    let mut drawn = [0; 32];
+    SystemRandom.fill(&mut drawn);
+    drawn
+}
+
+pub(crate) fn working_directory() -> Result<PathBuf, CommandError> {
+    std::env::current_dir()
+        .and_then(|directory| directory.canonicalize())
+        .map_err(|error| {
+            CommandError::system(
+                "E0018",
+                format!("cannot tell the working directory: {error}"),
+            )
+        })
+}

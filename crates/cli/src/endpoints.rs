@@ -1,0 +1,113 @@
+//! The MLflow endpoint of a captured run: the server's router on a free port of this machine, for one run.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use entities::Random;
+use executor::{Endpoint, EndpointFactory, EndpointRequest, ExecutorError};
+use server::{AllowedHosts, RunScope, Scope, ServerOptions};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracking::Tracking;
+
+/// How long an endpoint that is closed waits for requests under way. The command has ended by then, so whoever
+/// still has a connection open is no part of the run.
+const CLOSING_TIME: Duration = Duration::from_secs(5);
+
+/// Opens endpoints on 127.0.0.1.
+pub(crate) struct LoopbackEndpoints {
+    tracking: Tracking,
+    random: Arc<dyn Random>,
+    user: String,
+}
+
+impl LoopbackEndpoints {
+    pub(crate) fn new(tracking: Tracking, random: Arc<dyn Random>, user: String) -> Self {
+        Self {
+            tracking,
+            random,
+            user,
+        }
+    }
+}
+
+#[async_trait]
+impl EndpointFactory for LoopbackEndpoints {
+    async fn open(&self, request: EndpointRequest) -> Result<Box<dyn Endpoint>, ExecutorError> {
+        let EndpointRequest {
+            run,
+            presented_runs,
+            presented_models,
+        } = request;
+        let failed = |source| ExecutorError::Endpoint { source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(failed)?;
+        let uri = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let mut secret = [0; 32];
+        self.random.fill(&mut secret);
+        let token = hex::encode(secret);
+        let scope = RunScope {
+            run,
+            token: token.clone(),
+            presented_runs,
+            presented_models,
+        };
+        let options = ServerOptions {
+            tracking: self.tracking.clone(),
+            random: Arc::clone(&self.random),
+            allowed_hosts: AllowedHosts::default(),
+            scope: Scope::Run(scope),
+            user: self.user.clone(),
+        };
+        let closing = CancellationToken::new();
+        let asked_to_close = closing.clone();
+        let task = TaskTracker::new().spawn(async move {
+            server::serve(listener, options, async move {
+                asked_to_close.cancelled().await
+            })
+            .await
+        });
+        Ok(Box::new(LoopbackEndpoint {
+            uri,
+            token,
+            closing,
+            task,
+        }))
+    }
+}
+
+struct LoopbackEndpoint {
+    uri: String,
+    token: String,
+    closing: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+#[async_trait]
+impl Endpoint for LoopbackEndpoint {
+    fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    fn token(&self) -> &str {
+        &self.token
+    }
+
+    async fn close(self: Box<Self>) {
+        let Self {
+            closing, mut task, ..
+        } = *self;
+        closing.cancel();
+        match tokio::time::timeout(CLOSING_TIME, &mut task).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the run's endpoint ended with a fault"),
+            Ok(Err(error)) => tracing::warn!(%error, "the run's endpoint ended with a fault"),
+            Err(_) => task.abort(),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Errors of the rooms below, each with whose fault it is, its code and what to try.
+//!
+//! Every variant is named, so that a new one does not compile until somebody has decided this.
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the form that `map_err` asks for"
+)]
+
+use capture::CaptureError;
+use capture::trace::TraceError;
+use cas::CasError;
+use entities::SearchParseError;
+use executor::{ExecutorError, short_id};
+use ledger::LedgerError;
+use provenance::ProvenanceError;
+use store::StoreError;
+use tracking::{ErrorClass, TrackingError};
+
+use crate::error::{CommandError, with_causes};
+
+pub(crate) fn store_fault(error: StoreError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        StoreError::NoRun { .. } => {
+            CommandError::usage("E0005", text).hint("`reproof runs --all` lists all runs")
+        }
+        StoreError::NoExperiment { .. }
+        | StoreError::NoModel { .. }
+        | StoreError::NoTag { .. }
+        | StoreError::NoArtifact { .. } => CommandError::usage("E0022", text),
+        StoreError::Exists { .. }
+        | StoreError::ExperimentNameTaken { .. }
+        | StoreError::ExperimentDeleted { .. }
+        | StoreError::RunDeleted { .. }
+        | StoreError::ParamConflict { .. } => CommandError::usage("E0019", text),
+        StoreError::PageToken { .. } | StoreError::Query { .. } => {
+            CommandError::usage("E0014", text)
+        }
+        StoreError::Newer { .. } => CommandError::usage("E0003", text)
+            .hint("install the version of Reproof that made the store, or a later one"),
+        StoreError::ReadOnly => {
+            CommandError::system("E0018", text).hint("look at the permissions of `.reproof/`")
+        }
+        StoreError::Damaged { .. } => damaged(text),
+        StoreError::Leaf(_) | StoreError::Closed => CommandError::system("E0023", text),
+        StoreError::Busy => CommandError::system("E0013", text)
+            .hint("look for a command that hangs, then try again"),
+        StoreError::DiskFull => disk_full(text),
+        StoreError::Database { .. } => CommandError::system("E0018", text)
+            .hint("look at the permissions and the free space of `.reproof/`"),
+    }
+}
+
+pub(crate) fn objects_fault(error: CasError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        CasError::DiskFull => disk_full(text),
+        CasError::Missing { .. } | CasError::Damaged { .. } => CommandError::system("E0010", text)
+            .hint("`reproof audit verify` says what else is wrong"),
+        CasError::Newer { .. } => CommandError::usage("E0003", text)
+            .hint("install the version of Reproof that made the store, or a later one"),
+        CasError::Io { .. } => CommandError::system("E0018", text),
+    }
+}
+
+pub(crate) fn tracking_fault(error: TrackingError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        TrackingError::Store(error) => store_fault(error),
+        TrackingError::Cas(error) => objects_fault(error),
+        TrackingError::Search(error) => search_fault(&error),
+        TrackingError::Ledger(error) => ledger_fault(&error),
+        TrackingError::CheckpointMissing { .. }
+        | TrackingError::CheckpointBehind { .. }
+        | TrackingError::CheckpointAhead { .. }
+        | TrackingError::EventDiffers { .. } => damaged(text),
+        TrackingError::Lock { .. } => CommandError::system("E0018", text),
+        TrackingError::InvalidPageToken { .. } => CommandError::usage("E0014", text),
+        TrackingError::UnknownRun { .. } => CommandError::usage("E0005", text)
+            .hint("`reproof runs` lists the runs")
+            .hint("a run is named by its id, the beginning of one, its name, or `latest`"),
+        TrackingError::AmbiguousRun { candidates, .. } => {
+            let shown: Vec<_> = candidates.iter().take(5).map(short_id).collect();
+            CommandError::usage("E0006", text).hint(format!("one of: {}", shown.join(", ")))
+        }
+        TrackingError::NoRun { .. } => {
+            CommandError::usage("E0005", text).hint("`reproof runs` lists the runs")
+        }
+        TrackingError::BrokenOff { .. } => CommandError::system("E0023", text),
+        // What is left are refusals, which MLflow's clients get from the same room in the same words.
+        error => match error.class() {
+            ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),
+            ErrorClass::NotFound => CommandError::usage("E0022", text),
+            ErrorClass::Unavailable => CommandError::system("E0013", text).hint("try again"),
+            ErrorClass::Internal => CommandError::system("E0023", text),
+        },
+    }
+}
+
+fn ledger_fault(error: &LedgerError) -> CommandError {
+    let text = with_causes(error);
+    match error {
+        LedgerError::Storage { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            disk_full(text)
+        }
+        LedgerError::Storage { .. } => CommandError::system("E0018", text),
+        // A tile, checkpoint, leaf or key that is not what it was: the store's own files are the only ones read here.
+        _ => damaged(text),
+    }
+}
+
+pub(crate) fn search_fault(error: &SearchParseError) -> CommandError {
+    CommandError::usage("E0014", error)
+        .hint("such as: metrics.auc > 0.9 AND params.model = 'forest'")
+}
+
+pub(crate) fn tolerance_fault(error: &ProvenanceError) -> CommandError {
+    CommandError::usage("E0022", error).hint("such as: --tolerance auc=0.001 --tolerance loss=1%")
+}
+
+pub(crate) fn executor_fault(error: ExecutorError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        ExecutorError::Trace(error) => trace_fault(error),
+        ExecutorError::Capture(error) => capture_fault(error),
+        ExecutorError::Objects(error) => objects_fault(error),
+        ExecutorError::Tracking(error) => tracking_fault(error),
+        ExecutorError::Tree(_) | ExecutorError::Manifest { .. } => CommandError::system("E0010", text),
+        ExecutorError::Canonical(_) | ExecutorError::Lost { .. } => CommandError::system("E0023", text),
+        ExecutorError::NotCaptured { .. } => {
+            CommandError::usage("E0016", text).hint("`reproof run COMMAND` records a run so that it can be done again")
+        }
+        ExecutorError::NotEmpty { .. } => {
+            CommandError::usage("E0009", text).hint("name a directory that does not exist")
+        }
+        ExecutorError::Io { .. } | ExecutorError::Endpoint { .. } => CommandError::system("E0018", text),
+        ExecutorError::Rebuild { .. } => CommandError::system("E0017", text)
+            .hint("`--env current` takes the packages that are installed now; the verdict says what differs"),
+    }
+}
+
+fn trace_fault(error: TraceError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        TraceError::NotFound { .. } => CommandError::usage("E0007", text)
+            .hint("check the spelling, and that the virtual environment is active"),
+        TraceError::NotExecutable { .. } => CommandError::usage("E0008", text)
+            .hint("`chmod +x FILE`, or name the interpreter: `reproof run python FILE`"),
+        TraceError::Unsupported { .. } => CommandError::usage("E0022", text)
+            .hint("`--trace auto` takes the best way that this machine allows"),
+        TraceError::NoCommand
+        | TraceError::WorkingDirectory { .. }
+        | TraceError::ZeroByte { .. } => CommandError::usage("E0022", text),
+        TraceError::Io { .. } | TraceError::Copy { .. } => CommandError::system("E0018", text),
+    }
+}
+
+fn capture_fault(error: CaptureError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        CaptureError::Cas(error) => objects_fault(error),
+        CaptureError::Io { .. }
+        | CaptureError::Start { .. }
+        | CaptureError::Slow { .. }
+        | CaptureError::Failed { .. }
+        | CaptureError::Answer { .. } => CommandError::system("E0018", text),
+    }
+}
+
+fn disk_full(text: String) -> CommandError {
+    CommandError::system("E0012", text)
+        .hint("free some space; `reproof gc` removes what no run refers to")
+}
+
+/// Something on record is not what was written.
+fn damaged(text: String) -> CommandError {
+    CommandError::system("E0011", text)
+        .hint("`reproof audit verify` names the first thing that is wrong")
+}

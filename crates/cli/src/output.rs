@@ -1,0 +1,282 @@
+//! What goes to the terminal: data to standard output, everything else to standard error.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use entities::Timestamp;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::arguments::Common;
+use crate::error::CommandError;
+
+/// Prints, as JSON or for people.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    pub(crate) is_json: bool,
+    pub(crate) is_quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(common: &Common) -> Self {
+        Self {
+            is_json: common.json,
+            is_quiet: common.quiet,
+        }
+    }
+
+    /// Prints a value as JSON.
+    pub(crate) fn json<T: Serialize + ?Sized>(&self, value: &T) {
+        let text = serde_json::to_string_pretty(value).expect("what is printed has text keys only");
+        self.line(&text);
+    }
+
+    /// Prints a value as one line of JSON to standard error, where standard output belongs to another program.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output, so that there is one way"
+    )]
+    pub(crate) fn json_aside<T: Serialize + ?Sized>(&self, value: &T) {
+        let text = serde_json::to_string(value).expect("what is printed has text keys only");
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Prints a line of data.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output, so that there is one way"
+    )]
+    pub(crate) fn line(&self, text: &str) {
+        // A reader that has gone away (`| head`) is no fault of ours.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+
+    /// Prints bytes as they are.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output, so that there is one way"
+    )]
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        let _ = std::io::stdout().lock().write_all(bytes);
+    }
+
+    /// Prints bytes as they are to standard error.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output, so that there is one way"
+    )]
+    pub(crate) fn error_bytes(&self, bytes: &[u8]) {
+        let _ = std::io::stderr().lock().write_all(bytes);
+    }
+
+    /// Says something that is not data.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.is_quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Says a step of long work, when somebody is there to read it or not: a plain line either way.
+    pub(crate) fn step(&self, text: &str) {
+        self.say(&format!("… {text}"));
+    }
+
+    /// Warns, quiet or not.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output, so that there is one way"
+    )]
+    pub(crate) fn warn(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "reproof: warning: {text}");
+    }
+
+    /// Says an error.
+    pub(crate) fn fail(&self, error: &CommandError) {
+        if self.is_json {
+            let value = serde_json::json!({
+                "error": { "code": error.code(), "message": error.message(), "hints": error.hints() }
+            });
+            let _ = writeln!(std::io::stderr().lock(), "{value}");
+            return;
+        }
+        let mut text = format!("reproof: error[{}]: {}\n", error.code(), error.message());
+        for hint in error.hints() {
+            let _ = writeln!(text, "  try: {hint}");
+        }
+        let _ = writeln!(text, "  more: reproof explain {}", error.code());
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// Says a step of long work that prints nothing itself; on a terminal it shows that it goes on.
+    pub(crate) fn work(&self, text: &str) -> Working {
+        if self.is_quiet || !std::io::stderr().is_terminal() {
+            self.step(text);
+            return Working(None);
+        }
+        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+            .expect("the template names what indicatif knows");
+        let spinner = ProgressBar::new_spinner()
+            .with_style(style)
+            .with_message(text.to_owned());
+        spinner.enable_steady_tick(Duration::from_millis(120));
+        Working(Some(spinner))
+    }
+}
+
+/// A step under way; when it goes, its line stays.
+pub(crate) struct Working(Option<ProgressBar>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(spinner) = self.0.take() {
+            spinner.abandon();
+        }
+    }
+}
+
+/// A table in the plain style of all commands.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    if !header.is_empty() {
+        table.set_header(header.iter().map(|name| name.to_uppercase()));
+    }
+    table
+}
+
+/// A table as lines without space at their ends, and without the padding of the first column.
+pub(crate) fn table_text(table: &Table) -> String {
+    let text = table.to_string();
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        .collect();
+    lines.join("\n")
+}
+
+/// Makes a text of unknown origin safe to print: control characters are shown, not obeyed.
+pub(crate) fn safe(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                character.escape_default().to_string()
+            } else {
+                character.to_string()
+            }
+        })
+        .collect()
+}
+
+/// A size for people.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A duration for people.
+pub(crate) fn duration(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1000 => format!("{milliseconds} ms"),
+        1000..60_000 => format!("{:.1} s", milliseconds as f64 / 1000.0),
+        60_000..3_600_000 => format!(
+            "{} min {} s",
+            milliseconds / 60_000,
+            milliseconds / 1000 % 60
+        ),
+        _ => format!(
+            "{} h {} min",
+            milliseconds / 3_600_000,
+            milliseconds / 60_000 % 60
+        ),
+    }
+}
+
+/// A time in this machine's zone, to the second.
+pub(crate) fn local_time(time: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(time.as_micros()).map_or_else(
+        |_| time.to_string(),
+        |time| {
+            time.to_zoned_datetime(jiff::tz::TimeZone::system())
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string()
+        },
+    )
+}
+
+/// A metric's value: the whole number where it is short, else its first digits.
+pub(crate) fn metric_value(value: f64) -> String {
+    let plain = format!("{value}");
+    if plain.len() <= 10 || !value.is_finite() {
+        plain
+    } else if (1e-3..1e9).contains(&value.abs()) {
+        format!("{value:.6}")
+    } else {
+        format!("{value:.5e}")
+    }
+}
+
+/// A text that is cut where it is longer than a cell of a table should be.
+pub(crate) fn shortened(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(length.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// Columns of the terminal that standard output goes to; none where it goes elsewhere.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations_read_well() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(1 << 30), "1.0 GiB");
+        assert_eq!(duration(999), "999 ms");
+        assert_eq!(duration(61_000), "1 min 1 s");
+        assert_eq!(duration(3_660_000), "1 h 1 min");
+    }
+
+    #[test]
+    fn values_are_short_and_keep_their_size() {
+        let cases = [
+            (0.5, "0.5"),
+            (1.0 / 3.0, "0.333333"),
+            (-1.0 / 3.0, "-0.333333"),
+            (1.0 / 3e7, "3.33333e-8"),
+            (123_456_789_012.5, "1.23457e11"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(metric_value(value), expected);
+        }
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn a_name_cannot_drive_the_terminal() {
+        assert_eq!(safe("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+    }
+}

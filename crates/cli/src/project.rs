@@ -1,0 +1,118 @@
+//! Finding the store of a project, and making one.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::CommandError;
+use crate::settings::TEMPLATE;
+
+/// Name of the folder that holds a store.
+pub(crate) const STORE_DIRECTORY: &str = ".reproof";
+
+/// A project: the folder that holds `.reproof/`.
+#[derive(Debug, Clone)]
+pub(crate) struct Project {
+    pub(crate) root: PathBuf,
+}
+
+impl Project {
+    /// Looks for a store, from a directory upward.
+    pub(crate) fn find(from: &Path) -> Option<Self> {
+        from.ancestors()
+            .find(|directory| directory.join(STORE_DIRECTORY).join("reproof.db").is_file())
+            .map(|root| Self {
+                root: root.to_owned(),
+            })
+    }
+
+    /// Looks for a store, which must be there.
+    pub(crate) fn get(from: &Path) -> Result<Self, CommandError> {
+        Self::find(from).ok_or_else(|| {
+            CommandError::usage(
+                "E0001",
+                format!("no store in {} or any directory above it", from.display()),
+            )
+            .hint("`reproof init` makes one here")
+            .hint("`reproof -C DIR …` works in another directory")
+        })
+    }
+
+    pub(crate) fn store_directory(&self) -> PathBuf {
+        self.root.join(STORE_DIRECTORY)
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.store_directory().join("reproof.db")
+    }
+
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.store_directory().join("objects")
+    }
+
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.store_directory().join("tmp")
+    }
+
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.store_directory().join("ledger")
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.store_directory().join("cache")
+    }
+
+    /// Makes the folders and the commented settings; leaves alone what is there.
+    pub(crate) fn lay_out(root: &Path) -> Result<Self, CommandError> {
+        let project = Self {
+            root: root.to_owned(),
+        };
+        project.make_folders()?;
+        write_new(
+            &project.store_directory().join(".gitignore"),
+            "# Nothing here belongs into git.\n*\n",
+        )?;
+        write_new(&root.join("reproof.toml"), TEMPLATE)?;
+        Ok(project)
+    }
+
+    /// Makes the folders that are missing; those that can be made again may have been removed.
+    pub(crate) fn make_folders(&self) -> Result<(), CommandError> {
+        for directory in [
+            self.store_directory(),
+            self.objects(),
+            self.temporary(),
+            self.ledger(),
+            self.cache(),
+        ] {
+            std::fs::create_dir_all(&directory)
+                .map_err(|error| cannot_write(&directory, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file that must not be there, whole or not at all; one that is there stays as it is.
+fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!("{name}.{}.tmp", std::process::id()));
+    let write = || {
+        std::fs::write(&temporary, text)?;
+        // A link never replaces what another process has put there meanwhile, as a rename would.
+        std::fs::hard_link(&temporary, path)
+    };
+    let written = write();
+    let _ = std::fs::remove_file(&temporary);
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(cannot_write(path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn cannot_write(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::system("E0018", format!("cannot write {}: {error}", path.display()))
+        .hint("look at the permissions and the free space of that directory")
+}

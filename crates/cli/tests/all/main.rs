@@ -1,0 +1,17 @@
+//! `reproof` from outside: each test calls the binary in a project of its own.
+//!
+//! One program of tests, so that it is linked once.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
+
+mod crashes;
+mod outside;
+mod python;
+mod secrets;
+mod several;
+mod support;
+mod tampering;
+mod whole;

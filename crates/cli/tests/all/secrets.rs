@@ -1,0 +1,120 @@
+//! No secret gets into the store, however it came along.
+
+use crate::support::{Project, files_below, training_project};
+
+const SECRETS: [&str; 6] = [
+    "hunter2-of-a-variable",
+    "hunter2-of-an-argument",
+    "hunter2-of-a-remote",
+    "hunter2-of-dotenv",
+    "hunter2-of-a-tracking-uri",
+    "hunter2-of-a-key-file",
+];
+
+#[test]
+fn no_secret_is_in_any_file_of_the_store() {
+    let project = training_project(true);
+    project.write(".env", "API_KEY=hunter2-of-dotenv\n");
+    project.write(
+        "id_rsa",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2-of-a-key-file\n",
+    );
+    project.git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://ann:hunter2-of-a-remote@git.example.org/a.git",
+    ]);
+    project.write("read.py", "for name in ('.env', 'id_rsa', 'data.csv'):\n    open(name).read()\nopen('out.txt', 'w').write('done')\n");
+    let mut command = project.program();
+    command
+        .args([
+            "run",
+            "python3",
+            "read.py",
+            "--password=hunter2-of-an-argument",
+        ])
+        .env("DATABASE_PASSWORD", "hunter2-of-a-variable")
+        .env(
+            "MLFLOW_TRACKING_URI",
+            "https://ann:hunter2-of-a-tracking-uri@mlflow.example.org",
+        );
+    crate::support::Answer::of(&mut command).assert_code(0);
+    let shown = project.json(&["show"]);
+    let text = shown.to_string();
+    for named in [
+        "DATABASE_PASSWORD",
+        ".env",
+        "--password=***",
+        "git.example.org",
+        "mlflow.example.org",
+    ] {
+        assert!(text.contains(named), "`{named}` is not on record: {text}");
+    }
+    project.reproof(&["replay", "latest"]).assert_code(0);
+    let found = find_secrets(&project);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Where a secret stands in the store, compressed or not.
+fn find_secrets(project: &Project) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut frames = 0;
+    for file in files_below(&project.store()) {
+        let bytes = std::fs::read(&file).expect("a file of the store");
+        let mut contents = unpacked(&bytes);
+        frames += contents.len();
+        contents.push(bytes);
+        for secret in SECRETS {
+            let is_there = contents.iter().any(|content| {
+                content
+                    .windows(secret.len())
+                    .any(|window| window == secret.as_bytes())
+            });
+            if is_there {
+                found.push(format!("{secret} in {}", file.display()));
+            }
+        }
+    }
+    assert!(
+        frames > 0,
+        "no compressed object was found, so this test looks into none"
+    );
+    found
+}
+
+/// Every zstd frame of a file, decompressed.
+fn unpacked(bytes: &[u8]) -> Vec<Vec<u8>> {
+    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    let starts = bytes
+        .windows(4)
+        .enumerate()
+        .filter(|(_, window)| **window == MAGIC)
+        .map(|(at, _)| at);
+    starts
+        .filter_map(|at| {
+            let mut frame = zstd::stream::read::Decoder::new(&bytes[at..])
+                .ok()?
+                .single_frame();
+            let mut content = Vec::new();
+            std::io::Read::read_to_end(&mut frame, &mut content).ok()?;
+            Some(content)
+        })
+        .collect()
+}
+
+#[test]
+fn the_search_for_secrets_finds_one_that_is_there() {
+    let project = training_project(true);
+    project.write(
+        "data.csv",
+        format!("{}\n", "hunter2-of-dotenv ".repeat(100)),
+    );
+    project
+        .reproof(&["run", "-q", "cat", "data.csv"])
+        .assert_code(0);
+    assert!(
+        !find_secrets(&project).is_empty(),
+        "the other test would pass whatever is stored"
+    );
+}

@@ -1,0 +1,269 @@
+//! Whatever was changed after it was written, `audit verify` exits with 1 and names it.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Answer, Project, copy_folder, files_below, training_project};
+
+/// A store with two runs and a replay.
+fn store_to_tamper_with() -> Project {
+    let project = training_project(true);
+    for rate in ["0.1", "0.2"] {
+        project
+            .reproof(&["run", "-q", "python3", "train.py", "--lr", rate])
+            .assert_code(0);
+    }
+    project.reproof(&["replay", "-q", "latest"]).assert_code(0);
+    project.assert_sound();
+    project
+}
+
+/// Works on a copy, and expects the fault to be found and named.
+fn assert_found(project: &Project, what: &str, tamper: impl FnOnce(&Path), words: &[&str]) {
+    let answer = verify_tampered(project, tamper);
+    assert_eq!(
+        answer.code,
+        Some(1),
+        "{what}: {}{}",
+        answer.out(),
+        answer.err()
+    );
+    assert!(
+        answer.out().starts_with("NOT sound: "),
+        "{what}: {}",
+        answer.out()
+    );
+    for words in words {
+        assert!(
+            answer.out().contains(words),
+            "{what}: `{words}` is not in {}",
+            answer.out()
+        );
+    }
+}
+
+fn verify_tampered(project: &Project, tamper: impl FnOnce(&Path)) -> Answer {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    let store = copy.path().join(".reproof");
+    copy_folder(&project.store(), &store);
+    tamper(&store);
+    Answer::of(
+        project
+            .program()
+            .arg("-C")
+            .arg(copy.path())
+            .args(["audit", "verify"]),
+    )
+}
+
+fn in_sql(sql: &str) -> impl FnOnce(&Path) + use<'_> {
+    move |store| {
+        let database = rusqlite::Connection::open(store.join("reproof.db")).expect("the database");
+        let changed = database.execute(sql, []).expect("the statement is right");
+        assert!(changed > 0, "`{sql}` changed nothing");
+    }
+}
+
+fn flip_a_byte(file: &Path, at: usize) {
+    let mut bytes = std::fs::read(file).expect("the file");
+    bytes[at] ^= 1;
+    std::fs::write(file, bytes).expect("the file");
+}
+
+fn largest_file(folder: &Path) -> PathBuf {
+    let files = files_below(folder);
+    files
+        .into_iter()
+        .max_by_key(|file| file.metadata().map_or(0, |metadata| metadata.len()))
+        .expect("a file")
+}
+
+#[test]
+fn an_edited_row_is_found_and_named() {
+    let project = store_to_tamper_with();
+    let cases = [
+        (
+            "a metric",
+            "UPDATE latest_metric SET value = value + 0.01 WHERE key = 'loss'",
+            "latest_metric",
+        ),
+        (
+            "a param",
+            "UPDATE param SET value = '0.9' WHERE key = 'lr'",
+            "param",
+        ),
+        (
+            "a tag",
+            "UPDATE tag SET value = 'mallory' WHERE key = 'mlflow.user'",
+            "tag",
+        ),
+        ("a status", "UPDATE run SET status = 'FAILED'", "run"),
+        (
+            "a verdict",
+            "UPDATE replay SET is_identical = 1 - is_identical",
+            "replay",
+        ),
+        ("a run that is gone", "DELETE FROM param", "param"),
+    ];
+    for (what, sql, table) in cases {
+        assert_found(&project, what, in_sql(sql), &[table]);
+    }
+}
+
+#[test]
+fn an_edited_event_is_found() {
+    let project = store_to_tamper_with();
+    for (what, sql) in [
+        (
+            "a body",
+            "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), 'tester', 'mallor') AS BLOB)
+                WHERE position = (SELECT MIN(position) FROM event WHERE kind = 'run.created')",
+        ),
+        (
+            "a leaf",
+            "UPDATE event SET leaf = CAST(replace(CAST(leaf AS TEXT), 'tester', 'mallor') AS BLOB) WHERE position = 2",
+        ),
+        (
+            "a salt",
+            "UPDATE event SET salt = zeroblob(32) WHERE position = 2",
+        ),
+        (
+            "an event that is gone",
+            "DELETE FROM event WHERE position = (SELECT MAX(position) FROM event)",
+        ),
+    ] {
+        let answer = verify_tampered(&project, |store| {
+            let database = rusqlite::Connection::open(store.join("reproof.db")).unwrap();
+            database.pragma_update(None, "foreign_keys", false).unwrap();
+            let changed = database.execute(sql, []).unwrap();
+            assert!(changed > 0, "`{sql}` changed nothing");
+        });
+        assert_eq!(
+            answer.code,
+            Some(1),
+            "{what}: {}{}",
+            answer.out(),
+            answer.err()
+        );
+    }
+}
+
+#[test]
+fn a_changed_byte_of_tiles_and_checkpoint_is_found() {
+    let project = store_to_tamper_with();
+    let ledger = project.store().join("ledger");
+    let files: Vec<_> = files_below(&ledger)
+        .into_iter()
+        .filter(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
+        .collect();
+    assert!(
+        files.len() >= 3,
+        "a checkpoint, a hash tile and an entry bundle: {files:?}"
+    );
+    for file in files {
+        let relative = file.strip_prefix(project.store()).unwrap();
+        let size = file.metadata().unwrap().len() as usize;
+        for at in [0, size / 2, size - 1] {
+            assert_found(
+                &project,
+                &format!("byte {at} of {}", relative.display()),
+                |store| flip_a_byte(&store.join(relative), at),
+                &[],
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_of_the_ledger_is_found() {
+    let project = store_to_tamper_with();
+    let ledger = project.store().join("ledger");
+    // Partial tiles of smaller trees may go at any time: those of the signed tree have the highest numbers.
+    let mut newest = std::collections::BTreeMap::new();
+    for file in files_below(&ledger) {
+        let width = file
+            .file_name()
+            .and_then(|name| name.to_str()?.parse::<u32>().ok())
+            .unwrap_or(0);
+        let folder = if width == 0 {
+            file.clone()
+        } else {
+            file.parent().unwrap().to_owned()
+        };
+        let kept = newest.entry(folder).or_insert((width, file.clone()));
+        if width > kept.0 {
+            *kept = (width, file);
+        }
+    }
+    let files: Vec<_> = newest
+        .into_values()
+        .map(|(_, file)| file)
+        .filter(|file| file.metadata().unwrap().len() > 0)
+        .collect();
+    assert_eq!(
+        files.len(),
+        3,
+        "a checkpoint, a hash tile and an entry bundle: {files:?}"
+    );
+    for file in files {
+        let relative = file.strip_prefix(project.store()).unwrap();
+        let what = format!("{} is gone", relative.display());
+        assert_found(
+            &project,
+            &what,
+            |store| std::fs::remove_file(store.join(relative)).unwrap(),
+            &[],
+        );
+    }
+}
+
+#[test]
+fn a_changed_byte_of_an_object_is_found_unless_objects_are_left_out() {
+    let project = store_to_tamper_with();
+    let pack = largest_file(&project.store().join("objects"));
+    let relative = pack.strip_prefix(project.store()).unwrap().to_owned();
+    let size = pack.metadata().unwrap().len() as usize;
+    for part in 1..20 {
+        let at = size * part / 20;
+        let answer = verify_tampered(&project, |store| flip_a_byte(&store.join(&relative), at));
+        assert_eq!(
+            answer.code,
+            Some(1),
+            "byte {at} of {}: {}",
+            relative.display(),
+            answer.out()
+        );
+    }
+    assert_found(
+        &project,
+        "a pack is gone",
+        |store| std::fs::remove_file(store.join(&relative)).unwrap(),
+        &[],
+    );
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(&project.store(), &copy.path().join(".reproof"));
+    flip_a_byte(&copy.path().join(".reproof").join(&relative), size / 2);
+    let quick = Answer::of(
+        project
+            .program()
+            .arg("-C")
+            .arg(copy.path())
+            .args(["audit", "verify", "--quick"]),
+    );
+    quick.assert_code(0);
+    assert!(quick.out().contains("objects left out"), "{}", quick.out());
+}
+
+#[test]
+fn a_damaged_store_is_not_written_to_by_its_verification() {
+    let project = store_to_tamper_with();
+    in_sql("UPDATE param SET value = '0.9' WHERE key = 'lr'")(&project.store());
+    let events = |project: &Project| {
+        project.json(&["audit", "log", "--limit", "10000"])["events"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    let before = events(&project);
+    project.reproof(&["audit", "verify"]).assert_code(1);
+    assert_eq!(events(&project), before);
+}
