@@ -35,7 +35,12 @@ struct DebianPackage {
     without_it: &'static str,
 }
 
-const DEBIAN_PACKAGES: [DebianPackage; 3] = [
+const DEBIAN_PACKAGES: [DebianPackage; 4] = [
+    DebianPackage {
+        name: "git",
+        is_there: || works(program("git").arg("--version")),
+        without_it: "the tests that make git projects fail",
+    },
     DebianPackage {
         name: "golang-go",
         is_there: || works(program("go").arg("version")),
@@ -63,6 +68,7 @@ fn install_debian_packages() -> Vec<String> {
         return Vec::new();
     }
     let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    println!("Debian packages are missing: {}", names.join(", "));
     let obstacle = if !works(program("apt-get").arg("--version")) {
         Some("this machine has no apt-get")
     } else if !is_root() {
@@ -75,11 +81,8 @@ fn install_debian_packages() -> Vec<String> {
     let Some(obstacle) = obstacle else {
         return Vec::new();
     };
-    println!(
-        "Debian packages {} are missing, and {obstacle}.\nTo install them: apt-get install {}",
-        names.join(", "),
-        names.join(" ")
-    );
+    println!("They stay missing: {obstacle}.");
+    println!("To install them: sudo apt-get install {}", names.join(" "));
     missing
         .iter()
         .filter(|package| !(package.is_there)())

@@ -5,7 +5,7 @@ use std::fs;
 use crate::error::TaskError;
 use crate::process::{self, program};
 
-/// One paragraph: date, processor, memory, kernel, file system, load.
+/// One sentence: date, processor, memory, kernel, load.
 pub(super) fn describe() -> Result<String, TaskError> {
     let date = process::output_of(program("date").args(["-u", "+%Y-%m-%d"]))?;
     let kernel = process::output_of(program("uname").arg("-sr"))?;
@@ -21,10 +21,11 @@ pub(super) fn describe() -> Result<String, TaskError> {
         .map_or(0, |memory_kib| memory_kib.div_ceil(1024 * 1024));
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown").to_owned();
+    // What follows the version is of one machine.
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
     Ok(format!(
-        "Measured {} on {processor}, {cores} cores, {memory_gib} GiB, {}, load average {load} before the start.\n\n",
+        "Measured {} on {processor}, {cores} cores, {memory_gib} GiB, {kernel}, load average {load} before the start.",
         date.trim(),
-        kernel.trim(),
     ))
 }
 

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::error::TaskError;
 use crate::process::{self, cargo};
@@ -29,7 +28,7 @@ pub(crate) struct Arguments {
     /// How often each pair is measured; the median counts
     #[arg(long, default_value_t = 5, value_name = "N")]
     pairs: usize,
-    /// Also write the tables, as Markdown, to this file
+    /// Also put the tables into this Markdown file, each in the place of the one before
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Measure this `reproof` instead of a release build of the checkout
@@ -58,6 +57,11 @@ enum Part {
 }
 
 impl Part {
+    /// Whether it starts our binary and Python, and not only examples of rooms.
+    fn needs_whole(self) -> bool {
+        !matches!(self, Self::Cas | Self::Ledger)
+    }
+
     fn measure(self, bench: &Bench<'_>) -> Result<Section, TaskError> {
         match self {
             Self::Capture => capture::measure(bench),
@@ -73,9 +77,9 @@ impl Part {
 #[derive(Debug)]
 struct Bench<'a> {
     context: &'a Context,
-    /// The release build of `reproof`.
+    /// The release build of `reproof`; empty where no part needs it.
     reproof: PathBuf,
-    /// The tests' Python.
+    /// The tests' Python; empty where no part needs it.
     python: PathBuf,
     pairs: usize,
     install_peers: bool,
@@ -97,24 +101,30 @@ struct Section {
 
 /// Measures, prints and writes down; fails where a result is wrong, not where a figure is bad.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), TaskError> {
-    let setup = setup::prepare(context)?;
-    let reproof = match &arguments.reproof {
-        Some(file) => fs::canonicalize(file).map_err(TaskError::file(file))?,
-        None => build_reproof(context)?,
-    };
-    let bench = Bench {
-        context,
-        reproof,
-        python: setup.python,
-        pairs: arguments.pairs.max(1),
-        install_peers: arguments.install_peers,
-        only: arguments.only.clone(),
-    };
     let parts = match &arguments.parts[..] {
         [] => Part::value_variants(),
         parts => parts,
     };
-    let mut page = machine::describe()?;
+    let (reproof, python) = if parts.iter().any(|part| part.needs_whole()) {
+        let python = setup::prepare(context)?.python;
+        let reproof = match &arguments.reproof {
+            Some(file) => fs::canonicalize(file).map_err(TaskError::file(file))?,
+            None => build_reproof(context)?,
+        };
+        (reproof, python)
+    } else {
+        Default::default()
+    };
+    let bench = Bench {
+        context,
+        reproof,
+        python,
+        pairs: arguments.pairs.max(1),
+        install_peers: arguments.install_peers,
+        only: arguments.only.clone(),
+    };
+    let machine = machine::describe()?;
+    println!("{machine}");
     let mut faults = Vec::new();
     for part in parts {
         // One part that cannot be measured does not take the others with it.
@@ -126,13 +136,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), TaskEr
                 continue;
             }
         };
-        let text = section.to_markdown();
+        let text = section.to_markdown(&machine);
         println!("\n{text}");
-        page.push_str(&text);
+        if let Some(path) = &arguments.output {
+            put_section(path, section.title, &text)?;
+        }
         faults.extend(section.faults);
-    }
-    if let Some(path) = &arguments.output {
-        fs::write(path, page).map_err(TaskError::file(path))?;
     }
     if faults.is_empty() {
         return Ok(());
@@ -246,7 +255,7 @@ impl Project {
 }
 
 impl Section {
-    fn to_markdown(&self) -> String {
+    fn to_markdown(&self, machine: &str) -> String {
         let mut text = format!("## {}\n\n`{}`\n\n", self.title, self.command);
         let rule = vec!["---".to_owned(); self.head.len()];
         let head = self.head.iter().map(|&cell| cell.to_owned()).collect();
@@ -254,15 +263,46 @@ impl Section {
             writeln!(text, "| {} |", row.join(" | ")).expect("writing to a string does not fail");
         }
         text.push('\n');
-        for note in &self.notes {
+        for note in self.notes.iter().map(String::as_str).chain([machine]) {
             text.push_str(note);
-            text.push('\n');
-        }
-        if !self.notes.is_empty() {
             text.push('\n');
         }
         text
     }
+}
+
+/// Writes a section into a page, in place of the section with its title or at the end.
+fn put_section(path: &Path, title: &str, text: &str) -> Result<(), TaskError> {
+    let page = match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        page => page.map_err(TaskError::file(path))?,
+    };
+    fs::write(path, with_section(&page, title, text)).map_err(TaskError::file(path))
+}
+
+fn with_section(page: &str, title: &str, text: &str) -> String {
+    let heading = format!("## {title}");
+    let is_heading = |line: &str| line.starts_with("## ");
+    let lines: Vec<_> = page.lines().collect();
+    let start = lines.iter().position(|line| *line == heading);
+    let (before, after) = match start {
+        Some(start) => {
+            let rest = &lines[start + 1..];
+            let length = rest
+                .iter()
+                .position(|line| is_heading(line))
+                .unwrap_or(rest.len());
+            (&lines[..start], &rest[length..])
+        }
+        None => (&lines[..], &[][..]),
+    };
+    let parts = [before.join("\n"), text.to_owned(), after.join("\n")];
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join("\n\n") + "\n"
 }
 
 /// Reads the lines of a program that prints JSON objects, and words between them.
@@ -281,27 +321,59 @@ fn json_lines<'text, T: Deserialize<'text>>(
         .collect()
 }
 
-/// What an example prints of one figure: a JSON object that names it, or `what: figure`.
+/// One figure of an example.
+#[derive(Debug, Deserialize)]
+struct Figure {
+    name: String,
+    count: f64,
+    unit: String,
+    seconds: f64,
+    per_second: f64,
+}
+
+/// What an example prints of one figure: a JSON object, or `what: figure`.
 fn row_of_example(line: &str) -> Vec<String> {
-    let Ok(Value::Object(fields)) = serde_json::from_str(line) else {
+    let Ok(figure) = serde_json::from_str::<Figure>(line) else {
         let (what, figure) = line.split_once(": ").unwrap_or((line, ""));
         return vec![what.to_owned(), figure.to_owned()];
     };
-    let (names, figures): (Vec<_>, Vec<_>) =
-        fields.iter().partition(|(_, value)| value.is_string());
-    let names = names.iter().filter_map(|(_, value)| value.as_str());
-    let figures = figures.iter().map(|(key, value)| match value.as_f64() {
-        Some(number) if value.is_f64() => format!("{key} {number:.3}"),
-        _ => format!("{key} {value}"),
-    });
+    let Figure {
+        name,
+        count,
+        unit,
+        seconds,
+        per_second,
+    } = figure;
+    let seconds = if seconds < 1.0 {
+        format!("{seconds:.3}")
+    } else {
+        format!("{seconds:.2}")
+    };
+    let amount = grouped(count);
+    let rate = grouped(per_second);
     vec![
-        names.collect::<Vec<_>>().join(", "),
-        figures.collect::<Vec<_>>().join(", "),
+        name,
+        format!("{amount} {unit} in {seconds} s, {rate} a second"),
     ]
+}
+
+/// A whole number with a comma at each thousand.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -314,14 +386,27 @@ mod tests {
             notes: vec!["A note.".to_owned()],
             faults: Vec::new(),
         };
-        let expected = "## Things\n\n`cargo xtask bench things`\n\n| what | seconds |\n| --- | --- |\n| one | 1.0 |\n\nA note.\n\n";
-        assert_eq!(section.to_markdown(), expected);
+        let expected = "## Things\n\n`cargo xtask bench things`\n\n| what | seconds |\n| --- | --- |\n| one | 1.0 |\n\nA note.\nMeasured here.\n";
+        assert_eq!(section.to_markdown("Measured here."), expected);
+    }
+
+    #[test]
+    fn a_section_takes_the_place_of_the_one_before_and_leaves_the_others() {
+        let page = "# Page\n\nWords.\n\n## A\n\nold\n\n## B\n\nkept\n";
+        let expected = "# Page\n\nWords.\n\n## A\n\nnew\n\n## B\n\nkept\n";
+        let once = with_section(page, "A", "## A\n\nnew\n");
+        assert_eq!(once, expected);
+        assert_eq!(with_section(&once, "A", "## A\n\nnew\n"), expected);
+        let added = with_section(expected, "C", "## C\n\nmore\n");
+        assert_eq!(added, format!("{expected}\n## C\n\nmore\n"));
+        assert_eq!(with_section("", "C", "## C\n"), "## C\n");
     }
 
     #[test]
     fn a_line_of_an_example_becomes_a_row() {
-        let row = row_of_example(r#"{"name": "store", "files": 3, "seconds": 0.12345}"#);
-        assert_eq!(row, ["store", "files 3, seconds 0.123"]);
+        let line = r#"{"name": "store", "count": 1234567, "unit": "bytes", "seconds": 0.12345, "per_second": 10000543.9}"#;
+        let expected = "1,234,567 bytes in 0.123 s, 10,000,544 a second";
+        assert_eq!(row_of_example(line), ["store", expected]);
         assert_eq!(
             row_of_example("verify them: 2.5 s"),
             ["verify them", "2.5 s"]
