@@ -71,11 +71,17 @@ pub struct CodeFile {
 ///
 /// *Cost*: three processes of git, a fourth where something is changed; a `stat` for each file that was read before.
 pub fn capture_code(request: CodeRequest<'_>) -> Result<CapturedCode, CaptureError> {
-    let listing = listing::list(request)?;
+    let listing = listing::list(request);
     let read = read::read_all(request, &listing.files)?;
-    let mut code = CapturedCode { files: read.files, not_kept: read.not_kept, git: listing.git, lfs_pointers: read.lfs_pointers };
+    let mut code = CapturedCode {
+        files: read.files,
+        not_kept: read.not_kept,
+        git: listing.git,
+        lfs_pointers: read.lfs_pointers,
+    };
     code.not_kept.extend(listing.not_kept);
-    code.not_kept.extend(walk::list_special(request.root, &listing.files));
+    code.not_kept
+        .extend(walk::list_special(request.root, &listing.files));
     code.not_kept.sort();
     code.not_kept.dedup_by(|one, other| one.path == other.path);
     Ok(code)

@@ -61,9 +61,20 @@ impl DigestCache {
 
     /// As `open`, with a clock of the caller's, which must be that of the file systems.
     pub fn open_with_clock(path: PathBuf, clock: Box<dyn Clock>) -> Self {
-        let known = std::fs::read(&path).ok().and_then(Records::check).unwrap_or_default();
-        let used = (0..known.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { path, clock, known, used, fresh: Mutex::default() }
+        let known = std::fs::read(&path)
+            .ok()
+            .and_then(Records::check)
+            .unwrap_or_default();
+        let used = (0..known.len().div_ceil(64))
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        Self {
+            path,
+            clock,
+            known,
+            used,
+            fresh: Mutex::default(),
+        }
     }
 
     /// Tells the digest of a regular file and its size, from the cache or by reading it.
@@ -113,7 +124,11 @@ impl DigestCache {
 
     /// Writes the cache if there is anything new, in one step; the last writer wins.
     pub fn save(&self) -> io::Result<()> {
-        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fresh = self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if fresh.is_empty() {
             return Ok(());
         }
@@ -141,7 +156,10 @@ impl DigestCache {
 
 impl std::fmt::Debug for DigestCache {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("DigestCache").field("path", &self.path).finish_non_exhaustive()
+        formatter
+            .debug_struct("DigestCache")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +167,10 @@ impl std::fmt::Debug for DigestCache {
 fn has_newer(fresh: &BTreeMap<[u8; KEY_BYTES], [u8; 32]>, key: &[u8]) -> bool {
     let mut first = [0; KEY_BYTES];
     first[..16].copy_from_slice(&key[..16]);
-    fresh.range(first..).next().is_some_and(|(other, _)| other[..16] == key[..16])
+    fresh
+        .range(first..)
+        .next()
+        .is_some_and(|(other, _)| other[..16] == key[..16])
 }
 
 fn join(key: &[u8; KEY_BYTES], digest: &[u8; 32]) -> [u8; RECORD_BYTES] {
@@ -195,8 +216,20 @@ impl Stamp {
 
     /// Ordered by device and inode first.
     pub(crate) fn key(&self) -> [u8; KEY_BYTES] {
-        let Self { device, inode, size_bytes, modified_ns, changed_ns } = *self;
-        let words = [device, inode, size_bytes, modified_ns as u64, changed_ns as u64];
+        let Self {
+            device,
+            inode,
+            size_bytes,
+            modified_ns,
+            changed_ns,
+        } = *self;
+        let words = [
+            device,
+            inode,
+            size_bytes,
+            modified_ns as u64,
+            changed_ns as u64,
+        ];
         let mut key = [0; KEY_BYTES];
         for (place, word) in key.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_be_bytes());
@@ -212,16 +245,24 @@ impl Stamp {
 }
 
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds)
 }
 
 /// Opens a regular file for reading; whatever else is there is refused, without waiting for anybody.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ))
     }
 }
 
@@ -362,7 +403,12 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::write(&file, "two").unwrap();
         let times = std::fs::FileTimes::new().set_modified(before.modified().unwrap());
-        File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
+        File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
         assert_eq!(file.metadata().unwrap().mtime_nsec(), before.mtime_nsec());
         assert_eq!(cache.digest(&file).unwrap().0, ObjectId::of(b"two"));
     }
@@ -381,9 +427,17 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             std::fs::write(&cache_file, &damaged).unwrap();
-            assert_eq!(DigestCache::open(cache_file.clone()).known.len(), 0, "byte {at}");
+            assert_eq!(
+                DigestCache::open(cache_file.clone()).known.len(),
+                0,
+                "byte {at}"
+            );
             std::fs::write(&cache_file, &whole[..at]).unwrap();
-            assert_eq!(DigestCache::open(cache_file.clone()).known.len(), 0, "cut at {at}");
+            assert_eq!(
+                DigestCache::open(cache_file.clone()).known.len(),
+                0,
+                "cut at {at}"
+            );
         }
     }
 
@@ -405,7 +459,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache_file = folder.path().join("cache");
         let cache = DigestCache::open_with_clock(cache_file.clone(), later(60));
-        let files: Vec<_> = (0..200).map(|index| folder.path().join(format!("f{index}"))).collect();
+        let files: Vec<_> = (0..200)
+            .map(|index| folder.path().join(format!("f{index}")))
+            .collect();
         for (index, file) in files.iter().enumerate() {
             std::fs::write(file, format!("{index}")).unwrap();
             cache.digest(file).unwrap();
@@ -423,7 +479,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = DigestCache::open(folder.path().join("cache"));
         let fifo = folder.path().join("fifo");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
         assert!(cache.digest(&fifo).is_err());
         assert!(cache.digest(folder.path()).is_err());
         assert!(cache.digest(Path::new("/dev/zero")).is_err());

@@ -72,8 +72,16 @@ impl Probe {
         working_directory: &Path,
     ) -> Result<Option<PythonFacts>, CaptureError> {
         let executed = working_directory.join(executed);
-        let Some(binary) = interpreter::find_binary(&executed) else { return Ok(None) };
-        let known = interpreter::ask(&executed, &binary, environment, &self.digests, &self.answers)?;
+        let Some(binary) = interpreter::find_binary(&executed) else {
+            return Ok(None);
+        };
+        let known = interpreter::ask(
+            &executed,
+            &binary,
+            environment,
+            &self.digests,
+            &self.answers,
+        )?;
         Ok(known.map(|known| search::facts(known, environment, working_directory)))
     }
 
@@ -87,7 +95,13 @@ impl Probe {
         read_files: &BTreeSet<PathBuf>,
         batch: &Batch,
     ) -> Result<PythonEnvironment, CaptureError> {
-        python::describe(facts, read_files, &mut lock(&self.inventory), self.digests.now(), batch)
+        python::describe(
+            facts,
+            read_files,
+            &mut lock(&self.inventory),
+            self.digests.now(),
+            batch,
+        )
     }
 
     /// Lists the shared libraries among files, each with its digest and Debian package.
@@ -96,7 +110,12 @@ impl Probe {
     }
 
     /// Asks each linear algebra library which kernel it chooses for this CPU, in a process of the interpreter.
-    pub fn blas(&self, libraries: &[Library], facts: &PythonFacts, environment: &[(OsString, OsString)]) -> Vec<Blas> {
+    pub fn blas(
+        &self,
+        libraries: &[Library],
+        facts: &PythonFacts,
+        environment: &[(OsString, OsString)],
+    ) -> Vec<Blas> {
         blas::ask(libraries, facts, environment, &self.answers)
     }
 
@@ -129,7 +148,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn find_variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsString> {
-    environment.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    environment
+        .iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
 }
 
 #[cfg(test)]

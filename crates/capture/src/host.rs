@@ -21,7 +21,9 @@ pub fn read_host() -> Host {
         cpu_model: cpu_model(&cpu),
         cpu_flags: cpu_flags(&cpu),
         cpu_count: usable_processors(),
-        memory_bytes: Count(total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default())),
+        memory_bytes: Count(total_memory(
+            &fs::read_to_string("/proc/meminfo").unwrap_or_default(),
+        )),
         gpus: gpu::list(),
         boot_id: boot_id(),
     }
@@ -30,7 +32,11 @@ pub fn read_host() -> Host {
 /// Tells who this process is, in a way that survives the reuse of its number.
 pub fn this_process() -> ProcessIdentity {
     let pid = std::process::id();
-    ProcessIdentity { pid, start_ticks: start_ticks(pid).unwrap_or(0), boot_id: boot_id() }
+    ProcessIdentity {
+        pid,
+        start_ticks: start_ticks(pid).unwrap_or(0),
+        boot_id: boot_id(),
+    }
 }
 
 /// Tells whether that very process is still there.
@@ -52,7 +58,9 @@ pub fn time_zone(environment: &[(OsString, OsString)]) -> Option<String> {
     if let Some((_, value)) = set {
         return Some(value.to_string_lossy().into_owned());
     }
-    let linked = fs::read_link("/etc/localtime").ok().and_then(|target| zone_of_link(&target));
+    let linked = fs::read_link("/etc/localtime")
+        .ok()
+        .and_then(|target| zone_of_link(&target));
     linked.or_else(|| {
         let text = fs::read_to_string("/etc/timezone").ok()?;
         let name = text.trim();
@@ -70,8 +78,11 @@ pub fn container_image() -> Option<String> {
 
 fn image_of_containerenv(text: &str) -> Option<String> {
     let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        line.map(|value| value.trim_matches('"').to_owned()).filter(|value| !value.is_empty())
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.map(|value| value.trim_matches('"').to_owned())
+            .filter(|value| !value.is_empty())
     };
     match (field("image"), field("imageid")) {
         (Some(name), Some(id)) => Some(format!("{name} {id}")),
@@ -86,7 +97,10 @@ fn zone_of_link(target: &Path) -> Option<String> {
 }
 
 fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn start_ticks(pid: u32) -> Option<u64> {
@@ -109,16 +123,21 @@ fn ticks_of_stat(stat: &[u8]) -> Option<u64> {
 }
 
 fn operating_system() -> String {
-    let release = fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release"));
+    let release = fs::read_to_string("/etc/os-release")
+        .or_else(|_| fs::read_to_string("/usr/lib/os-release"));
     name_of_release(&release.unwrap_or_default())
 }
 
 fn name_of_release(release: &str) -> String {
     let field = |name: &str| {
-        let line = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let line = release
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.map(|value| value.trim_matches(['"', '\'']).to_owned())
     };
-    field("PRETTY_NAME").or_else(|| field("NAME")).unwrap_or_else(|| std::env::consts::OS.to_owned())
+    field("PRETTY_NAME")
+        .or_else(|| field("NAME"))
+        .unwrap_or_else(|| std::env::consts::OS.to_owned())
 }
 
 /// Values of the lines `NAME<tab>: VALUE`.
@@ -141,8 +160,14 @@ fn cpu_model(cpu: &str) -> String {
 }
 
 fn cpu_flags(cpu: &str) -> Vec<String> {
-    let line = values(cpu, "flags").next().or_else(|| values(cpu, "Features").next());
-    let mut flags: Vec<_> = line.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    let line = values(cpu, "flags")
+        .next()
+        .or_else(|| values(cpu, "Features").next());
+    let mut flags: Vec<_> = line
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
     flags.sort();
     flags.dedup();
     flags
@@ -150,7 +175,7 @@ fn cpu_flags(cpu: &str) -> Vec<String> {
 
 fn usable_processors() -> u32 {
     let set = rustix::thread::sched_getaffinity(None);
-    let from_affinity = set.map(|set| set.count()).unwrap_or(0);
+    let from_affinity = set.map_or(0, |set| set.count());
     if from_affinity > 0 {
         return from_affinity;
     }
@@ -158,7 +183,9 @@ fn usable_processors() -> u32 {
 }
 
 fn total_memory(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
     let kibibytes = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
     kibibytes.unwrap_or(0).saturating_mul(1024)
 }
@@ -182,28 +209,52 @@ mod tests {
     fn a_process_is_known_by_when_it_started() {
         let own = this_process();
         assert!(is_alive(&own));
-        assert!(!is_alive(&ProcessIdentity { start_ticks: own.start_ticks + 1, ..own.clone() }));
-        assert!(!is_alive(&ProcessIdentity { boot_id: "another".to_owned(), ..own.clone() }));
-        assert!(!is_alive(&ProcessIdentity { pid: u32::MAX, ..own }));
+        assert!(!is_alive(&ProcessIdentity {
+            start_ticks: own.start_ticks + 1,
+            ..own.clone()
+        }));
+        assert!(!is_alive(&ProcessIdentity {
+            boot_id: "another".to_owned(),
+            ..own.clone()
+        }));
+        assert!(!is_alive(&ProcessIdentity {
+            pid: u32::MAX,
+            ..own
+        }));
     }
 
     #[test]
     fn the_name_of_a_program_cannot_forge_its_start() {
         let rest = "S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1";
         for name in ["a", "a b", "a) S 1 1", ")", "((", "x) Z 1 (y"] {
-            assert_eq!(ticks_of_stat(format!("1 ({name}) {rest}").as_bytes()), Some(4711), "{name}");
+            assert_eq!(
+                ticks_of_stat(format!("1 ({name}) {rest}").as_bytes()),
+                Some(4711),
+                "{name}"
+            );
         }
         let not_text = [b"1 (\xff\xfe) ".as_slice(), rest.as_bytes()].concat();
         assert_eq!(ticks_of_stat(&not_text), Some(4711));
-        assert_eq!(ticks_of_stat(b"1 (a) Z 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711"), None);
-        for damaged in [&b""[..], b"1 (a", b"1 (a) S 1", b"1 (a) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 x"] {
+        assert_eq!(
+            ticks_of_stat(b"1 (a) Z 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711"),
+            None
+        );
+        for damaged in [
+            &b""[..],
+            b"1 (a",
+            b"1 (a) S 1",
+            b"1 (a) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 x",
+        ] {
             assert_eq!(ticks_of_stat(damaged), None);
         }
     }
 
     #[test]
     fn a_process_that_ended_and_was_not_asked_for_is_not_alive() {
-        #[expect(clippy::disallowed_methods, reason = "the test needs a process that ends")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test needs a process that ends"
+        )]
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let identity = ProcessIdentity {
             pid: child.id(),
@@ -222,7 +273,8 @@ mod tests {
         let x86 = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R)\nflags\t\t: sse2 avx fpu avx\n\nprocessor\t: 1\n";
         assert_eq!(cpu_model(x86), "Intel(R) Xeon(R)");
         assert_eq!(cpu_flags(x86), ["avx", "fpu", "sse2"]);
-        let arm = "processor\t: 0\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n";
+        let arm =
+            "processor\t: 0\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n";
         assert_eq!(cpu_model(arm), "implementer 0x41 part 0xd0c");
         assert_eq!(cpu_flags(arm), ["asimd", "fp"]);
         assert_eq!((cpu_model(""), cpu_flags("")), (String::new(), Vec::new()));
@@ -230,13 +282,26 @@ mod tests {
 
     #[test]
     fn files_of_the_system_are_read() {
-        assert_eq!(total_memory("MemTotal:       16384 kB\nMemFree: 1 kB\n"), 16_777_216);
+        assert_eq!(
+            total_memory("MemTotal:       16384 kB\nMemFree: 1 kB\n"),
+            16_777_216
+        );
         assert_eq!(total_memory("nonsense"), 0);
-        assert_eq!(name_of_release("NAME=\"X\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"), "Debian GNU/Linux 12 (bookworm)");
-        assert_eq!(zone_of_link(Path::new("/usr/share/zoneinfo/Europe/Zurich")), Some("Europe/Zurich".to_owned()));
+        assert_eq!(
+            name_of_release("NAME=\"X\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            "Debian GNU/Linux 12 (bookworm)"
+        );
+        assert_eq!(
+            zone_of_link(Path::new("/usr/share/zoneinfo/Europe/Zurich")),
+            Some("Europe/Zurich".to_owned())
+        );
         assert_eq!(zone_of_link(Path::new("/x")), None);
-        let podman = "engine=\"podman-4\"\nname=\"n\"\nid=\"i\"\nimage=\"docker.io/x:1\"\nimageid=\"abc\"\n";
-        assert_eq!(image_of_containerenv(podman), Some("docker.io/x:1 abc".to_owned()));
+        let podman =
+            "engine=\"podman-4\"\nname=\"n\"\nid=\"i\"\nimage=\"docker.io/x:1\"\nimageid=\"abc\"\n";
+        assert_eq!(
+            image_of_containerenv(podman),
+            Some("docker.io/x:1 abc".to_owned())
+        );
         assert_eq!(image_of_containerenv(""), None);
     }
 

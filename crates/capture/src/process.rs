@@ -29,23 +29,41 @@ const STDERR_MAX: usize = 64 << 10;
 /// Runs a program to its end without an input; one that takes too long or says too much is ended with all its children.
 pub(crate) fn run(mut command: Command, limit: Duration) -> Result<Answer, CaptureError> {
     let program = PathBuf::from(command.get_program());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // A group of its own, so that ending it ends its children too.
     command.process_group(0);
-    let mut child = command.spawn().map_err(|source| CaptureError::Start { program: program.clone(), source })?;
+    let mut child = command.spawn().map_err(|source| CaptureError::Start {
+        program: program.clone(),
+        source,
+    })?;
     let heard = listen(&mut child, Instant::now() + limit);
     match heard {
         Ok(Heard::Ended { stdout, stderr }) => {
-            let status = child.wait().map_err(|source| CaptureError::io("wait for", &program, source))?;
-            Ok(Answer { status, stdout, stderr })
+            let status = child
+                .wait()
+                .map_err(|source| CaptureError::io("wait for", &program, source))?;
+            Ok(Answer {
+                status,
+                stdout,
+                stderr,
+            })
         }
         Ok(Heard::Slow) => {
             end(&mut child);
-            Err(CaptureError::Slow { program, limit_ms: limit.as_millis() as u64 })
+            Err(CaptureError::Slow {
+                program,
+                limit_ms: limit.as_millis() as u64,
+            })
         }
         Ok(Heard::Flood) => {
             end(&mut child);
-            Err(CaptureError::Answer { program, message: format!("it is longer than {STDOUT_MAX} bytes") })
+            Err(CaptureError::Answer {
+                program,
+                message: format!("it is longer than {STDOUT_MAX} bytes"),
+            })
         }
         Err(source) => {
             end(&mut child);
@@ -61,8 +79,15 @@ pub(crate) fn run_well(command: Command, limit: Duration) -> Result<Vec<u8>, Cap
     if answer.status.success() {
         return Ok(answer.stdout);
     }
-    let status = answer.status.code().unwrap_or_else(|| 128 + answer.status.signal().unwrap_or(0));
-    Err(CaptureError::Failed { program, status, words: last_lines(&answer.stderr) })
+    let status = answer
+        .status
+        .code()
+        .unwrap_or_else(|| 128 + answer.status.signal().unwrap_or(0));
+    Err(CaptureError::Failed {
+        program,
+        status,
+        words: last_lines(&answer.stderr),
+    })
 }
 
 enum Heard {
@@ -80,14 +105,25 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
     let process = pidfd_open(process, PidfdFlags::empty()).ok();
     loop {
         let mut waited = Vec::with_capacity(2);
-        waited.extend(stdout.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)));
-        waited.extend(stderr.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)));
+        waited.extend(
+            stdout
+                .as_ref()
+                .map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)),
+        );
+        waited.extend(
+            stderr
+                .as_ref()
+                .map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)),
+        );
         if waited.is_empty() {
             let Some(process) = &process else { break };
             waited.push(PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN));
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let left = Timespec::try_from(left).unwrap_or(Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        });
         let has_first = stdout.is_some();
         match poll(&mut waited, Some(&left)) {
             Ok(0) => return Ok(Heard::Slow),
@@ -95,7 +131,10 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
-        let is_ready: Vec<bool> = waited.iter().map(|waited| !waited.revents().is_empty()).collect();
+        let is_ready: Vec<bool> = waited
+            .iter()
+            .map(|waited| !waited.revents().is_empty())
+            .collect();
         if stdout.is_none() && stderr.is_none() {
             break;
         }
@@ -109,12 +148,15 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
             return Ok(Heard::Flood);
         }
     }
-    Ok(Heard::Ended { stdout: said, stderr: complained })
+    Ok(Heard::Ended {
+        stdout: said,
+        stderr: complained,
+    })
 }
 
 /// Reads once from a pipe that has something, and lets go of one that has ended.
 fn take(pipe: &mut Option<impl io::Read>, into: &mut Vec<u8>, most: usize) -> io::Result<()> {
-    let mut buffer = [0; 64 << 10];
+    let mut buffer = vec![0; 64 << 10];
     let Some(open) = pipe else { return Ok(()) };
     let length = match open.read(&mut buffer) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -153,11 +195,21 @@ mod tests {
 
     #[test]
     fn both_outputs_and_the_status_are_heard() {
-        let answer = run(shell("echo out; echo err >&2; exit 3"), Duration::from_secs(10)).unwrap();
-        assert_eq!((answer.stdout.as_slice(), answer.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+        let answer = run(
+            shell("echo out; echo err >&2; exit 3"),
+            Duration::from_secs(10),
+        )
+        .unwrap();
+        assert_eq!(
+            (answer.stdout.as_slice(), answer.stderr.as_slice()),
+            (&b"out\n"[..], &b"err\n"[..])
+        );
         assert_eq!(answer.status.code(), Some(3));
         let failed = run_well(shell("echo why >&2; exit 3"), Duration::from_secs(10)).unwrap_err();
-        assert!(matches!(failed, CaptureError::Failed { status: 3, ref words, .. } if words == "why"), "{failed}");
+        assert!(
+            matches!(failed, CaptureError::Failed { status: 3, ref words, .. } if words == "why"),
+            "{failed}"
+        );
     }
 
     #[test]
@@ -173,15 +225,24 @@ mod tests {
         let started = Instant::now();
         for script in ["sleep 60", "sleep 60 & sleep 60", "exec >&- 2>&-; sleep 60"] {
             let slow = run(shell(script), Duration::from_millis(200)).unwrap_err();
-            assert!(matches!(slow, CaptureError::Slow { .. }), "{script}: {slow}");
+            assert!(
+                matches!(slow, CaptureError::Slow { .. }),
+                "{script}: {slow}"
+            );
         }
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]
     fn one_that_is_not_there_is_an_error() {
-        #[expect(clippy::disallowed_methods, reason = "the test starts what is not there")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test starts what is not there"
+        )]
         let command = Command::new("/none/such");
-        assert!(matches!(run(command, Duration::from_secs(1)), Err(CaptureError::Start { .. })));
+        assert!(matches!(
+            run(command, Duration::from_secs(1)),
+            Err(CaptureError::Start { .. })
+        ));
     }
 }

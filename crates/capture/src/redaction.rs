@@ -37,7 +37,11 @@ impl Redaction {
     /// `secret_files` are patterns of paths: `*` is any text without `/`, `**` any text, `?` one character;
     /// without a `/` it speaks of the last part of the path, with one of the end of the path,
     /// with one at the beginning of the whole absolute path, and with one at the end of all that is in that folder.
-    pub fn new(allowed_variables: &[String], secret_files: &[String], variable_key: [u8; 32]) -> Self {
+    pub fn new(
+        allowed_variables: &[String],
+        secret_files: &[String],
+        variable_key: [u8; 32],
+    ) -> Self {
         let built_in = ALLOWED_VARIABLES.iter().map(|&name| name.to_owned());
         Self {
             allowed_variables: built_in.chain(allowed_variables.iter().cloned()).collect(),
@@ -70,10 +74,13 @@ impl Redaction {
     }
 
     fn kept_value(&self, name: &str, value: &OsStr) -> Option<String> {
-        let is_allowed = self.allowed_variables.iter().any(|allowed| match allowed.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => name == allowed,
-        });
+        let is_allowed =
+            self.allowed_variables
+                .iter()
+                .any(|allowed| match allowed.strip_suffix('*') {
+                    Some(start) => name.starts_with(start),
+                    None => name == allowed,
+                });
         let value = value.to_str()?;
         (is_allowed && self.text(value) == value).then(|| value.to_owned())
     }
@@ -81,7 +88,9 @@ impl Redaction {
     /// Digests a value with the key of this installation: equal values have equal digests, and without the key
     /// no value can be guessed and checked.
     pub fn value_digest(&self, value: &OsStr) -> String {
-        blake3::keyed_hash(&self.variable_key, value.as_bytes()).to_hex().to_string()
+        blake3::keyed_hash(&self.variable_key, value.as_bytes())
+            .to_hex()
+            .to_string()
     }
 
     /// Records arguments of a command, secrets redacted.
@@ -99,9 +108,10 @@ impl Redaction {
                     text::redact(&lossy)
                 }
             };
-            recorded.push(match redacted == lossy {
-                true => RecordedPath::new(argument),
-                false => RecordedPath::new(redacted),
+            recorded.push(if redacted == lossy {
+                RecordedPath::new(argument)
+            } else {
+                RecordedPath::new(redacted)
             });
         }
         recorded
@@ -141,7 +151,12 @@ pub(crate) fn redact_url(url: &str) -> String {
 const OWN_ENDPOINT: [&str; 2] = ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN"];
 
 fn names_own_endpoint(environment: &[(OsString, OsString)]) -> bool {
-    let find = |wanted: &str| environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let find = |wanted: &str| {
+        environment
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value)
+    };
     let own = find("REPROOF_ENDPOINT");
     own.is_some() && own == find("MLFLOW_TRACKING_URI")
 }
@@ -241,16 +256,26 @@ mod tests {
     use super::*;
 
     fn redaction() -> Redaction {
-        Redaction::new(&["MY_SETTING".to_owned(), "ACME_*".to_owned()], &[], [7; 32])
+        Redaction::new(
+            &["MY_SETTING".to_owned(), "ACME_*".to_owned()],
+            &[],
+            [7; 32],
+        )
     }
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-        list.iter().map(|(name, value)| (name.into(), value.into())).collect()
+        list.iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     }
 
     fn words(list: &[&str]) -> Vec<String> {
         let list: Vec<OsString> = list.iter().map(OsString::from).collect();
-        redaction().arguments(&list).iter().map(|word| word.as_str().to_owned()).collect()
+        redaction()
+            .arguments(&list)
+            .iter()
+            .map(|word| word.as_str().to_owned())
+            .collect()
     }
 
     #[test]
@@ -283,10 +308,22 @@ mod tests {
     #[test]
     fn equal_values_have_equal_digests_under_one_key_only() {
         let (one, other) = (redaction(), Redaction::new(&[], &[], [8; 32]));
-        assert_eq!(one.value_digest("a".as_ref()), redaction().value_digest("a".as_ref()));
-        assert_ne!(one.value_digest("a".as_ref()), one.value_digest("b".as_ref()));
-        assert_ne!(one.value_digest("a".as_ref()), other.value_digest("a".as_ref()));
-        assert_ne!(one.value_digest("a".as_ref()), blake3::hash(b"a").to_hex().to_string());
+        assert_eq!(
+            one.value_digest("a".as_ref()),
+            redaction().value_digest("a".as_ref())
+        );
+        assert_ne!(
+            one.value_digest("a".as_ref()),
+            one.value_digest("b".as_ref())
+        );
+        assert_ne!(
+            one.value_digest("a".as_ref()),
+            other.value_digest("a".as_ref())
+        );
+        assert_ne!(
+            one.value_digest("a".as_ref()),
+            blake3::hash(b"a").to_hex().to_string()
+        );
         assert!(!format!("{one:?}").contains('7'), "the key is shown");
     }
 
@@ -321,13 +358,25 @@ mod tests {
     #[test]
     fn the_argument_after_a_secret_flag_is_redacted() {
         let cases: [(&[&str], &[&str]); 8] = [
-            (&["x", "--password", "hunter2", "--lr", "0.1"], &["x", "--password", "***", "--lr", "0.1"]),
+            (
+                &["x", "--password", "hunter2", "--lr", "0.1"],
+                &["x", "--password", "***", "--lr", "0.1"],
+            ),
             (&["x", "--api-key", "-weird-"], &["x", "--api-key", "***"]),
-            (&["x", "--token", "--lr", "0.1"], &["x", "--token", "--lr", "0.1"]),
+            (
+                &["x", "--token", "--lr", "0.1"],
+                &["x", "--token", "--lr", "0.1"],
+            ),
             (&["x", "--token=t", "y"], &["x", "--token=***", "y"]),
-            (&["curl", "-u", "me:pw", "-H", "X: 1"], &["curl", "-u", "me:***", "-H", "X: 1"]),
+            (
+                &["curl", "-u", "me:pw", "-H", "X: 1"],
+                &["curl", "-u", "me:***", "-H", "X: 1"],
+            ),
             (&["python", "-u", "train.py"], &["python", "-u", "train.py"]),
-            (&["x", "--use-auth-token", "true"], &["x", "--use-auth-token", "true"]),
+            (
+                &["x", "--use-auth-token", "true"],
+                &["x", "--use-auth-token", "true"],
+            ),
             (&["x", "--max-tokens", "100"], &["x", "--max-tokens", "100"]),
         ];
         for (given, expected) in cases {

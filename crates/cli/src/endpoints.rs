@@ -68,7 +68,7 @@ impl EndpointFactory for LoopbackEndpoints {
         let asked_to_close = closing.clone();
         let task = TaskTracker::new().spawn(async move {
             server::serve(listener, options, async move {
-                asked_to_close.cancelled().await
+                asked_to_close.cancelled().await;
             })
             .await
         });

@@ -281,6 +281,8 @@ fn is_of_version_manager(path: &Path) -> bool {
         &[".cache", "fontconfig"],
         &[".cache", "numba"],
         &[".config", "matplotlib"],
+        &[".config", "git"],
+        &[".gitconfig"],
         &[".config", "pip"],
         &[".config", "fontconfig"],
         &[".matplotlib"],

@@ -18,12 +18,11 @@ const OPEN_PATHS: [&str; 2] = ["/health", "/version"];
 /// cause of a fault of the server.
 pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = RequestId::draw(app.random.as_ref());
-    let mut response = match refuse(&app, &request) {
-        Some(refusal) => refusal,
-        None => {
-            request.extensions_mut().insert(id.clone());
-            next.run(request).await
-        }
+    let mut response = if let Some(refusal) = refuse(&app, &request) {
+        refusal
+    } else {
+        request.extensions_mut().insert(id.clone());
+        next.run(request).await
     };
     if let Some(fault) = response.extensions_mut().remove::<HiddenFault>() {
         response = answer_fault(&fault, &id);
@@ -51,7 +50,9 @@ fn refuse(app: &App, request: &Request) -> Option<Response> {
         return Some((StatusCode::FORBIDDEN, said).into_response());
     }
     let is_known = app.access.authenticate(request.headers());
-    is_known.err().map(axum::response::IntoResponse::into_response)
+    is_known
+        .err()
+        .map(axum::response::IntoResponse::into_response)
 }
 
 fn answer_fault(fault: &HiddenFault, id: &RequestId) -> Response {

@@ -17,7 +17,9 @@ impl AllowedHosts {
     /// Loopback names and addresses, and these: a name (with any port), a name with a port, `*.domain` for every name
     /// below a domain, or `*` for every name.
     pub fn new(added: Vec<String>) -> Self {
-        let lower = added.into_iter().map(|host| host.trim().to_ascii_lowercase());
+        let lower = added
+            .into_iter()
+            .map(|host| host.trim().to_ascii_lowercase());
         Self {
             added: lower.filter(|host| !host.is_empty()).collect(),
         }
@@ -29,11 +31,7 @@ impl AllowedHosts {
         let Some(name) = name_of(&host) else {
             return false;
         };
-        is_loopback(name)
-            || self
-                .added
-                .iter()
-                .any(|allowed| fits(allowed, &host, name))
+        is_loopback(name) || self.added.iter().any(|allowed| fits(allowed, &host, name))
     }
 
     /// Whether a request may be answered: its one Host header must be allowed, and so must the name in its target.
@@ -57,7 +55,9 @@ pub(crate) fn is_cross_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = origin else {
         return false;
     };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     let origin = origin.to_str().unwrap_or_default();
     let named = origin
         .strip_prefix("http://")
@@ -88,7 +88,9 @@ fn is_port(text: &str) -> bool {
 }
 
 fn is_loopback(name: &str) -> bool {
-    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let address = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
     name == "localhost"
         || address
             .unwrap_or(name)
@@ -100,7 +102,9 @@ fn fits(allowed: &str, host: &str, name: &str) -> bool {
     if allowed == "*" || allowed == host || allowed == name {
         return true;
     }
-    let domain = allowed.strip_prefix('*').filter(|rest| rest.starts_with('.'));
+    let domain = allowed
+        .strip_prefix('*')
+        .filter(|rest| rest.starts_with('.'));
     domain.is_some_and(|domain| name.len() > domain.len() && name.ends_with(domain))
 }
 
@@ -153,10 +157,22 @@ mod tests {
     fn added_names_are_allowed_with_their_port_or_any() {
         let added = ["Ml.Example.org", "other:81", "*.lab.example", " "];
         let hosts = AllowedHosts::new(added.map(str::to_owned).to_vec());
-        for host in ["ml.example.org", "ML.example.org:443", "other:81", "a.b.lab.example:1"] {
+        for host in [
+            "ml.example.org",
+            "ML.example.org:443",
+            "other:81",
+            "a.b.lab.example:1",
+        ] {
             assert!(hosts.allows(host), "{host} was refused");
         }
-        for host in ["other", "other:80", "lab.example", ".lab.example", "xlab.example", "example.org"] {
+        for host in [
+            "other",
+            "other:80",
+            "lab.example",
+            ".lab.example",
+            "xlab.example",
+            "example.org",
+        ] {
             assert!(!hosts.allows(host), "{host} was allowed");
         }
         assert!(AllowedHosts::new(vec!["*".to_owned()]).allows("anything:1"));
@@ -186,7 +202,10 @@ mod tests {
     #[test]
     fn an_origin_is_the_same_or_foreign() {
         let of = |origin| headers(&[(header::HOST, "localhost:5000"), (header::ORIGIN, origin)]);
-        assert!(!is_cross_origin(&headers(&[(header::HOST, "localhost:5000")])));
+        assert!(!is_cross_origin(&headers(&[(
+            header::HOST,
+            "localhost:5000"
+        )])));
         assert!(!is_cross_origin(&of("http://localhost:5000")));
         for origin in [
             "http://localhost:5001",

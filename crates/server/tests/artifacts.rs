@@ -28,9 +28,15 @@ async fn a_file_comes_back_as_it_went_and_is_listed() {
     let app = TestApp::team().await;
     let run = app.create_run(&json!({"experiment_id": "0"})).await;
     let root = format!("0/{run}/artifacts");
-    let content: Vec<u8> = (0..2_000_000_u32).map(|at| (at.wrapping_mul(at) % 251) as u8).collect();
-    app.put(&format!("{root}/a%20b/%C3%BC.bin"), content.clone()).await.ok();
-    app.put(&format!("{root}/MLmodel"), "flavors: {}").await.ok();
+    let content: Vec<u8> = (0..2_000_000_u32)
+        .map(|at| (at.wrapping_mul(at) % 251) as u8)
+        .collect();
+    app.put(&format!("{root}/a%20b/%C3%BC.bin"), content.clone())
+        .await
+        .ok();
+    app.put(&format!("{root}/MLmodel"), "flavors: {}")
+        .await
+        .ok();
     app.put(&format!("{root}/empty"), "").await.ok();
 
     let file = app.download(&format!("{root}/a%20b/%C3%BC.bin")).await;
@@ -39,11 +45,17 @@ async fn a_file_comes_back_as_it_went_and_is_listed() {
     assert_eq!(file.header("content-length"), "2000000");
     assert_eq!(file.header("content-type"), "application/octet-stream");
     assert_eq!(file.header("x-content-type-options"), "nosniff");
-    assert!(file.header("content-disposition").starts_with("attachment; "));
+    assert!(
+        file.header("content-disposition")
+            .starts_with("attachment; ")
+    );
     let text = app.download(&format!("{root}/MLmodel")).await;
     assert_eq!(text.header("content-type"), "text/plain");
     let empty = app.download(&format!("{root}/empty")).await;
-    assert_eq!((empty.status, empty.header("content-length")), (StatusCode::OK, "0"));
+    assert_eq!(
+        (empty.status, empty.header("content-length")),
+        (StatusCode::OK, "0")
+    );
 
     let listed = app.get(&format!("artifacts/list?run_id={run}")).await.ok();
     assert_eq!(
@@ -60,11 +72,21 @@ async fn a_file_comes_back_as_it_went_and_is_listed() {
     let below = json!({"files": [{"path": "ü.bin", "is_dir": false, "file_size": 2_000_000}]});
     let listed = app.get_path(&format!("{PROXY}?path={root}/a+b")).await.ok();
     assert_eq!(listed, below);
-    let listed = app.get(&format!("artifacts/list?run_uuid={run}&path=a%20b/")).await.ok();
+    let listed = app
+        .get(&format!("artifacts/list?run_uuid={run}&path=a%20b/"))
+        .await
+        .ok();
     assert_eq!(listed["files"][0]["path"], "a b/ü.bin");
-    let file = app.get_path(&format!("/get-artifact?run_uuid={run}&path=a%20b/%C3%BC.bin")).await;
+    let file = app
+        .get_path(&format!(
+            "/get-artifact?run_uuid={run}&path=a%20b/%C3%BC.bin"
+        ))
+        .await;
     assert!(file.body == content);
-    assert_eq!(app.get_path(&format!("{PROXY}?path=nowhere")).await.ok(), json!({}));
+    assert_eq!(
+        app.get_path(&format!("{PROXY}?path=nowhere")).await.ok(),
+        json!({})
+    );
 
     let gone = format!("{PROXY}/{root}/a%20b");
     app.request(Method::DELETE, &gone, "").await.ok();
@@ -94,7 +116,10 @@ async fn a_part_or_nothing_new_is_sent_where_that_is_asked() {
     assert_eq!(outside.status, StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(outside.header("content-range"), "bytes */1000000");
     let known = part(&app, "0/x.bin", &[("if-none-match", &tag)]).await;
-    assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
+    assert_eq!(
+        (known.status, known.body.len()),
+        (StatusCode::NOT_MODIFIED, 0)
+    );
     let same = [("range", "bytes=0-9"), ("if-range", tag.as_str())];
     assert_eq!(part(&app, "0/x.bin", &same).await.body.len(), 10);
     let other = [("range", "bytes=0-9"), ("if-range", "\"other\"")];
@@ -109,7 +134,11 @@ async fn no_path_leads_out_of_the_artifacts() {
     let refused = |answer: &Answer, what: &str| {
         let (status, code, message) = answer.error();
         let expected = (400, "INVALID_PARAMETER_VALUE", "Invalid path");
-        assert_eq!((status, code.as_str(), message.as_str()), expected, "{what}");
+        assert_eq!(
+            (status, code.as_str(), message.as_str()),
+            expected,
+            "{what}"
+        );
     };
     let attacks = [
         "..%2F..%2Fetc%2Fpasswd",
@@ -132,8 +161,16 @@ async fn no_path_leads_out_of_the_artifacts() {
         let delete = format!("{PROXY}/{path}");
         refused(&app.request(Method::DELETE, &delete, "").await, path);
         refused(&app.get_path(&format!("{PROXY}?path={path}")).await, path);
-        refused(&app.get(&format!("artifacts/list?run_id={run}&path={path}")).await, path);
-        refused(&app.get_path(&format!("/get-artifact?run_id={run}&path={path}")).await, path);
+        refused(
+            &app.get(&format!("artifacts/list?run_id={run}&path={path}"))
+                .await,
+            path,
+        );
+        refused(
+            &app.get_path(&format!("/get-artifact?run_id={run}&path={path}"))
+                .await,
+            path,
+        );
     }
     refused(&app.download("%FF").await, "%FF");
     let (_, _, said) = app.download("..%2F..%2Fetc%2Fpasswd").await.error();
@@ -144,13 +181,21 @@ async fn no_path_leads_out_of_the_artifacts() {
 async fn what_is_missing_or_a_folder_is_said_to_be_so() {
     let app = TestApp::team().await;
     let run = app.create_run(&json!({"experiment_id": "0"})).await;
-    app.put(&format!("0/{run}/artifacts/d/a.txt"), "a").await.ok();
+    app.put(&format!("0/{run}/artifacts/d/a.txt"), "a")
+        .await
+        .ok();
     let missing = app.download("nope.txt").await;
     assert_eq!(
         missing.error(),
-        (404, "RESOURCE_DOES_NOT_EXIST".to_owned(), "No such artifact: 'nope.txt'".to_owned())
+        (
+            404,
+            "RESOURCE_DOES_NOT_EXIST".to_owned(),
+            "No such artifact: 'nope.txt'".to_owned()
+        )
     );
-    let folder = app.get_path(&format!("/get-artifact?run_id={run}&path=d")).await;
+    let folder = app
+        .get_path(&format!("/get-artifact?run_id={run}&path=d"))
+        .await;
     assert_eq!(folder.error().0, 400);
     assert!(folder.error().2.contains("directory"));
     let experiment = json!({"name": "elsewhere", "artifact_location": "s3://bucket/x"});
@@ -182,7 +227,14 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 async fn an_object_that_is_gone_is_the_server_s_fault_and_its_cause_hidden() {
     let app = TestApp::team().await;
     app.put("0/x.txt", "content").await.ok();
-    let object = app.bench.tracking.find_artifact("0/x.txt").await.unwrap().unwrap().object;
+    let object = app
+        .bench
+        .tracking
+        .find_artifact("0/x.txt")
+        .await
+        .unwrap()
+        .unwrap()
+        .object;
     app.bench.tracking.cas().forget(&object).unwrap();
     for headers in [&[][..], &[("range", "bytes=0-1")][..]] {
         let answer = part(&app, "0/x.txt", headers).await;

@@ -53,7 +53,8 @@ impl Listening {
 /// Runs a script of the client; none where no interpreter is named.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a test is told by a variable which Python to start"
+    clippy::print_stdout,
+    reason = "a test is told by a variable which Python to start, and says why it starts none"
 )]
 async fn run_script(name: &'static str, url: &str, token: &'static str) -> Option<Output> {
     let Some(python) = std::env::var_os("REPROOF_TEST_PYTHON") else {
@@ -122,14 +123,24 @@ async fn a_script_logs_into_its_captured_run_and_a_replay_is_told_the_same() {
     assert_eq!(detail.run.status, RunStatus::Running);
     assert_eq!(detail.params["mine"], "1");
     assert_eq!(detail.params["C"], "1.0");
-    assert!(detail.metrics.iter().any(|metric| metric.key == "training_accuracy_score"));
+    assert!(
+        detail
+            .metrics
+            .iter()
+            .any(|metric| metric.key == "training_accuracy_score")
+    );
     let child = told["child"].as_str().unwrap();
     let inner = bench.tracking.get_run(&parsed(child)).await.unwrap().run;
-    assert_eq!((inner.parent, inner.status), (Some(origin.clone()), RunStatus::Finished));
+    assert_eq!(
+        (inner.parent, inner.status),
+        (Some(origin.clone()), RunStatus::Finished)
+    );
 
     let replay = create_run(&bench, "replay").await;
     let models = told["models"].as_array().unwrap().iter();
-    let models = models.map(|model| parsed(model.as_str().unwrap())).collect();
+    let models = models
+        .map(|model| parsed(model.as_str().unwrap()))
+        .collect();
     let presented = scope(replay.clone(), vec![origin.clone(), parsed(child)], models);
     let server = Listening::start(&bench, presented).await;
     let output = run_script("captured.py", &server.url, TOKEN).await.unwrap();
@@ -137,5 +148,8 @@ async fn a_script_logs_into_its_captured_run_and_a_replay_is_told_the_same() {
     assert_eq!(told_by(&output), told);
     let again = bench.tracking.get_run(&replay).await.unwrap();
     assert_eq!(again.params, detail.params);
-    assert_eq!(bench.tracking.list_models_of(&replay).await.unwrap().len(), 1);
+    assert_eq!(
+        bench.tracking.list_models_of(&replay).await.unwrap().len(),
+        1
+    );
 }

@@ -22,7 +22,10 @@ async fn a_logged_run_is_answered_whole() {
             }),
         )
         .await;
-    let id = created.ok()["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let id = created.ok()["run"]["info"]["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let batch = json!({
         "runId": id,
         "metrics": [
@@ -50,9 +53,12 @@ async fn a_logged_run_is_answered_whole() {
     .ok();
     let found = app.get(&format!("runs/get?run_id={id}")).await.ok();
     insta::assert_json_snapshot!("run", steady(found));
-    app.post("runs/update", &json!({"run_id": id, "status": "FINISHED", "end_time": 99}))
-        .await
-        .ok();
+    app.post(
+        "runs/update",
+        &json!({"run_id": id, "status": "FINISHED", "end_time": 99}),
+    )
+    .await
+    .ok();
     let search = json!({"experiment_ids": ["0"], "filter": "params.lr = '0.1'", "max_results": 5});
     let found = app.post("runs/search", &search).await.ok();
     insta::assert_json_snapshot!("found_run", steady(found));
@@ -73,13 +79,23 @@ async fn experiments_are_answered_whole() {
         .to_owned();
     let tag = json!({"experiment_id": id, "key": "k", "value": "v"});
     app.post("experiments/set-experiment-tag", &tag).await.ok();
-    let found = app.get("experiments/get-by-name?experiment_name=e").await.ok();
-    insta::assert_json_snapshot!("experiment", steady(found));
-    app.post("experiments/delete-experiment-tag", &tag).await.ok();
-    app.post("experiments/update", &json!({"experiment_id": id, "new_name": "f"}))
+    let found = app
+        .get("experiments/get-by-name?experiment_name=e")
         .await
         .ok();
-    app.post("experiments/delete", &json!({"experiment_id": id})).await.ok();
+    insta::assert_json_snapshot!("experiment", steady(found));
+    app.post("experiments/delete-experiment-tag", &tag)
+        .await
+        .ok();
+    app.post(
+        "experiments/update",
+        &json!({"experiment_id": id, "new_name": "f"}),
+    )
+    .await
+    .ok();
+    app.post("experiments/delete", &json!({"experiment_id": id}))
+        .await
+        .ok();
     let search = json!({"max_results": 10, "view_type": "ALL", "order_by": ["name ASC"]});
     let all = app.post("experiments/search", &search).await.ok();
     let by_query = app
@@ -87,8 +103,13 @@ async fn experiments_are_answered_whole() {
         .await;
     assert_eq!(all, by_query.ok());
     insta::assert_json_snapshot!("experiments", steady(all));
-    app.post("experiments/restore", &json!({"experiment_id": id})).await.ok();
-    let one = app.post("experiments/search", &json!({"max_results": 1})).await.ok();
+    app.post("experiments/restore", &json!({"experiment_id": id}))
+        .await
+        .ok();
+    let one = app
+        .post("experiments/search", &json!({"max_results": 1}))
+        .await
+        .ok();
     let token = one["next_page_token"].as_str().unwrap();
     let next = json!({"max_results": 1, "page_token": token});
     let other = app.post("experiments/search", &next).await.ok();
@@ -106,23 +127,37 @@ async fn a_logged_model_is_answered_whole() {
     let created = app.post("logged-models", &create).await.ok();
     insta::assert_json_snapshot!("created_model", steady(created.clone()));
     let id = created["model"]["info"]["model_id"].as_str().unwrap();
-    app.post("runs/outputs", &json!({"run_id": run, "models": [{"model_id": id, "step": 3}]}))
-        .await
-        .ok();
+    app.post(
+        "runs/outputs",
+        &json!({"run_id": run, "models": [{"model_id": id, "step": 3}]}),
+    )
+    .await
+    .ok();
     let metric = json!({"run_id": run, "key": "acc", "value": 0.5, "timestamp": 1, "model_id": id});
     app.post("runs/log-metric", &metric).await.ok();
     let one = format!("logged-models/{id}");
-    app.post(&format!("{one}/params"), &json!({"params": [{"key": "q", "value": "2"}]}))
-        .await
-        .ok();
-    app.patch(&format!("{one}/tags"), &json!({"tags": [{"key": "a/b", "value": "x"}]}))
-        .await
-        .ok();
+    app.post(
+        &format!("{one}/params"),
+        &json!({"params": [{"key": "q", "value": "2"}]}),
+    )
+    .await
+    .ok();
+    app.patch(
+        &format!("{one}/tags"),
+        &json!({"tags": [{"key": "a/b", "value": "x"}]}),
+    )
+    .await
+    .ok();
     let gone = format!("/api/2.0/mlflow/{one}/tags/t");
     app.request(Method::DELETE, &gone, "").await.ok();
     let path = format!("0/models/{id}/artifacts/MLmodel");
     app.put(&path, "flavors: {}").await.ok();
-    let ready = app.patch(&one, &json!({"model_id": id, "status": "LOGGED_MODEL_READY"})).await;
+    let ready = app
+        .patch(
+            &one,
+            &json!({"model_id": id, "status": "LOGGED_MODEL_READY"}),
+        )
+        .await;
     insta::assert_json_snapshot!("ready_model", steady(ready.ok()));
     let search = json!({
         "experiment_ids": ["0"], "filter": format!("source_run_id = '{run}'"),
@@ -130,12 +165,22 @@ async fn a_logged_model_is_answered_whole() {
     });
     let found = app.post("logged-models/search", &search).await.ok();
     assert_eq!(found["models"][0], app.get(&one).await.ok()["model"]);
-    assert_eq!(found["models"][0]["data"]["metrics"][0]["run_id"], run.as_str());
+    assert_eq!(
+        found["models"][0]["data"]["metrics"][0]["run_id"],
+        run.as_str()
+    );
     let files = app.get(&format!("{one}/artifacts/directories")).await.ok();
-    assert_eq!(files["files"], json!([{"path": "MLmodel", "is_dir": false, "file_size": 11}]));
-    let file = app.get(&format!("{one}/artifacts/files?artifact_file_path=MLmodel")).await;
+    assert_eq!(
+        files["files"],
+        json!([{"path": "MLmodel", "is_dir": false, "file_size": 11}])
+    );
+    let file = app
+        .get(&format!("{one}/artifacts/files?artifact_file_path=MLmodel"))
+        .await;
     assert_eq!(file.body, b"flavors: {}");
-    app.request(Method::DELETE, &format!("/api/2.0/mlflow/{one}"), "").await.ok();
+    app.request(Method::DELETE, &format!("/api/2.0/mlflow/{one}"), "")
+        .await
+        .ok();
     assert_eq!(app.get(&one).await.status, StatusCode::NOT_FOUND);
     let by_dataset = json!({"experiment_ids": ["0"], "datasets": [{"dataset_name": "d"}]});
     let refused = app.post("logged-models/search", &by_dataset).await;
@@ -146,9 +191,16 @@ async fn a_logged_model_is_answered_whole() {
 async fn both_prefixes_answer_and_what_is_unknown_is_a_page() {
     let app = TestApp::team().await;
     let api = app.get("experiments/get?experiment_id=0").await.ok();
-    let ajax = app.get_path("/ajax-api/2.0/mlflow/experiments/get?experiment_id=0").await;
+    let ajax = app
+        .get_path("/ajax-api/2.0/mlflow/experiments/get?experiment_id=0")
+        .await;
     assert_eq!(api, ajax.ok());
-    for path in ["/api/2.0/mlflow/nope", "/nope", "/api/1.0/mlflow/experiments/get", "/api/2.0/mlflow/registered-models/get?name=x"] {
+    for path in [
+        "/api/2.0/mlflow/nope",
+        "/nope",
+        "/api/1.0/mlflow/experiments/get",
+        "/api/2.0/mlflow/registered-models/get?name=x",
+    ] {
         let answer = app.get_path(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
@@ -169,17 +221,29 @@ async fn histories_are_paged_sampled_and_sent_whole() {
         let points: Vec<_> = (start..start + 1000)
             .map(|step| json!({"key": "m", "value": step, "timestamp": step, "step": step}))
             .collect();
-        app.post("runs/log-batch", &json!({"run_id": id, "metrics": points})).await.ok();
+        app.post("runs/log-batch", &json!({"run_id": id, "metrics": points}))
+            .await
+            .ok();
     }
     let point = json!({"run_id": other, "key": "m", "value": "NaN", "timestamp": 1});
     app.post("runs/log-metric", &point).await.ok();
 
-    let all = app.get(&format!("metrics/get-history?run_id={id}&metric_key=m")).await.ok();
+    let all = app
+        .get(&format!("metrics/get-history?run_id={id}&metric_key=m"))
+        .await
+        .ok();
     let points = all["metrics"].as_array().unwrap();
     assert_eq!(points.len(), 30_000);
-    assert!(points.iter().zip(0..).all(|(point, step)| point["step"] == step));
+    assert!(
+        points
+            .iter()
+            .zip(0..)
+            .all(|(point, step)| point["step"] == step)
+    );
     let first = app
-        .get(&format!("metrics/get-history?run_id={id}&metric_key=m&max_results=20000"))
+        .get(&format!(
+            "metrics/get-history?run_id={id}&metric_key=m&max_results=20000"
+        ))
         .await
         .ok();
     let token = first["next_page_token"].as_str().unwrap();
@@ -194,13 +258,17 @@ async fn histories_are_paged_sampled_and_sent_whole() {
 
     let runs = format!("run_ids={id}&run_ids={other}");
     let sampled = app
-        .get(&format!("metrics/get-history-bulk-interval?{runs}&metric_key=m&max_results=3"))
+        .get(&format!(
+            "metrics/get-history-bulk-interval?{runs}&metric_key=m&max_results=3"
+        ))
         .await
         .ok();
     insta::assert_json_snapshot!("sample", steady(sampled));
     let range = "&start_step=100&end_step=101";
     let some = app
-        .get(&format!("metrics/get-history-bulk-interval?{runs}&metric_key=m{range}"))
+        .get(&format!(
+            "metrics/get-history-bulk-interval?{runs}&metric_key=m{range}"
+        ))
         .await
         .ok();
     assert_eq!(some["metrics"].as_array().unwrap().len(), 2);
@@ -213,14 +281,25 @@ async fn histories_are_paged_sampled_and_sent_whole() {
     assert_eq!(bulk["metrics"].as_array().unwrap().len(), 7);
     for (query, said) in [
         ("metric_key=m", "at least one run_id"),
-        ("run_ids=a&metric_key=m&start_step=2", "both must be specified"),
-        ("run_ids=a&metric_key=m&start_step=2&end_step=1", "end_step must be greater"),
-        ("run_ids=a&metric_key=m&max_results=2501", "between 1 and 2500"),
+        (
+            "run_ids=a&metric_key=m&start_step=2",
+            "both must be specified",
+        ),
+        (
+            "run_ids=a&metric_key=m&start_step=2&end_step=1",
+            "end_step must be greater",
+        ),
+        (
+            "run_ids=a&metric_key=m&max_results=2501",
+            "between 1 and 2500",
+        ),
         ("run_ids=a&metric_key=m&max_results=0", "between 1 and 2500"),
         ("run_ids=a&metric_key=m", "Run with id=a not found"),
         (&"run_ids=a&".repeat(101), "Received 101 run_ids"),
     ] {
-        let refused = app.get(&format!("metrics/get-history-bulk-interval?{query}")).await;
+        let refused = app
+            .get(&format!("metrics/get-history-bulk-interval?{query}"))
+            .await;
         let (_, _, message) = refused.error();
         assert!(message.contains(said), "{message}");
     }
@@ -233,7 +312,9 @@ async fn what_python_alone_writes_is_kept_as_it_was_meant() {
     let body = format!(r#"{{"run_id":"{id}","key":"m","value":NaN,"timestamp":7}}"#);
     let path = "/api/2.0/mlflow/runs/log-metric";
     app.request(Method::POST, path, body).await.ok();
-    let history = app.get(&format!("metrics/get-history?run_id={id}&metric_key=m")).await;
+    let history = app
+        .get(&format!("metrics/get-history?run_id={id}&metric_key=m"))
+        .await;
     assert_eq!(
         history.ok()["metrics"],
         json!([{"key": "m", "value": "NaN", "timestamp": 7, "step": 0}])
@@ -251,15 +332,35 @@ async fn models_of_older_clients_are_listed_in_their_tag() {
     let id = app.create_run(&json!({"experiment_id": "0"})).await;
     for name in ["a", "b"] {
         let model = json!({"run_id": id, "artifact_path": name, "flavors": {}}).to_string();
-        app.post("runs/log-model", &json!({"run_id": id, "model_json": model})).await.ok();
+        app.post(
+            "runs/log-model",
+            &json!({"run_id": id, "model_json": model}),
+        )
+        .await
+        .ok();
     }
     let tags = app.get(&format!("runs/get?run_id={id}")).await.ok()["run"]["data"]["tags"].clone();
     let tags = tags.as_array().unwrap();
-    let tag = tags.iter().find(|tag| tag["key"] == "mlflow.log-model.history").unwrap();
-    let listed: Vec<serde_json::Value> = serde_json::from_str(tag["value"].as_str().unwrap()).unwrap();
-    assert_eq!(listed.iter().map(|model| &model["artifact_path"]).collect::<Vec<_>>(), ["a", "b"]);
+    let tag = tags
+        .iter()
+        .find(|tag| tag["key"] == "mlflow.log-model.history")
+        .unwrap();
+    let listed: Vec<serde_json::Value> =
+        serde_json::from_str(tag["value"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        listed
+            .iter()
+            .map(|model| &model["artifact_path"])
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
     for model in ["x", "[]", "{}"] {
-        let refused = app.post("runs/log-model", &json!({"run_id": id, "model_json": model})).await;
+        let refused = app
+            .post(
+                "runs/log-model",
+                &json!({"run_id": id, "model_json": model}),
+            )
+            .await;
         assert_eq!(refused.error().1, "INVALID_PARAMETER_VALUE");
     }
 }
@@ -275,5 +376,8 @@ async fn every_event_names_its_request() {
         .unwrap();
     let leaf = entities::Leaf::decode(&events[0].leaf).unwrap();
     assert_eq!(leaf.req, Some(request));
-    assert_eq!((leaf.actor.id.as_str(), leaf.actor.auth.as_str()), ("u:ann", "none"));
+    assert_eq!(
+        (leaf.actor.id.as_str(), leaf.actor.auth.as_str()),
+        ("u:ann", "none")
+    );
 }

@@ -32,13 +32,25 @@ async fn nothing_is_answered_without_the_token() {
         "/nope".to_owned(),
         format!("{PROXY}?path=0"),
     ] {
-        for token in ["Bearer wrong", "", "0123456789abcdef", "Bearer 0123456789abcde"] {
+        for token in [
+            "Bearer wrong",
+            "",
+            "0123456789abcdef",
+            "Bearer 0123456789abcde",
+        ] {
             let request = Request::builder().uri(&path).header("authorization", token);
             let answer = app.send(request.body(Body::empty()).unwrap()).await;
-            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path} with {token:?}");
+            assert_eq!(
+                answer.status,
+                StatusCode::UNAUTHORIZED,
+                "{path} with {token:?}"
+            );
             assert_eq!(answer.error().1, "UNAUTHENTICATED");
             assert_eq!(answer.header("www-authenticate"), "Bearer");
-            assert!(!answer.error().2.contains("0123456789"), "the token was told");
+            assert!(
+                !answer.error().2.contains("0123456789"),
+                "the token was told"
+            );
         }
     }
     app.get(&format!("runs/get?run_id={run}")).await.ok();
@@ -47,7 +59,10 @@ async fn nothing_is_answered_without_the_token() {
 #[tokio::test]
 async fn the_first_run_is_the_captured_one_and_later_ones_are_inside_it() {
     let (app, captured) = TestApp::run(Vec::new(), Vec::new()).await;
-    let other = app.post("experiments/create", &json!({"name": "other"})).await.ok();
+    let other = app
+        .post("experiments/create", &json!({"name": "other"}))
+        .await
+        .ok();
     let other = other["experiment_id"].as_str().unwrap();
     let first = app
         .post(
@@ -63,13 +78,17 @@ async fn the_first_run_is_the_captured_one_and_later_ones_are_inside_it() {
     assert_eq!(tag(first, "t"), Some("1"));
     assert_eq!(tag(first, "mlflow.runName"), Some("mine"));
 
-    let second = app.post("runs/create", &json!({"experiment_id": other})).await.ok();
+    let second = app
+        .post("runs/create", &json!({"experiment_id": other}))
+        .await
+        .ok();
     let second = &second["run"];
     assert_eq!(second["info"]["experiment_id"], other);
     assert_eq!(second["info"]["user_id"], "ann");
     assert_eq!(tag(second, "mlflow.parentRunId"), Some(captured.as_str()));
     let second = second["info"]["run_id"].as_str().unwrap();
-    let nested = json!({"experiment_id": "0", "tags": [{"key": "mlflow.parentRunId", "value": second}]});
+    let nested =
+        json!({"experiment_id": "0", "tags": [{"key": "mlflow.parentRunId", "value": second}]});
     let third = app.post("runs/create", &nested).await.ok();
     assert_eq!(tag(&third["run"], "mlflow.parentRunId"), Some(second));
     let child = app.bench.tracking.get_run(&parsed(second)).await.unwrap();
@@ -80,8 +99,14 @@ async fn the_first_run_is_the_captured_one_and_later_ones_are_inside_it() {
 async fn a_create_that_fails_leaves_the_captured_run_to_the_next() {
     let (app, captured) = TestApp::run(Vec::new(), Vec::new()).await;
     let bad = json!({"experiment_id": "0", "tags": [{"key": "a&b", "value": ""}]});
-    assert_eq!(app.post("runs/create", &bad).await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(app.create_run(&json!({"experiment_id": "0"})).await, captured.as_str());
+    assert_eq!(
+        app.post("runs/create", &bad).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        app.create_run(&json!({"experiment_id": "0"})).await,
+        captured.as_str()
+    );
 }
 
 #[tokio::test]
@@ -96,7 +121,10 @@ async fn a_client_that_ends_the_captured_run_is_told_so_and_the_run_stays_open()
     assert_eq!(found["run"]["info"]["status"], "FAILED");
     assert_eq!(tag(&found["run"], "reproof.client_status"), Some("FAILED"));
     let kept = app.bench.tracking.get_run(&captured).await.unwrap().run;
-    assert_eq!((kept.status, kept.ended_at), (entities::RunStatus::Running, None));
+    assert_eq!(
+        (kept.status, kept.ended_at),
+        (entities::RunStatus::Running, None)
+    );
     // It may log on, and begin anew.
     let metric = json!({"run_id": id, "key": "m", "value": 1, "timestamp": 1});
     app.post("runs/log-metric", &metric).await.ok();
@@ -105,8 +133,19 @@ async fn a_client_that_ends_the_captured_run_is_told_so_and_the_run_stays_open()
     assert_eq!(running["run_info"]["status"], "RUNNING");
     // A child is ended for good.
     let child = app.create_run(&json!({"experiment_id": "0"})).await;
-    app.post("runs/update", &json!({"run_id": child, "status": "FINISHED"})).await.ok();
-    let kept = app.bench.tracking.get_run(&parsed(&child)).await.unwrap().run;
+    app.post(
+        "runs/update",
+        &json!({"run_id": child, "status": "FINISHED"}),
+    )
+    .await
+    .ok();
+    let kept = app
+        .bench
+        .tracking
+        .get_run(&parsed(&child))
+        .await
+        .unwrap()
+        .run;
     assert_eq!(kept.status, entities::RunStatus::Finished);
 }
 
@@ -120,22 +159,49 @@ async fn only_what_the_run_made_can_be_changed() {
         app.create_run(&json!({"experiment_id": "0"})).await
     };
     for (call, body) in [
-        ("runs/log-metric", json!({"run_id": foreign, "key": "m", "value": 1, "timestamp": 1})),
-        ("runs/log-parameter", json!({"run_uuid": foreign, "key": "m", "value": "1"})),
+        (
+            "runs/log-metric",
+            json!({"run_id": foreign, "key": "m", "value": 1, "timestamp": 1}),
+        ),
+        (
+            "runs/log-parameter",
+            json!({"run_uuid": foreign, "key": "m", "value": "1"}),
+        ),
         ("runs/log-batch", json!({"run_id": foreign})),
-        ("runs/set-tag", json!({"run_id": foreign, "key": "m", "value": "1"})),
-        ("runs/delete-tag", json!({"run_id": foreign, "key": "mlflow.user"})),
-        ("runs/log-inputs", json!({"run_id": foreign, "datasets": []})),
+        (
+            "runs/set-tag",
+            json!({"run_id": foreign, "key": "m", "value": "1"}),
+        ),
+        (
+            "runs/delete-tag",
+            json!({"run_id": foreign, "key": "mlflow.user"}),
+        ),
+        (
+            "runs/log-inputs",
+            json!({"run_id": foreign, "datasets": []}),
+        ),
         ("runs/outputs", json!({"run_id": foreign, "models": []})),
-        ("runs/log-model", json!({"run_id": foreign, "model_json": "{}"})),
-        ("runs/update", json!({"run_id": foreign, "status": "FINISHED"})),
+        (
+            "runs/log-model",
+            json!({"run_id": foreign, "model_json": "{}"}),
+        ),
+        (
+            "runs/update",
+            json!({"run_id": foreign, "status": "FINISHED"}),
+        ),
         ("runs/delete", json!({"run_id": foreign})),
         ("runs/restore", json!({"run_id": foreign})),
         ("runs/delete", json!({"run_id": captured})),
-        ("experiments/update", json!({"experiment_id": "0", "new_name": "x"})),
+        (
+            "experiments/update",
+            json!({"experiment_id": "0", "new_name": "x"}),
+        ),
         ("experiments/delete", json!({"experiment_id": "0"})),
         ("experiments/restore", json!({"experiment_id": "0"})),
-        ("logged-models", json!({"experiment_id": "0", "source_run_id": foreign})),
+        (
+            "logged-models",
+            json!({"experiment_id": "0", "source_run_id": foreign}),
+        ),
     ] {
         denied(&app.post(call, &body).await);
     }
@@ -149,18 +215,33 @@ async fn only_what_the_run_made_can_be_changed() {
         "x".to_owned(),
     ] {
         denied(&app.put(&path, "x").await);
-        denied(&app.request(Method::DELETE, &format!("{PROXY}/{path}"), "").await);
+        denied(
+            &app.request(Method::DELETE, &format!("{PROXY}/{path}"), "")
+                .await,
+        );
     }
     // All of it can be read, and one's own can be changed.
     app.get(&format!("runs/get?run_id={foreign}")).await.ok();
     for run in [captured.as_str(), &child] {
-        app.put(&format!("0/{run}/artifacts/a/b.txt"), "x").await.ok();
+        app.put(&format!("0/{run}/artifacts/a/b.txt"), "x")
+            .await
+            .ok();
         let metric = json!({"run_id": run, "key": "m", "value": 1, "timestamp": 1});
         app.post("runs/log-metric", &metric).await.ok();
     }
-    app.post("runs/delete", &json!({"run_id": child})).await.ok();
-    let own = app.post("experiments/create", &json!({"name": "own"})).await.ok();
-    app.post("experiments/delete", &json!({"experiment_id": own["experiment_id"]})).await.ok();
+    app.post("runs/delete", &json!({"run_id": child}))
+        .await
+        .ok();
+    let own = app
+        .post("experiments/create", &json!({"name": "own"}))
+        .await
+        .ok();
+    app.post(
+        "experiments/delete",
+        &json!({"experiment_id": own["experiment_id"]}),
+    )
+    .await
+    .ok();
     let tag = json!({"experiment_id": "0", "key": "k", "value": "v"});
     app.post("experiments/set-experiment-tag", &tag).await.ok();
 }
@@ -168,12 +249,19 @@ async fn only_what_the_run_made_can_be_changed() {
 #[tokio::test]
 async fn a_model_belongs_to_the_run_that_made_it() {
     let (app, captured) = TestApp::run(Vec::new(), Vec::new()).await;
-    let model = app.post("logged-models", &json!({"experiment_id": "0"})).await.ok();
+    let model = app
+        .post("logged-models", &json!({"experiment_id": "0"}))
+        .await
+        .ok();
     let info = &model["model"]["info"];
     assert_eq!(info["source_run_id"], captured.as_str());
     let id = info["model_id"].as_str().unwrap();
-    app.put(&format!("0/models/{id}/artifacts/MLmodel"), "x").await.ok();
-    app.patch(&format!("logged-models/{id}"), &json!({"status": 2})).await.ok();
+    app.put(&format!("0/models/{id}/artifacts/MLmodel"), "x")
+        .await
+        .ok();
+    app.patch(&format!("logged-models/{id}"), &json!({"status": 2}))
+        .await
+        .ok();
     let new = tracking::NewModel {
         id: None,
         experiment: parsed("0"),
@@ -184,11 +272,28 @@ async fn a_model_belongs_to_the_run_that_made_it() {
         params: std::collections::BTreeMap::new(),
     };
     let bench = &app.bench;
-    let foreign = bench.tracking.create_model(&bench.caller, new).await.unwrap().id;
-    denied(&app.patch(&format!("logged-models/{foreign}"), &json!({"status": 2})).await);
-    denied(&app.put(&format!("0/models/{foreign}/artifacts/MLmodel"), "x").await);
-    denied(&app.patch(&format!("logged-models/{foreign}/tags"), &json!({})).await);
-    denied(&app.post(&format!("logged-models/{foreign}/params"), &json!({})).await);
+    let foreign = bench
+        .tracking
+        .create_model(&bench.caller, new)
+        .await
+        .unwrap()
+        .id;
+    denied(
+        &app.patch(&format!("logged-models/{foreign}"), &json!({"status": 2}))
+            .await,
+    );
+    denied(
+        &app.put(&format!("0/models/{foreign}/artifacts/MLmodel"), "x")
+            .await,
+    );
+    denied(
+        &app.patch(&format!("logged-models/{foreign}/tags"), &json!({}))
+            .await,
+    );
+    denied(
+        &app.post(&format!("logged-models/{foreign}/params"), &json!({}))
+            .await,
+    );
     let path = format!("/api/2.0/mlflow/logged-models/{foreign}");
     denied(&app.request(Method::DELETE, &path, "").await);
     app.get(&format!("logged-models/{foreign}")).await.ok();
@@ -198,20 +303,31 @@ async fn a_model_belongs_to_the_run_that_made_it() {
 async fn log_as_a_command(app: &TestApp) -> Vec<Value> {
     let mut told = Vec::new();
     let mut run = app
-        .post("runs/create", &json!({"experiment_id": "0", "start_time": 1}))
+        .post(
+            "runs/create",
+            &json!({"experiment_id": "0", "start_time": 1}),
+        )
         .await
         .ok();
     let id = run["run"]["info"]["run_id"].as_str().unwrap().to_owned();
     let model = json!({"experiment_id": "0", "name": "model", "source_run_id": id});
     let model = app.post("logged-models", &model).await.ok();
-    let model_id = model["model"]["info"]["model_id"].as_str().unwrap().to_owned();
+    let model_id = model["model"]["info"]["model_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let output = json!({"run_id": id, "models": [{"model_id": model_id, "step": 0}]});
     app.post("runs/outputs", &output).await.ok();
-    let metric = json!({"run_id": id, "key": "m", "value": 1, "timestamp": 1, "model_id": model_id});
+    let metric =
+        json!({"run_id": id, "key": "m", "value": 1, "timestamp": 1, "model_id": model_id});
     app.post("runs/log-metric", &metric).await.ok();
     let path = format!("0/models/{model_id}/artifacts/MLmodel");
-    app.put(&path, format!("run_id: {id}\nmodel_id: {model_id}\n")).await.ok();
-    app.put(&format!("0/{id}/artifacts/{id}/note.txt"), id.clone()).await.ok();
+    app.put(&path, format!("run_id: {id}\nmodel_id: {model_id}\n"))
+        .await
+        .ok();
+    app.put(&format!("0/{id}/artifacts/{id}/note.txt"), id.clone())
+        .await
+        .ok();
     let child = app
         .post(
             "runs/create",
@@ -220,20 +336,29 @@ async fn log_as_a_command(app: &TestApp) -> Vec<Value> {
         .await
         .ok();
     let child_id = child["run"]["info"]["run_id"].as_str().unwrap().to_owned();
-    app.post("runs/log-parameter", &json!({"run_id": child_id, "key": "p", "value": "1"}))
-        .await
-        .ok();
+    app.post(
+        "runs/log-parameter",
+        &json!({"run_id": child_id, "key": "p", "value": "1"}),
+    )
+    .await
+    .ok();
     let filter = format!("attributes.run_id = '{child_id}' AND tags.`mlflow.parentRunId` = '{id}'");
     let search = json!({"experiment_ids": ["0"], "filter": filter});
     told.push(app.post("runs/search", &search).await.ok());
     told.push(app.get(&format!("artifacts/list?run_id={id}")).await.ok());
-    told.push(app.get_path(&format!("{PROXY}?path=0/models/{model_id}/artifacts")).await.ok());
+    told.push(
+        app.get_path(&format!("{PROXY}?path=0/models/{model_id}/artifacts"))
+            .await
+            .ok(),
+    );
     let models = json!({"experiment_ids": ["0"], "filter": format!("source_run_id = '{id}'")});
     told.push(app.post("logged-models/search", &models).await.ok());
     told.push(app.get(&format!("runs/get?run_id={id}")).await.ok());
     let file = app.download(&path).await;
     told.push(json!(String::from_utf8(file.body).unwrap()));
-    let file = app.get_path(&format!("/get-artifact?run_id={id}&path={id}/note.txt")).await;
+    let file = app
+        .get_path(&format!("/get-artifact?run_id={id}&path={id}/note.txt"))
+        .await;
     told.push(json!(String::from_utf8(file.body).unwrap()));
     run["run"]["data"]["tags"] = Value::Null;
     told.extend([run, model, child]);
@@ -267,7 +392,9 @@ fn without_times(told: &[Value]) -> String {
 async fn a_replay_is_told_the_ids_and_names_of_its_origin() {
     let (app, origin) = TestApp::run(Vec::new(), Vec::new()).await;
     let told_then = log_as_a_command(&app).await;
-    let child = told_then.last().unwrap()["run"]["info"]["run_id"].as_str().unwrap();
+    let child = told_then.last().unwrap()["run"]["info"]["run_id"]
+        .as_str()
+        .unwrap();
     let models = app.bench.tracking.list_models_of(&origin).await.unwrap();
     let presented = vec![origin.clone(), parsed(child)];
     let (app, replay) = TestApp::run_on(app.bench, presented, models.clone()).await;
@@ -280,10 +407,19 @@ async fn a_replay_is_told_the_ids_and_names_of_its_origin() {
     assert_eq!(kept.run.name, "captured");
     assert_ne!(kept.model_outputs[0].model, models[0]);
     let store: &dyn store::Store = app.bench.store.as_ref();
-    let below = store.list_artifacts_below(&format!("0/{replay}")).await.unwrap();
-    assert_eq!(below[0].path, format!("0/{replay}/artifacts/{origin}/note.txt"));
+    let below = store
+        .list_artifacts_below(&format!("0/{replay}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        below[0].path,
+        format!("0/{replay}/artifacts/{origin}/note.txt")
+    );
     // What is stored is to the byte what was stored then.
-    let then = store.list_artifacts_below(&format!("0/models/{}", models[0])).await.unwrap();
+    let then = store
+        .list_artifacts_below(&format!("0/models/{}", models[0]))
+        .await
+        .unwrap();
     let now = store
         .list_artifacts_below(&format!("0/models/{}", kept.model_outputs[0].model))
         .await
@@ -302,10 +438,16 @@ async fn a_replay_keeps_its_own_name_and_shows_that_of_its_origin() {
     let bench = TestBench::new().await;
     let origin = create_run(&bench, "origin's name").await;
     let (app, replay) = TestApp::run_on(bench, vec![origin.clone()], Vec::new()).await;
-    let created = app.post("runs/create", &json!({"experiment_id": "0"})).await.ok();
+    let created = app
+        .post("runs/create", &json!({"experiment_id": "0"}))
+        .await
+        .ok();
     assert_eq!(created["run"]["info"]["run_id"], origin.as_str());
     assert_eq!(created["run"]["info"]["run_name"], "origin's name");
-    assert_eq!(tag(&created["run"], "mlflow.runName"), Some("origin's name"));
+    assert_eq!(
+        tag(&created["run"], "mlflow.runName"),
+        Some("origin's name")
+    );
     let kept = app.bench.tracking.get_run(&replay).await.unwrap().run;
     assert_eq!(kept.name, "captured");
     let rename = json!({"run_id": origin, "key": "mlflow.runName", "value": "new"});
@@ -313,7 +455,10 @@ async fn a_replay_keeps_its_own_name_and_shows_that_of_its_origin() {
     let found = app.get(&format!("runs/get?run_id={origin}")).await.ok();
     assert_eq!(found["run"]["info"]["run_name"], "new");
     // The origin itself, which has the same id, is in no list.
-    let all = app.post("runs/search", &json!({"experiment_ids": ["0"]})).await.ok();
+    let all = app
+        .post("runs/search", &json!({"experiment_ids": ["0"]}))
+        .await
+        .ok();
     assert_eq!(all["runs"].as_array().unwrap().len(), 1);
 }
 

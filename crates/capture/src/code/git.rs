@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(super) struct Git<'a> {
     folder: &'a Path,
+    /// The checkout that the folder is in, beyond which git does not look.
+    top: &'a Path,
     switched_off: Vec<String>,
 }
 
@@ -29,17 +31,23 @@ pub(super) struct Settings {
 
 impl<'a> Git<'a> {
     /// For what only lists settings and the index, and so never looks at the content of a file.
-    pub(super) fn new(folder: &'a Path) -> Self {
-        Self { folder, switched_off: Vec::new() }
+    pub(super) fn new(folder: &'a Path, top: &'a Path) -> Self {
+        Self {
+            folder,
+            top,
+            switched_off: Vec::new(),
+        }
     }
 
     /// For what compares files too.
     ///
     /// None where a name cannot be switched off.
-    pub(super) fn with_settings(folder: &'a Path, settings: &Settings) -> Option<Self> {
+    pub(super) fn with_settings(self, settings: &Settings) -> Option<Self> {
         let mut switched_off = Vec::new();
         for (key, _) in &settings.entries {
-            let Some(replacement) = harmless_value(key) else { continue };
+            let Some(replacement) = harmless_value(key) else {
+                continue;
+            };
             // A key with `=` cannot be given on the command line, which is all that older versions take.
             if key.contains(['=', '\n']) {
                 return None;
@@ -48,7 +56,10 @@ impl<'a> Git<'a> {
         }
         switched_off.sort();
         switched_off.dedup();
-        Some(Self { folder, switched_off })
+        Some(Self {
+            switched_off,
+            ..self
+        })
     }
 
     /// Asks for something, and gives what git wrote to standard output.
@@ -57,7 +68,10 @@ impl<'a> Git<'a> {
     }
 
     fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
-        #[expect(clippy::disallowed_methods, reason = "starting git is what this room is for")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "starting git is what this room is for"
+        )]
         let mut command = Command::new("git");
         command.current_dir(self.folder).arg("--no-pager");
         for setting in SWITCHED_OFF {
@@ -71,6 +85,11 @@ impl<'a> Git<'a> {
             command.env_remove(name);
         }
         command.envs(SET_VARIABLES.iter().copied());
+        // Above a checkout that is broken may stand another, which is not the one that was meant.
+        command.env(
+            "GIT_CEILING_DIRECTORIES",
+            self.top.parent().unwrap_or(self.top),
+        );
         command
     }
 }
@@ -79,9 +98,10 @@ impl<'a> Git<'a> {
 fn harmless_value(key: &str) -> Option<&'static str> {
     let (section, name) = (key.split('.').next()?, key.rsplit('.').next()?);
     match (section, name) {
-        ("filter", "clean" | "smudge" | "process") | ("diff", "textconv" | "command") | ("merge", "driver") => Some(""),
-        ("filter", "required") => Some("false"),
-        ("remote", "promisor") => Some("false"),
+        ("filter", "clean" | "smudge" | "process")
+        | ("diff", "textconv" | "command")
+        | ("merge", "driver") => Some(""),
+        ("filter", "required") | ("remote", "promisor") => Some("false"),
         _ => None,
     }
 }
@@ -159,30 +179,43 @@ const SET_VARIABLES: &[(&str, &str)] = &[
 ];
 
 impl Settings {
-    pub(super) fn read(folder: &Path) -> Result<Self, CaptureError> {
-        let listed = Git::new(folder).ask(&["config", "--list", "-z"])?;
+    pub(super) fn read(git: &Git<'_>) -> Result<Self, CaptureError> {
+        let listed = git.ask(&["config", "--list", "-z"])?;
         Ok(Self::parse(&listed))
     }
 
     /// Reads entries `KEY\nVALUE\0`; a key without a value means yes.
     fn parse(listed: &[u8]) -> Self {
-        let entries = listed.split(|&byte| byte == 0).filter(|entry| !entry.is_empty()).map(|entry| {
-            let entry = String::from_utf8_lossy(entry);
-            let (key, value) = entry.split_once('\n').unwrap_or((&entry, "true"));
-            (key.to_owned(), value.to_owned())
-        });
-        Self { entries: entries.collect() }
+        let entries = listed
+            .split(|&byte| byte == 0)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| {
+                let entry = String::from_utf8_lossy(entry);
+                let (key, value) = entry.split_once('\n').unwrap_or((&entry, "true"));
+                (key.to_owned(), value.to_owned())
+            });
+        Self {
+            entries: entries.collect(),
+        }
     }
 
     pub(super) fn find(&self, key: &str) -> Option<&str> {
-        self.entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.entries
+            .iter()
+            .rev()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// URL of the branch's remote, of `origin`, or of the only one there is.
     pub(super) fn remote_url(&self, branch: Option<&str>) -> Option<&str> {
         let of = |remote: &str| self.find(&format!("remote.{remote}.url"));
         let named = branch.and_then(|branch| self.find(&format!("branch.{branch}.remote")));
-        let mut remotes = self.entries.iter().filter(|(key, _)| key.starts_with("remote.") && key.ends_with(".url"));
+        let is_remote = |key: &str| {
+            key.strip_prefix("remote.")
+                .is_some_and(|rest| rest.rsplit('.').next() == Some("url"))
+        };
+        let mut remotes = self.entries.iter().filter(|(key, _)| is_remote(key));
         let only = || match (remotes.next(), remotes.next()) {
             (Some((_, url)), None) => Some(url.as_str()),
             _ => None,
@@ -206,18 +239,30 @@ mod tests {
 
     #[test]
     fn the_branch_decides_the_remote() {
-        let settings = Settings::parse(b"remote.origin.url\no\0remote.fork.url\nf\0branch.x.remote\nfork\0");
+        let settings =
+            Settings::parse(b"remote.origin.url\no\0remote.fork.url\nf\0branch.x.remote\nfork\0");
         assert_eq!(settings.remote_url(Some("x")), Some("f"));
         assert_eq!(settings.remote_url(Some("y")), Some("o"));
-        assert_eq!(Settings::parse(b"remote.a.url\n1\0remote.b.url\n2\0").remote_url(None), None);
+        assert_eq!(
+            Settings::parse(b"remote.a.url\n1\0remote.b.url\n2\0").remote_url(None),
+            None
+        );
+    }
+
+    fn git() -> Git<'static> {
+        Git::new(Path::new("/"), Path::new("/"))
     }
 
     #[test]
     fn what_cannot_be_switched_off_is_not_asked() {
         let settings = Settings::parse(b"filter.a=b.clean\nevil\0");
-        assert!(Git::with_settings(Path::new("/"), &settings).is_none());
-        let settings = Settings::parse(b"filter.x y.clean\nevil\0filter.x y.required\ntrue\0user.name\nme\0");
-        let git = Git::with_settings(Path::new("/"), &settings).unwrap();
-        assert_eq!(git.switched_off, ["filter.x y.clean=", "filter.x y.required=false"]);
+        assert!(git().with_settings(&settings).is_none());
+        let settings =
+            Settings::parse(b"filter.x y.clean\nevil\0filter.x y.required\ntrue\0user.name\nme\0");
+        let git = git().with_settings(&settings).unwrap();
+        assert_eq!(
+            git.switched_off,
+            ["filter.x y.clean=", "filter.x y.required=false"]
+        );
     }
 }

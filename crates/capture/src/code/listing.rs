@@ -10,8 +10,8 @@ use entities::{GitState, NotKept, RecordedPath, Submodule};
 use super::git::{Git, Settings};
 use super::read::Ownership;
 use super::{CodeRequest, patch, walk};
-use crate::redaction::redact_url;
 use crate::CaptureError;
+use crate::redaction::redact_url;
 
 /// Files that are code, not yet looked at.
 #[derive(Debug, Default)]
@@ -28,23 +28,29 @@ const DEPTH_MAX: usize = 16;
 const MODE_SUBMODULE: &[u8] = b"160000";
 
 /// Lists the code of a project.
-pub(super) fn list(request: CodeRequest<'_>) -> Result<Listing, CaptureError> {
+pub(super) fn list(request: CodeRequest<'_>) -> Listing {
     let mut listing = Listing::default();
     let checkout = find_checkout(request.root);
     let of_git = checkout.and_then(|top| {
-        let folder = Folder { request, path: PathBuf::new(), depth: 0 };
+        let folder = Folder {
+            request,
+            path: PathBuf::new(),
+            depth: 0,
+        };
         list_checkout(&folder, &top, &mut listing)
     });
     match of_git {
         Some(git) => listing.git = Some(git),
         None => walk::walk(request, Path::new(""), &mut listing),
     }
-    Ok(listing)
+    listing
 }
 
 /// The innermost folder above or at this one that is a checkout.
 fn find_checkout(root: &Path) -> Option<PathBuf> {
-    root.ancestors().find(|folder| folder.join(".git").symlink_metadata().is_ok()).map(Path::to_owned)
+    root.ancestors()
+        .find(|folder| folder.join(".git").symlink_metadata().is_ok())
+        .map(Path::to_owned)
 }
 
 /// A folder of the project that is listed by itself.
@@ -73,15 +79,22 @@ fn list_checkout(folder: &Folder<'_>, top: &Path, listing: &mut Listing) -> Opti
     }
 }
 
-fn try_list_checkout(folder: &Folder<'_>, top: &Path, listing: &mut Listing) -> Result<Option<GitState>, CaptureError> {
+fn try_list_checkout(
+    folder: &Folder<'_>,
+    top: &Path,
+    listing: &mut Listing,
+) -> Result<Option<GitState>, CaptureError> {
     let absolute = folder.absolute();
+    let git = Git::new(&absolute, top);
     let (settings, index) = std::thread::scope(|scope| {
-        let index = scope.spawn(|| Git::new(&absolute).ask(&["ls-files", "-z", "--cached", "--stage"]));
-        (Settings::read(&absolute), index.join().expect("listing does not panic"))
+        let index = scope.spawn(|| git.ask(&["ls-files", "-z", "--cached", "--stage"]));
+        let settings = Settings::read(&git);
+        (settings, index.join().expect("listing does not panic"))
     });
     let (settings, index) = (settings?, Index::parse(&index?));
-    let Some(git) = Git::with_settings(&absolute, &settings) else {
-        tracing::warn!(path = %absolute.display(), "a filter of git has a name that cannot be switched off");
+    let Some(git) = git.with_settings(&settings) else {
+        let path = absolute.display();
+        tracing::warn!(%path, "a filter of git has a name that cannot be switched off");
         return Ok(None);
     };
     let status = Status::parse(&git.ask(STATUS)?);
@@ -96,14 +109,18 @@ fn try_list_checkout(folder: &Folder<'_>, top: &Path, listing: &mut Listing) -> 
     let mut state = GitState {
         commit: status.commit.clone(),
         branch: status.branch.clone(),
-        remote: settings.remote_url(status.branch.as_deref()).map(redact_url),
+        remote: settings
+            .remote_url(status.branch.as_deref())
+            .map(redact_url),
         is_dirty: !status.changed.is_empty(),
         patch: None,
         submodules: Vec::new(),
     };
     for path in &index.files {
         if is_plain(path) {
-            listing.files.insert(folder.path.join(path), Ownership::Tracked);
+            listing
+                .files
+                .insert(folder.path.join(path), Ownership::Tracked);
         }
     }
     add_untracked(folder, &status, &prefix, &mut state, listing);
@@ -111,7 +128,11 @@ fn try_list_checkout(folder: &Folder<'_>, top: &Path, listing: &mut Listing) -> 
         add_submodule(folder, path, commit, &mut state, listing);
     }
     if status.commit.is_some() {
-        let changed = patch::Changed { paths: &status.changed, prefix: &prefix, folder: &absolute };
+        let changed = patch::Changed {
+            paths: &status.changed,
+            prefix: &prefix,
+            folder: &absolute,
+        };
         state.patch = patch::put_patch(folder.request, &git, &changed)?;
     }
     Ok(Some(state))
@@ -121,15 +142,30 @@ fn try_list_checkout(folder: &Folder<'_>, top: &Path, listing: &mut Listing) -> 
 /// Submodules are looked at only so far as to read their HEAD: for more, git would start itself in each of them,
 /// with their own settings.
 const STATUS: &[&str] = &[
-    "status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty",
-    "--", ".",
+    "status",
+    "--porcelain=v2",
+    "-z",
+    "--branch",
+    "--untracked-files=all",
+    "--no-renames",
+    "--ignore-submodules=dirty",
+    "--",
+    ".",
 ];
 
 /// Path of the folder in its checkout, as answers have it before every path.
-fn prefix_of(git: &Git<'_>, settings: &Settings, top: &Path, absolute: &Path) -> Result<PathBuf, CaptureError> {
+fn prefix_of(
+    git: &Git<'_>,
+    settings: &Settings,
+    top: &Path,
+    absolute: &Path,
+) -> Result<PathBuf, CaptureError> {
     let is_elsewhere = settings.find("core.worktree").is_some() && top.join(".git").is_dir();
     if !is_elsewhere {
-        return Ok(absolute.strip_prefix(top).unwrap_or(Path::new("")).to_owned());
+        return Ok(absolute
+            .strip_prefix(top)
+            .unwrap_or(Path::new(""))
+            .to_owned());
     }
     let answer = git.ask(&["rev-parse", "--show-prefix"])?;
     let prefix = answer.strip_suffix(b"\n").unwrap_or(&answer);
@@ -146,7 +182,9 @@ fn add_untracked(
     let absolute = folder.absolute();
     let mut skipped = walk::Skipped::new(folder.request, &absolute);
     for path in &status.untracked {
-        let Ok(inside) = path.strip_prefix(prefix) else { continue };
+        let Ok(inside) = path.strip_prefix(prefix) else {
+            continue;
+        };
         if !is_plain(inside) || skipped.covers(inside) {
             continue;
         }
@@ -161,31 +199,58 @@ fn add_untracked(
     }
 }
 
-fn add_submodule(folder: &Folder<'_>, path: &Path, recorded: &str, state: &mut GitState, listing: &mut Listing) {
-    let is_there = is_plain(path) && folder.absolute().join(path).join(".git").symlink_metadata().is_ok();
+fn add_submodule(
+    folder: &Folder<'_>,
+    path: &Path,
+    recorded: &str,
+    state: &mut GitState,
+    listing: &mut Listing,
+) {
+    let is_there = is_plain(path)
+        && folder
+            .absolute()
+            .join(path)
+            .join(".git")
+            .symlink_metadata()
+            .is_ok();
     if !is_there {
         return;
     }
-    let Some(git) = add_nested(folder, path, listing) else { return };
+    let Some(git) = add_nested(folder, path, listing) else {
+        return;
+    };
     let Some(commit) = git.commit else { return };
     let is_dirty = git.is_dirty || commit != recorded;
     state.is_dirty |= is_dirty;
     let at = |path: PathBuf| RecordedPath::new(path);
-    state.submodules.push(Submodule { path: at(folder.path.join(path)), commit, is_dirty });
+    state.submodules.push(Submodule {
+        path: at(folder.path.join(path)),
+        commit,
+        is_dirty,
+    });
     // Its own submodules already have their path in the project.
     state.submodules.extend(git.submodules);
 }
 
 /// Adds the files of a checkout inside this one.
 fn add_nested(folder: &Folder<'_>, path: &Path, listing: &mut Listing) -> Option<GitState> {
-    let nested = Folder { request: folder.request, path: folder.path.join(path), depth: folder.depth + 1 };
+    let nested = Folder {
+        request: folder.request,
+        path: folder.path.join(path),
+        depth: folder.depth + 1,
+    };
     let absolute = nested.absolute();
-    let is_inside = walk::has_real_parents(folder.request.root, &nested.path) && is_real_folder(&absolute);
+    let is_inside =
+        walk::has_real_parents(folder.request.root, &nested.path) && is_real_folder(&absolute);
     if !is_inside || nested.depth > DEPTH_MAX {
         return None;
     }
     let has_git = absolute.join(".git").symlink_metadata().is_ok();
-    let git = if has_git { list_checkout(&nested, &absolute, listing) } else { None };
+    let git = if has_git {
+        list_checkout(&nested, &absolute, listing)
+    } else {
+        None
+    };
     if git.is_none() {
         walk::walk(nested.request, &nested.path, listing);
     }
@@ -193,12 +258,14 @@ fn add_nested(folder: &Folder<'_>, path: &Path, listing: &mut Listing) -> Option
 }
 
 fn is_real_folder(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Whether a path that git gave stays below the folder. Git's own paths do; those of a forged index may not.
 fn is_plain(path: &Path) -> bool {
-    let is_normal = |component: Component<'_>| matches!(component, Component::Normal(name) if name != ".git");
+    let is_normal =
+        |component: Component<'_>| matches!(component, Component::Normal(name) if name != ".git");
     !path.as_os_str().is_empty() && path.components().all(is_normal)
 }
 
@@ -219,12 +286,22 @@ impl Index {
     fn parse(listed: &[u8]) -> Self {
         let mut index = Self::default();
         for entry in listed.split(|&byte| byte == 0) {
-            let Some(tab) = entry.iter().position(|&byte| byte == b'\t') else { continue };
-            let (head, path) = (&entry[..tab], PathBuf::from(OsStr::from_bytes(&entry[tab + 1..])));
+            let Some(tab) = entry.iter().position(|&byte| byte == b'\t') else {
+                continue;
+            };
+            let (head, path) = (
+                &entry[..tab],
+                PathBuf::from(OsStr::from_bytes(&entry[tab + 1..])),
+            );
             let mut words = head.split(|&byte| byte == b' ');
-            let (mode, object) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let (mode, object) = (
+                words.next().unwrap_or_default(),
+                words.next().unwrap_or_default(),
+            );
             if mode == MODE_SUBMODULE {
-                index.submodules.insert(path, String::from_utf8_lossy(object).into_owned());
+                index
+                    .submodules
+                    .insert(path, String::from_utf8_lossy(object).into_owned());
             } else {
                 index.files.insert(path);
             }
@@ -295,9 +372,16 @@ mod tests {
             u UU N... 100644 100644 100644 100644 1 2 3 both\0\
             ? \xff\0? sub/\0";
         let status = Status::parse(listed);
-        assert_eq!((status.commit.as_deref(), status.branch.as_deref()), (Some("abc"), Some("main")));
+        assert_eq!(
+            (status.commit.as_deref(), status.branch.as_deref()),
+            (Some("abc"), Some("main"))
+        );
         assert_eq!(status.changed, ["a b\nc", "new", "both"].map(PathBuf::from));
-        let untracked: Vec<_> = status.untracked.iter().map(|path| path.as_os_str().as_bytes()).collect();
+        let untracked: Vec<_> = status
+            .untracked
+            .iter()
+            .map(|path| path.as_os_str().as_bytes())
+            .collect();
         assert_eq!(untracked, [&b"\xff"[..], b"sub/"]);
         let unborn = Status::parse(b"# branch.oid (initial)\0# branch.head (detached)\0");
         assert_eq!(unborn, Status::default());
@@ -314,14 +398,27 @@ mod tests {
 
     #[test]
     fn the_index_is_read_with_submodules() {
-        let index = Index::parse(b"100644 11 0\ta\tb\x00160000 22 0\tsub\x00100644 33 1\tc\x00100644 44 2\tc\0");
-        assert_eq!(index.files, BTreeSet::from(["a\tb", "c"].map(PathBuf::from)));
+        let index = Index::parse(
+            b"100644 11 0\ta\tb\x00160000 22 0\tsub\x00100644 33 1\tc\x00100644 44 2\tc\0",
+        );
+        assert_eq!(
+            index.files,
+            BTreeSet::from(["a\tb", "c"].map(PathBuf::from))
+        );
         assert_eq!(index.submodules[Path::new("sub")], "22");
     }
 
     #[test]
     fn a_path_that_leaves_the_folder_is_not_taken() {
-        for path in ["../x", "/x", "a/../../x", "", ".git/config", "a/.git/hooks/x", ".."] {
+        for path in [
+            "../x",
+            "/x",
+            "a/../../x",
+            "",
+            ".git/config",
+            "a/.git/hooks/x",
+            "..",
+        ] {
             assert!(!is_plain(Path::new(path)), "{path} was taken");
         }
         assert!(is_plain(Path::new("a/.gitignore")));

@@ -34,7 +34,12 @@ pub(super) fn put_patch(
     changed: &Changed<'_>,
 ) -> Result<Option<ObjectId>, CaptureError> {
     let mut patch = Vec::new();
-    for paths in groups(changed.paths.iter().filter(|path| is_shown(request, changed, path))) {
+    for paths in groups(
+        changed
+            .paths
+            .iter()
+            .filter(|path| is_shown(request, changed, path)),
+    ) {
         let mut arguments: Vec<OsString> = DIFF.iter().map(OsString::from).collect();
         arguments.extend(paths);
         patch.extend(git.ask(&arguments)?);
@@ -50,15 +55,30 @@ pub(super) fn put_patch(
 }
 
 const DIFF: &[&str] = &[
-    "diff-index", "--patch", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv",
-    "--no-color", "--unified=3", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/",
-    "--submodule=short", "--ignore-submodules=dirty", "HEAD", "--",
+    "diff-index",
+    "--patch",
+    "--binary",
+    "--full-index",
+    "--no-renames",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--unified=3",
+    "--diff-algorithm=myers",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--submodule=short",
+    "--ignore-submodules=dirty",
+    "HEAD",
+    "--",
 ];
 
 fn is_shown(request: CodeRequest<'_>, changed: &Changed<'_>, path: &Path) -> bool {
     let inside = path.strip_prefix(changed.prefix).unwrap_or(path);
     let absolute = changed.folder.join(inside);
-    let size_bytes = absolute.symlink_metadata().map_or(0, |metadata| metadata.len());
+    let size_bytes = absolute
+        .symlink_metadata()
+        .map_or(0, |metadata| metadata.len());
     size_bytes <= request.code_file_limit_bytes && !request.redaction.is_secret_file(&absolute)
 }
 
@@ -85,7 +105,9 @@ mod tests {
 
     #[test]
     fn many_paths_are_asked_for_in_groups() {
-        let paths: Vec<_> = (0..5000).map(|index| PathBuf::from(format!("folder/file{index}"))).collect();
+        let paths: Vec<_> = (0..5000)
+            .map(|index| PathBuf::from(format!("folder/file{index}")))
+            .collect();
         let groups = groups(paths.iter());
         assert!(groups.len() > 1);
         assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), 5000);

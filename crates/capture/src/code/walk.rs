@@ -55,7 +55,9 @@ pub(super) fn walk(request: CodeRequest<'_>, folder: &Path, listing: &mut Listin
             if entry.file_name() == ".git" {
                 return false;
             }
-            !is_folder || entry.path() == top || !(entry.path() == store || is_of_tool(entry.path()))
+            !is_folder
+                || entry.path() == top
+                || !(entry.path() == store || is_of_tool(entry.path()))
         });
     for entry in walker.build() {
         match entry {
@@ -74,20 +76,33 @@ pub(super) fn walk(request: CodeRequest<'_>, folder: &Path, listing: &mut Listin
 /// A folder that cannot be listed.
 fn unreadable(root: &Path, error: &ignore::Error) -> Option<NotKept> {
     let path = path_of(error)?.strip_prefix(root).ok()?;
-    Some(NotKept { path: RecordedPath::new(path), size_bytes: None, object: None, reason: NotKeptReason::Unreadable })
+    Some(NotKept {
+        path: RecordedPath::new(path),
+        size_bytes: None,
+        object: None,
+        reason: NotKeptReason::Unreadable,
+    })
 }
 
 fn path_of(error: &ignore::Error) -> Option<&Path> {
     match error {
         ignore::Error::WithPath { path, .. } => Some(path),
-        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            path_of(err)
+        }
         _ => None,
     }
 }
 
 fn is_of_tool(folder: &Path) -> bool {
-    let is_named = folder.file_name().and_then(OsStr::to_str).is_some_and(|name| TOOL_FOLDERS.contains(&name));
-    is_named || TOOL_FILES.iter().any(|name| folder.join(name).symlink_metadata().is_ok())
+    let is_named = folder
+        .file_name()
+        .and_then(OsStr::to_str)
+        .is_some_and(|name| TOOL_FOLDERS.contains(&name));
+    is_named
+        || TOOL_FILES
+            .iter()
+            .any(|name| folder.join(name).symlink_metadata().is_ok())
 }
 
 /// What of the untracked files of a checkout is no code although git does not ignore it.
@@ -107,14 +122,26 @@ impl<'a> Skipped<'a> {
             let _ = rules.add(file);
         }
         let rules = rules.build().unwrap_or_else(|_| Gitignore::empty());
-        Self { request, folder, rules, known: BTreeMap::new() }
+        Self {
+            request,
+            folder,
+            rules,
+            known: BTreeMap::new(),
+        }
     }
 
     /// Whether a file, by its path in the folder, is left out.
     pub(super) fn covers(&mut self, path: &Path) -> bool {
         let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let is_ruled = !self.rules.is_empty() && self.rules.matched_path_or_any_parents(path, is_folder).is_ignore();
-        is_ruled || path.parent().is_some_and(|parent| self.covers_folder(parent))
+        let is_ruled = !self.rules.is_empty()
+            && self
+                .rules
+                .matched_path_or_any_parents(path, is_folder)
+                .is_ignore();
+        is_ruled
+            || path
+                .parent()
+                .is_some_and(|parent| self.covers_folder(parent))
     }
 
     fn covers_folder(&mut self, folder: &Path) -> bool {
@@ -127,7 +154,9 @@ impl<'a> Skipped<'a> {
         let absolute = self.folder.join(folder);
         let covers = absolute.starts_with(self.request.store_directory)
             || is_of_tool(&absolute)
-            || folder.parent().is_some_and(|parent| self.covers_folder(parent));
+            || folder
+                .parent()
+                .is_some_and(|parent| self.covers_folder(parent));
         self.known.insert(folder.to_owned(), covers);
         covers
     }
@@ -138,11 +167,19 @@ pub(super) fn list_special(root: &Path, files: &BTreeMap<PathBuf, Ownership>) ->
     let mut folders: BTreeSet<&Path> = files.keys().filter_map(|path| path.parent()).collect();
     folders.insert(Path::new(""));
     let mut special = Vec::new();
-    for folder in folders.into_iter().filter(|folder| has_real_parents(root, &folder.join("x"))) {
-        let Ok(entries) = root.join(folder).read_dir() else { continue };
+    for folder in folders
+        .into_iter()
+        .filter(|folder| has_real_parents(root, &folder.join("x")))
+    {
+        let Ok(entries) = root.join(folder).read_dir() else {
+            continue;
+        };
         for entry in entries.flatten() {
             let is_special = entry.file_type().is_ok_and(|kind| {
-                kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device()
+                kind.is_fifo()
+                    || kind.is_socket()
+                    || kind.is_block_device()
+                    || kind.is_char_device()
             });
             if is_special {
                 special.push(NotKept {
@@ -159,6 +196,13 @@ pub(super) fn list_special(root: &Path, files: &BTreeMap<PathBuf, Ownership>) ->
 
 /// Whether all folders on the way to a file are folders and not links that lead elsewhere.
 pub(super) fn has_real_parents(root: &Path, path: &Path) -> bool {
-    let parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
-    parents.into_iter().all(|parent| root.join(parent).symlink_metadata().is_ok_and(|metadata| metadata.is_dir()))
+    let parents = path
+        .ancestors()
+        .skip(1)
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parents.into_iter().all(|parent| {
+        root.join(parent)
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir())
+    })
 }

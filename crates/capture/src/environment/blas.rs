@@ -21,7 +21,15 @@ use crate::process;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Names of files that are, or may lead to, a linear algebra library.
-const NAMES: &[&str] = &["libopenblas", "libscipy_openblas", "libblis", "libmkl_rt", "libflexiblas", "libblas", "libcblas"];
+const NAMES: &[&str] = &[
+    "libopenblas",
+    "libscipy_openblas",
+    "libblis",
+    "libmkl_rt",
+    "libflexiblas",
+    "libblas",
+    "libcblas",
+];
 
 /// Variables that steer the choice.
 const VARIABLES: &[&str] = &[
@@ -44,7 +52,10 @@ pub(super) fn ask(
     answers: &Mutex<Answers>,
 ) -> Vec<Blas> {
     let mut known = Vec::new();
-    for library in libraries.iter().filter(|library| is_blas(&library.path.to_path())) {
+    for library in libraries
+        .iter()
+        .filter(|library| is_blas(&library.path.to_path()))
+    {
         let key = key(library, environment);
         let remembered = lock(answers).contents.blas.get(&key).cloned();
         let answer = remembered.unwrap_or_else(|| {
@@ -61,7 +72,9 @@ pub(super) fn ask(
 
 fn is_blas(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    NAMES.iter().any(|start| name.strip_prefix(start).is_some_and(is_end_of_name))
+    NAMES
+        .iter()
+        .any(|start| name.strip_prefix(start).is_some_and(is_end_of_name))
 }
 
 /// `libblas.so.3`, `libopenblasp-r0.3.30.so`, but not `libblasfoo`.
@@ -87,7 +100,11 @@ fn key(library: &Library, environment: &[(OsString, OsString)]) -> String {
 fn cpu() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let first = cpu.split("\n\n").next().unwrap_or_default();
-    let is_kind = |line: &&str| ["model", "flags", "Features", "CPU"].iter().any(|start| line.starts_with(start));
+    let is_kind = |line: &&str| {
+        ["model", "flags", "Features", "CPU"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
     first.lines().filter(is_kind).collect::<Vec<_>>().join("\n")
 }
 
@@ -99,7 +116,11 @@ struct Answer {
 }
 
 /// None where the library is none for linear algebra after all. One that does not answer is named without a kernel.
-fn ask_one(library: &Library, facts: &PythonFacts, environment: &[(OsString, OsString)]) -> Option<Blas> {
+fn ask_one(
+    library: &Library,
+    facts: &PythonFacts,
+    environment: &[(OsString, OsString)],
+) -> Option<Blas> {
     let path = library.path.to_path();
     let mut command = isolated(&facts.interpreter.path.to_path(), environment);
     command.args(["-c", SCRIPT]).arg(&path);
@@ -109,25 +130,58 @@ fn ask_one(library: &Library, facts: &PythonFacts, environment: &[(OsString, OsS
         }
     }
     // Only the choice is asked for, and threads would be started for nothing.
-    for name in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"] {
+    for name in [
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+    ] {
         command.env(name, "1");
     }
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file_name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     match process::run_well(command, LIMIT) {
         Ok(said) => {
             let answer: Option<Answer> = serde_json::from_slice(&said).ok().flatten();
-            answer.map(|Answer { name, version, kernel }| Blas { name, library: file_name, version, kernel })
+            answer.map(
+                |Answer {
+                     name,
+                     version,
+                     kernel,
+                 }| Blas {
+                    name,
+                    library: file_name,
+                    version,
+                    kernel,
+                },
+            )
         }
         Err(error) => {
             tracing::warn!(path = %path.display(), error = &error as &dyn std::error::Error, "a linear algebra library does not tell its kernel");
-            Some(Blas { name: name_of_file(&file_name).to_owned(), library: file_name, version: None, kernel: None })
+            Some(Blas {
+                name: name_of_file(&file_name).to_owned(),
+                library: file_name,
+                version: None,
+                kernel: None,
+            })
         }
     }
 }
 
 fn name_of_file(file_name: &str) -> &'static str {
-    let names = [("openblas", "openblas"), ("mkl", "mkl"), ("blis", "blis"), ("flexiblas", "flexiblas")];
-    names.iter().find(|(part, _)| file_name.contains(part)).map_or("blas", |(_, name)| name)
+    let names = [
+        ("openblas", "openblas"),
+        ("mkl", "mkl"),
+        ("blis", "blis"),
+        ("flexiblas", "flexiblas"),
+    ];
+    names
+        .iter()
+        .find(|(part, _)| file_name.contains(part))
+        .map_or("blas", |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -149,7 +203,12 @@ mod tests {
         for name in names {
             assert!(is_blas(&Path::new("/x").join(name)), "{name}");
         }
-        for name in ["libm.so.6", "libblasphemy.so", "_blas.so", "libmkl_core.so.2"] {
+        for name in [
+            "libm.so.6",
+            "libblasphemy.so",
+            "_blas.so",
+            "libmkl_core.so.2",
+        ] {
             let is_known = is_blas(&Path::new("/x").join(name));
             assert!(!is_known || name == "libblasphemy.so", "{name}");
         }

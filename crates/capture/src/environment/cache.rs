@@ -43,8 +43,15 @@ impl Answers {
         let bytes = std::fs::read(&path).ok().and_then(without_checksum);
         let contents = bytes.and_then(|bytes| serde_json::from_slice::<Contents>(&bytes).ok());
         let contents = contents.filter(|contents| contents.v == VERSION);
-        let fresh = || Contents { v: VERSION, ..Contents::default() };
-        Self { path, is_changed: false, contents: contents.unwrap_or_else(fresh) }
+        let fresh = || Contents {
+            v: VERSION,
+            ..Contents::default()
+        };
+        Self {
+            path,
+            is_changed: false,
+            contents: contents.unwrap_or_else(fresh),
+        }
     }
 
     /// To learn something.
@@ -62,7 +69,10 @@ impl Answers {
             || contents.packages.len() > ANSWERS_MAX
             || contents.interpreters.len() + contents.blas.len() > ANSWERS_MAX;
         if is_full {
-            *contents = Contents { v: VERSION, ..Contents::default() };
+            *contents = Contents {
+                v: VERSION,
+                ..Contents::default()
+            };
         }
         let bytes = serde_json::to_vec(&contents).map_err(io::Error::other)?;
         write_with_checksum(&self.path, bytes)?;
@@ -82,7 +92,10 @@ mod tests {
         let mut answers = Answers::open(path.clone());
         answers.change().elf.insert("a".to_owned(), true);
         answers.save().unwrap();
-        assert_eq!(Answers::open(path.clone()).contents.elf.get("a"), Some(&true));
+        assert_eq!(
+            Answers::open(path.clone()).contents.elf.get("a"),
+            Some(&true)
+        );
         let mut bytes = std::fs::read(&path).unwrap();
         let at = bytes.iter().position(|&byte| byte == b't').unwrap();
         bytes[at] = b'x';

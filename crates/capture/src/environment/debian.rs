@@ -26,7 +26,9 @@ struct Lists {
 }
 
 /// Where files of packages may stand. Others need no look into the lists.
-const ROOTS: &[&str] = &["/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/etc"];
+const ROOTS: &[&str] = &[
+    "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/etc",
+];
 
 impl Packages {
     pub(super) fn system() -> Self {
@@ -34,14 +36,20 @@ impl Packages {
     }
 
     fn at(dpkg: &Path) -> Self {
-        Self { dpkg: dpkg.to_owned(), is_checked: false, lists: None }
+        Self {
+            dpkg: dpkg.to_owned(),
+            is_checked: false,
+            lists: None,
+        }
     }
 
     /// Tells the package and its version, such as `libc6 2.36-9+deb12u10`.
     pub(super) fn find(&mut self, path: &Path, answers: &mut Answers) -> Option<String> {
         // What pip installs below `/usr` is nobody's package.
         let is_of_system = ROOTS.iter().any(|root| path.starts_with(root));
-        let is_of_pip = path.components().any(|part| part.as_os_str() == "site-packages");
+        let is_of_pip = path
+            .components()
+            .any(|part| part.as_os_str() == "site-packages");
         if !is_of_system || is_of_pip {
             return None;
         }
@@ -61,7 +69,11 @@ impl Packages {
         if std::mem::replace(&mut self.is_checked, true) {
             return;
         }
-        let stamp = self.dpkg.join("status").metadata().map(|metadata| hex::encode(Stamp::of(&metadata).key()));
+        let stamp = self
+            .dpkg
+            .join("status")
+            .metadata()
+            .map(|metadata| hex::encode(Stamp::of(&metadata).key()));
         let stamp = stamp.unwrap_or_default();
         if answers.contents.dpkg_stamp != stamp {
             let contents = answers.change();
@@ -76,9 +88,16 @@ impl Packages {
 fn spellings(path: &Path) -> Vec<PathBuf> {
     let mut spellings = BTreeSet::from([path.to_owned()]);
     spellings.extend(path.canonicalize());
-    let merged: Vec<_> = spellings.iter().filter_map(|path| path.strip_prefix("/usr").ok()).map(|rest| Path::new("/").join(rest)).collect();
+    let merged: Vec<_> = spellings
+        .iter()
+        .filter_map(|path| path.strip_prefix("/usr").ok())
+        .map(|rest| Path::new("/").join(rest))
+        .collect();
     let split = spellings.iter().filter(|path| !path.starts_with("/usr"));
-    let split: Vec<_> = split.filter_map(|path| path.strip_prefix("/").ok()).map(|rest| Path::new("/usr").join(rest)).collect();
+    let split: Vec<_> = split
+        .filter_map(|path| path.strip_prefix("/").ok())
+        .map(|rest| Path::new("/usr").join(rest))
+        .collect();
     spellings.extend(merged);
     spellings.extend(split);
     spellings.into_iter().collect()
@@ -87,7 +106,10 @@ fn spellings(path: &Path) -> Vec<PathBuf> {
 impl Lists {
     fn read(dpkg: &Path) -> Self {
         let status = fs::read(dpkg.join("status")).unwrap_or_default();
-        let entries = fs::read_dir(dpkg.join("info")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(dpkg.join("info"))
+            .into_iter()
+            .flatten()
+            .flatten();
         let mut lists: Vec<_> = entries
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
@@ -96,7 +118,10 @@ impl Lists {
             })
             .collect();
         lists.sort();
-        Self { lists, versions: versions(&String::from_utf8_lossy(&status)) }
+        Self {
+            lists,
+            versions: versions(&String::from_utf8_lossy(&status)),
+        }
     }
 
     fn find(&self, path: &Path) -> Option<String> {
@@ -104,7 +129,10 @@ impl Lists {
         // Directories are in the lists of all packages that have files in them; a library is in one.
         let (package, _) = self.lists.iter().find(|(_, list)| has_line(list, path))?;
         let name = package.split(':').next().unwrap_or(package);
-        let version = self.versions.get(package).or_else(|| self.versions.get(name));
+        let version = self
+            .versions
+            .get(package)
+            .or_else(|| self.versions.get(name));
         Some(match version {
             Some(version) => format!("{name} {version}"),
             None => name.to_owned(),
@@ -125,7 +153,9 @@ fn versions(status: &str) -> BTreeMap<String, String> {
             let mut values = lines.filter(|(key, _)| *key == name);
             values.next().map(|(_, value)| value.trim().to_owned())
         };
-        let (Some(name), Some(version)) = (field("Package"), field("Version")) else { continue };
+        let (Some(name), Some(version)) = (field("Package"), field("Version")) else {
+            continue;
+        };
         if let Some(architecture) = field("Architecture") {
             versions.insert(format!("{name}:{architecture}"), version.clone());
         }
@@ -141,7 +171,8 @@ mod tests {
     fn system() -> tempfile::TempDir {
         let dpkg = tempfile::tempdir().unwrap();
         fs::create_dir(dpkg.path().join("info")).unwrap();
-        let list = |name: &str, text: &str| fs::write(dpkg.path().join("info").join(name), text).unwrap();
+        let list =
+            |name: &str, text: &str| fs::write(dpkg.path().join("info").join(name), text).unwrap();
         list("libc6:amd64.list", "/.\n/lib\n/lib/x/libnone.so.6\n");
         list("other.list", "/usr/lib/x/libother.so\n");
         list("other.md5sums", "/usr/lib/x/libwrong.so\n");
@@ -157,7 +188,10 @@ mod tests {
         let mut answers = Answers::open(dpkg.path().join("answers"));
         let mut packages = Packages::at(dpkg.path());
         let mut find = |path: &str| packages.find(Path::new(path), &mut answers);
-        assert_eq!(find("/usr/lib/x/libnone.so.6").as_deref(), Some("libc6 2.36-9"));
+        assert_eq!(
+            find("/usr/lib/x/libnone.so.6").as_deref(),
+            Some("libc6 2.36-9")
+        );
         assert_eq!(find("/lib/x/libother.so").as_deref(), Some("other 3:1.0"));
         assert_eq!(find("/usr/lib/x/libwrong.so"), None);
         assert_eq!(find("/usr/lib/x/libother"), None);
@@ -185,7 +219,10 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let mut answers = Answers::open(folder.path().join("answers"));
-        let candidates = ["/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/aarch64-linux-gnu/libc.so.6"];
+        let candidates = [
+            "/usr/lib/x86_64-linux-gnu/libc.so.6",
+            "/usr/lib/aarch64-linux-gnu/libc.so.6",
+        ];
         let Some(path) = candidates.iter().map(Path::new).find(|path| path.exists()) else {
             println!("skipped: the C library is somewhere else");
             return;

@@ -63,7 +63,9 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { open: rustix::fs::open(path, flags, Mode::empty())? })
+        Ok(Self {
+            open: rustix::fs::open(path, flags, Mode::empty())?,
+        })
     }
 
     fn stamp(&self, path: &CStr) -> Option<Stamp> {
@@ -75,13 +77,27 @@ impl Folder {
 
     fn open_file(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(self.open.as_fd(), path, flags, Mode::empty())?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+        let file = File::from(rustix::fs::openat(
+            self.open.as_fd(),
+            path,
+            flags,
+            Mode::empty(),
+        )?);
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(io::ErrorKind::InvalidInput.into())
+        }
     }
 }
 
 /// Digests what `stat` says of files, and tells whether all of them are settled.
-pub(super) fn stamps(folder: &Folder, watched: &Paths, files: &Paths, now: Timestamp) -> ([u8; 32], bool) {
+pub(super) fn stamps(
+    folder: &Folder,
+    watched: &Paths,
+    files: &Paths,
+    now: Timestamp,
+) -> ([u8; 32], bool) {
     let mut is_settled = true;
     let mut buffer = Vec::new();
     for path in watched.iter().chain(files.iter()) {
@@ -101,7 +117,11 @@ pub(super) fn stamps(folder: &Folder, watched: &Paths, files: &Paths, now: Times
 ///
 /// `holds_packages` says that the folder is one into which packages are installed. Elsewhere the metadata stands in
 /// somebody's project, whose files are theirs and not the distribution's.
-pub(super) fn examine(installed: &Installed, holds_packages: bool, now: Timestamp) -> io::Result<Examined> {
+pub(super) fn examine(
+    installed: &Installed,
+    holds_packages: bool,
+    now: Timestamp,
+) -> io::Result<Examined> {
     let Identity { name, version } = installed.identity();
     let base = installed.base();
     let folder = Folder::open(base)?;
@@ -116,11 +136,19 @@ pub(super) fn examine(installed: &Installed, holds_packages: bool, now: Timestam
         name,
         version,
         content_digest,
-        origin: installed.read("direct_url.json", 1 << 20).and_then(|bytes| Origin::parse(&bytes)),
+        origin: installed
+            .read("direct_url.json", 1 << 20)
+            .and_then(|bytes| Origin::parse(&bytes)),
         wheel_tags: wheel_tags(&installed.read("WHEEL", 1 << 20).unwrap_or_default()),
         modified,
     };
-    Ok(Examined { facts, watched, files, stamps: before, is_settled: is_settled && before == after })
+    Ok(Examined {
+        facts,
+        watched,
+        files,
+        stamps: before,
+        is_settled: is_settled && before == after,
+    })
 }
 
 struct Contents {
@@ -130,13 +158,21 @@ struct Contents {
 }
 
 fn list_contents(installed: &Installed, base: &Path, name: &str, holds_packages: bool) -> Contents {
-    let of_list = |recorded| Contents { recorded, walked: Vec::new() };
+    let of_list = |recorded| Contents {
+        recorded,
+        walked: Vec::new(),
+    };
     let record = match installed.form {
         Form::ZippedEgg => {
             let file = PathBuf::from(installed.folder.file_name().unwrap_or_default());
-            return of_list(vec![Recorded { path: file, sha256: None }]);
+            return of_list(vec![Recorded {
+                path: file,
+                sha256: None,
+            }]);
         }
-        Form::DistInfo => installed.read_list("RECORD").map(|bytes| parse_record(&bytes)),
+        Form::DistInfo => installed
+            .read_list("RECORD")
+            .map(|bytes| parse_record(&bytes)),
         Form::EggInfo => {
             let list = installed.read_list("installed-files.txt");
             list.map(|bytes| parse_installed_files(&bytes, &installed.metadata))
@@ -150,7 +186,11 @@ fn list_contents(installed: &Installed, base: &Path, name: &str, holds_packages:
 
 /// Without a list, the files are those below the names that the distribution says are its own.
 fn walk_contents(installed: &Installed, base: &Path, name: &str, holds_packages: bool) -> Contents {
-    let mut walk = Walk { base, files: BTreeSet::new(), folders: Vec::new() };
+    let mut walk = Walk {
+        base,
+        files: BTreeSet::new(),
+        folders: Vec::new(),
+    };
     walk.add(Path::new(&installed.metadata));
     if installed.metadata == "EGG-INFO" {
         walk.add_below(Path::new(""));
@@ -158,19 +198,30 @@ fn walk_contents(installed: &Installed, base: &Path, name: &str, holds_packages:
         let listed = installed.read("top_level.txt", 1 << 20).unwrap_or_default();
         let listed = String::from_utf8_lossy(&listed).into_owned();
         let guess = name.replace('-', "_");
-        let names: Vec<_> = match listed.trim().is_empty() {
-            true => vec![guess.as_str()],
-            false => listed.lines().map(str::trim).collect(),
+        let names: Vec<_> = if listed.trim().is_empty() {
+            vec![guess.as_str()]
+        } else {
+            listed.lines().map(str::trim).collect()
         };
         // A name with a `/` or `..` in it is none of a module.
-        for top in names.into_iter().filter(|top| !top.is_empty() && !top.contains(['/', '\0']) && *top != "..") {
+        for top in names
+            .into_iter()
+            .filter(|top| !top.is_empty() && !top.contains(['/', '\0']) && *top != "..")
+        {
             walk.add(Path::new(top));
             walk.add(Path::new(&format!("{top}.py")));
         }
     }
-    let mut recorded = walk.files.into_iter().map(|path| Recorded { path, sha256: None }).collect();
+    let mut recorded = walk
+        .files
+        .into_iter()
+        .map(|path| Recorded { path, sha256: None })
+        .collect();
     sort(&mut recorded);
-    Contents { recorded, walked: walk.folders }
+    Contents {
+        recorded,
+        walked: walk.folders,
+    }
 }
 
 struct Walk<'a> {
@@ -181,7 +232,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn add(&mut self, path: &Path) {
-        let Ok(metadata) = self.base.join(path).symlink_metadata() else { return };
+        let Ok(metadata) = self.base.join(path).symlink_metadata() else {
+            return;
+        };
         if metadata.is_dir() {
             self.add_below(path);
         } else if is_content(path) {
@@ -192,10 +245,14 @@ impl Walk<'_> {
     fn add_below(&mut self, folder: &Path) {
         let mut waiting = vec![folder.to_owned()];
         while let Some(folder) = waiting.pop() {
-            let Ok(entries) = self.base.join(&folder).read_dir() else { continue };
+            let Ok(entries) = self.base.join(&folder).read_dir() else {
+                continue;
+            };
             for entry in entries.flatten() {
                 let path = folder.join(entry.file_name());
-                let Ok(kind) = entry.file_type() else { continue };
+                let Ok(kind) = entry.file_type() else {
+                    continue;
+                };
                 let is_folder = kind.is_dir();
                 // A link to a folder, or to nothing, has no content of its own.
                 if kind.is_symlink() && !self.base.join(&path).is_file() {
@@ -216,7 +273,10 @@ impl Walk<'_> {
 }
 
 /// Digests the list of files with their digests, and names those that are not what they were installed as.
-fn digest_contents(folder: &Folder, recorded: &[Recorded]) -> (Sha256Digest, Vec<entities::RecordedPath>) {
+fn digest_contents(
+    folder: &Folder,
+    recorded: &[Recorded],
+) -> (Sha256Digest, Vec<entities::RecordedPath>) {
     let mut whole = sha2::Sha256::new();
     whole.update(CONTENT_HEADER);
     let mut modified = Vec::new();
@@ -292,7 +352,11 @@ mod tests {
             ("x.pyc", None),
         ];
         for (path, source) in cases {
-            assert_eq!(source_of(Path::new(path)), source.map(PathBuf::from), "{path}");
+            assert_eq!(
+                source_of(Path::new(path)),
+                source.map(PathBuf::from),
+                "{path}"
+            );
         }
     }
 }

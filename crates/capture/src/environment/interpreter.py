@@ -14,11 +14,9 @@ folder = os.path.dirname(os.path.abspath(sys.executable))
 prefix = sys.prefix
 base_prefix = sys.base_prefix
 has_system_site = True
-is_virtual = False
 for candidate in (folder, os.path.dirname(folder)):
     path = os.path.join(candidate, "pyvenv.cfg")
     if os.path.isfile(path):
-        is_virtual = True
         prefix = os.path.dirname(folder)
         with open(path, encoding="utf-8", errors="replace") as lines:
             for line in lines:
@@ -33,7 +31,7 @@ sys.prefix = sys.exec_prefix = prefix
 import site
 
 prefixes = [prefix]
-if is_virtual and has_system_site or not is_virtual:
+if has_system_site:
     for other in (sys.base_prefix, sys.base_exec_prefix):
         if other not in prefixes:
             prefixes.append(other)

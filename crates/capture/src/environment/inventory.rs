@@ -38,7 +38,11 @@ impl Inventory {
     pub(super) fn open(path: PathBuf) -> Self {
         let bytes = std::fs::read(&path).ok().and_then(without_checksum);
         let known = bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        Self { path, known, is_changed: false }
+        Self {
+            path,
+            known,
+            is_changed: false,
+        }
     }
 
     /// What was known; whether it still holds must be seen from the stamps.
@@ -57,13 +61,27 @@ impl Inventory {
 
     /// Remembers a distribution; one that is not settled is looked at again next time.
     pub(super) fn note(&mut self, metadata: &Path, examined: &Examined) {
-        let Examined { facts, watched, files, stamps, is_settled } = examined;
+        let Examined {
+            facts,
+            watched,
+            files,
+            stamps,
+            is_settled,
+        } = examined;
         self.is_changed = true;
         self.known.remove(metadata);
-        let Ok(facts) = serde_json::to_vec(facts) else { return };
+        let Ok(facts) = serde_json::to_vec(facts) else {
+            return;
+        };
         if *is_settled {
             let (watched, files) = (watched.as_bytes().to_vec(), files.as_bytes().to_vec());
-            let entry = Entry { facts, watched, files, stamps: *stamps, is_used: true };
+            let entry = Entry {
+                facts,
+                watched,
+                files,
+                stamps: *stamps,
+                is_used: true,
+            };
             self.known.insert(metadata.to_owned(), entry);
         }
     }
@@ -72,7 +90,11 @@ impl Inventory {
         if !self.is_changed {
             return Ok(());
         }
-        let size: usize = self.known.values().map(|entry| entry.files.len() + entry.watched.len()).sum();
+        let size: usize = self
+            .known
+            .values()
+            .map(|entry| entry.files.len() + entry.watched.len())
+            .sum();
         if size > BYTES_MAX {
             self.known.retain(|_, entry| entry.is_used);
         }
@@ -84,7 +106,17 @@ impl Inventory {
 
 fn encode(known: &BTreeMap<PathBuf, Entry>) -> Vec<u8> {
     let mut bytes = HEADER.to_vec();
-    for (path, Entry { facts, watched, files, stamps, is_used: _ }) in known {
+    for (
+        path,
+        Entry {
+            facts,
+            watched,
+            files,
+            stamps,
+            is_used: _,
+        },
+    ) in known
+    {
         for field in [path.as_os_str().as_bytes(), facts, watched, files] {
             bytes.extend_from_slice(&(field.len() as u64).to_le_bytes());
             bytes.extend_from_slice(field);
@@ -109,7 +141,16 @@ fn decode(bytes: &[u8]) -> Option<BTreeMap<PathBuf, Entry>> {
         let (stamps, after) = rest.split_first_chunk::<32>()?;
         rest = after;
         let path = PathBuf::from(OsStr::from_bytes(&path));
-        known.insert(path, Entry { facts, watched, files, stamps: *stamps, is_used: false });
+        known.insert(
+            path,
+            Entry {
+                facts,
+                watched,
+                files,
+                stamps: *stamps,
+                is_used: false,
+            },
+        );
     }
     Some(known)
 }
@@ -131,7 +172,9 @@ mod tests {
                 modified: Vec::new(),
             },
             watched: ["", "x-1.dist-info/RECORD"].iter().collect(),
-            files: [OsStr::new("x/a b\nc.py"), OsStr::from_bytes(b"x/\xff")].iter().collect(),
+            files: [OsStr::new("x/a b\nc.py"), OsStr::from_bytes(b"x/\xff")]
+                .iter()
+                .collect(),
             stamps: [7; 32],
             is_settled,
         }
@@ -148,7 +191,10 @@ mod tests {
         let mut again = Inventory::open(path.clone());
         let found = again.find(Path::new("/s/x-1.dist-info")).unwrap();
         assert_eq!(found.facts, examined(true).facts);
-        assert_eq!((found.watched, found.files), (examined(true).watched, examined(true).files));
+        assert_eq!(
+            (found.watched, found.files),
+            (examined(true).watched, examined(true).files)
+        );
         assert!(again.find(Path::new("/s/young")).is_none());
 
         let whole = std::fs::read(&path).unwrap();

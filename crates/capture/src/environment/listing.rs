@@ -45,14 +45,22 @@ const LIST_BYTES_MAX: u64 = 64 << 20;
 
 /// Lists the distributions of a folder in the order of their names.
 pub(super) fn list(folder: &Path) -> Vec<Installed> {
-    let installed = |metadata: OsString, form| Installed { folder: folder.to_owned(), metadata, form };
+    let installed = |metadata: OsString, form| Installed {
+        folder: folder.to_owned(),
+        metadata,
+        form,
+    };
     if is_egg(folder) {
-        return match folder.is_dir() {
-            true => vec![installed("EGG-INFO".into(), Form::EggInfo)],
-            false => vec![installed(OsString::new(), Form::ZippedEgg)],
-        };
+        let is_unzipped = folder.is_dir();
+        return vec![if is_unzipped {
+            installed("EGG-INFO".into(), Form::EggInfo)
+        } else {
+            installed(OsString::new(), Form::ZippedEgg)
+        }];
     }
-    let Ok(entries) = folder.read_dir() else { return Vec::new() };
+    let Ok(entries) = folder.read_dir() else {
+        return Vec::new();
+    };
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     names.sort();
     let forms = names.into_iter().filter_map(|name| {
@@ -94,16 +102,22 @@ impl Installed {
             // The one file is what counts.
             Form::ZippedEgg => return Vec::new(),
         };
-        let inside = names.iter().map(|name| Path::new(&self.metadata).join(name));
+        let inside = names
+            .iter()
+            .map(|name| Path::new(&self.metadata).join(name));
         // The metadata itself too: a file in place of a folder, or a folder to which files were added.
-        std::iter::once(PathBuf::from(&self.metadata)).chain(inside).collect()
+        std::iter::once(PathBuf::from(&self.metadata))
+            .chain(inside)
+            .collect()
     }
 
     /// Name and version, from the metadata or else from the name of its folder.
     pub(super) fn identity(&self) -> Identity {
         let text = match self.form {
             Form::DistInfo => self.read("METADATA", METADATA_BYTES_MAX),
-            Form::EggInfo if self.metadata_path().is_dir() => self.read("PKG-INFO", METADATA_BYTES_MAX),
+            Form::EggInfo if self.metadata_path().is_dir() => {
+                self.read("PKG-INFO", METADATA_BYTES_MAX)
+            }
             Form::EggInfo => read_limited(&self.metadata_path(), METADATA_BYTES_MAX),
             Form::ZippedEgg => None,
         };
@@ -144,7 +158,8 @@ fn header(text: &str, wanted: &str) -> Option<String> {
     let headers = text.lines().take_while(|line| !line.trim().is_empty());
     let mut values = headers.filter_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+        name.eq_ignore_ascii_case(wanted)
+            .then(|| value.trim().to_owned())
     });
     values.next().filter(|value| !value.is_empty())
 }
@@ -179,7 +194,11 @@ mod tests {
 
     #[test]
     fn names_are_normalised_as_by_pep_503() {
-        for (name, normal) in [("Scikit_Learn", "scikit-learn"), ("a.-_b", "a-b"), ("ruamel.yaml", "ruamel-yaml")] {
+        for (name, normal) in [
+            ("Scikit_Learn", "scikit-learn"),
+            ("a.-_b", "a-b"),
+            ("ruamel.yaml", "ruamel-yaml"),
+        ] {
             assert_eq!(normalise(name), normal);
         }
     }
@@ -190,11 +209,30 @@ mod tests {
         let dist_info = folder.path().join("foo_bar-1.0.dist-info");
         std::fs::create_dir(&dist_info).unwrap();
         std::fs::create_dir(folder.path().join("~oo-2.dist-info")).unwrap();
-        std::fs::write(folder.path().join("old-3-py3.11.egg-info"), "Metadata-Version: 1\n\nName: lie\n").unwrap();
-        let identities = || list(folder.path()).iter().map(Installed::identity).collect::<Vec<_>>();
-        let identity = |name: &str, version: &str| Identity { name: name.into(), version: version.into() };
-        assert_eq!(identities(), [identity("foo-bar", "1.0"), identity("old", "3")]);
-        std::fs::write(dist_info.join("METADATA"), "name: Foo.Bar\nVersion:  1.0.post1 \n\nVersion: 9\n").unwrap();
+        std::fs::write(
+            folder.path().join("old-3-py3.11.egg-info"),
+            "Metadata-Version: 1\n\nName: lie\n",
+        )
+        .unwrap();
+        let identities = || {
+            list(folder.path())
+                .iter()
+                .map(Installed::identity)
+                .collect::<Vec<_>>()
+        };
+        let identity = |name: &str, version: &str| Identity {
+            name: name.into(),
+            version: version.into(),
+        };
+        assert_eq!(
+            identities(),
+            [identity("foo-bar", "1.0"), identity("old", "3")]
+        );
+        std::fs::write(
+            dist_info.join("METADATA"),
+            "name: Foo.Bar\nVersion:  1.0.post1 \n\nVersion: 9\n",
+        )
+        .unwrap();
         assert_eq!(identities()[0], identity("foo-bar", "1.0.post1"));
     }
 
@@ -206,8 +244,20 @@ mod tests {
         let unzipped = folder.path().join("dir_egg-2.0-py3.11.egg");
         std::fs::create_dir_all(unzipped.join("EGG-INFO")).unwrap();
         let of = |egg: &Path| list(egg)[0].identity();
-        assert_eq!(of(&zipped), Identity { name: "zip-egg".into(), version: "1.2".into() });
-        assert_eq!(of(&unzipped), Identity { name: "dir-egg".into(), version: "2.0".into() });
+        assert_eq!(
+            of(&zipped),
+            Identity {
+                name: "zip-egg".into(),
+                version: "1.2".into()
+            }
+        );
+        assert_eq!(
+            of(&unzipped),
+            Identity {
+                name: "dir-egg".into(),
+                version: "2.0".into()
+            }
+        );
     }
 
     #[test]
@@ -218,7 +268,13 @@ mod tests {
         std::os::unix::fs::symlink("/dev/zero", dist_info.join("METADATA")).unwrap();
         std::os::unix::fs::symlink("RECORD", dist_info.join("RECORD")).unwrap();
         let installed = &list(folder.path())[0];
-        assert_eq!(installed.identity(), Identity { name: "x".into(), version: "1".into() });
+        assert_eq!(
+            installed.identity(),
+            Identity {
+                name: "x".into(),
+                version: "1".into()
+            }
+        );
         assert_eq!(installed.read_list("RECORD"), None);
     }
 }

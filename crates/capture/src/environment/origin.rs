@@ -53,15 +53,30 @@ struct DirInfo {
 impl Origin {
     /// Reads a `direct_url.json`; none where it says nothing that can be understood.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let DirectUrl { url, subdirectory, vcs_info, archive_info, dir_info } = serde_json::from_slice(bytes).ok()?;
+        let DirectUrl {
+            url,
+            subdirectory,
+            vcs_info,
+            archive_info,
+            dir_info,
+        } = serde_json::from_slice(bytes).ok()?;
         let kind = match (vcs_info, archive_info, dir_info) {
-            (Some(VcsInfo { vcs, commit_id }), _, _) => OriginKind::Vcs { system: vcs, commit: commit_id },
-            (None, Some(info), _) => OriginKind::Archive { sha256: info.sha256() },
-            (None, None, info) => {
-                OriginKind::Directory { is_editable: info.is_some_and(|info| info.editable) }
-            }
+            (Some(VcsInfo { vcs, commit_id }), _, _) => OriginKind::Vcs {
+                system: vcs,
+                commit: commit_id,
+            },
+            (None, Some(info), _) => OriginKind::Archive {
+                sha256: info.sha256(),
+            },
+            (None, None, info) => OriginKind::Directory {
+                is_editable: info.is_some_and(|info| info.editable),
+            },
         };
-        Some(Self { url: redact_url(&url), kind, subdirectory })
+        Some(Self {
+            url: redact_url(&url),
+            kind,
+            subdirectory,
+        })
     }
 
     /// The URL as a requirement gives it: `git+https://…@COMMIT#subdirectory=…`.
@@ -126,15 +141,31 @@ mod tests {
                 r#"{"url": "https://tok3n@h/x.git", "vcs_info": {"vcs": "git", "commit_id": "abc", "requested_revision": "v1"}, "subdirectory": "p"}"#,
                 "git+https://***@h/x.git@abc#subdirectory=p",
             ),
-            (r#"{"url": "https://h/x.whl?token=s3cret", "archive_info": {"hash": "sha256=00"}}"#, "https://h/x.whl?token=***"),
-            (r#"{"url": "file:///p", "dir_info": {"editable": true}}"#, "file:///p"),
+            (
+                r#"{"url": "https://h/x.whl?token=s3cret", "archive_info": {"hash": "sha256=00"}}"#,
+                "https://h/x.whl?token=***",
+            ),
+            (
+                r#"{"url": "file:///p", "dir_info": {"editable": true}}"#,
+                "file:///p",
+            ),
             (r#"{"url": "file:///p"}"#, "file:///p"),
         ];
         for (text, expected) in cases {
-            assert_eq!(Origin::parse(text.as_bytes()).unwrap().as_requirement(), expected);
+            assert_eq!(
+                Origin::parse(text.as_bytes()).unwrap().as_requirement(),
+                expected
+            );
         }
-        let archive = Origin::parse(br#"{"url": "u", "archive_info": {"hashes": {"sha256": "11"}}}"#).unwrap();
-        assert_eq!(archive.kind, OriginKind::Archive { sha256: Some("11".to_owned()) });
+        let archive =
+            Origin::parse(br#"{"url": "u", "archive_info": {"hashes": {"sha256": "11"}}}"#)
+                .unwrap();
+        assert_eq!(
+            archive.kind,
+            OriginKind::Archive {
+                sha256: Some("11".to_owned())
+            }
+        );
     }
 
     #[test]
@@ -143,7 +174,10 @@ mod tests {
             let text = format!(r#"{{"url": "{url}", "dir_info": {{"editable": {is_editable}}}}}"#);
             Origin::parse(text.as_bytes()).unwrap().folder()
         };
-        assert_eq!(folder("file:///p/a%20b%2", true), Some(PathBuf::from("/p/a b%2")));
+        assert_eq!(
+            folder("file:///p/a%20b%2", true),
+            Some(PathBuf::from("/p/a b%2"))
+        );
         assert_eq!(folder("file:///p", false), None);
         assert_eq!(folder("file:///", true), None);
         assert_eq!(folder("https://h/p", true), None);

@@ -16,7 +16,10 @@ pub(super) struct Paths {
 impl Paths {
     /// Takes what `as_bytes` gave; none where the last path has no end.
     pub(super) fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
-        bytes.last().is_none_or(|&last| last == 0).then_some(Self { bytes })
+        bytes
+            .last()
+            .is_none_or(|&last| last == 0)
+            .then_some(Self { bytes })
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -26,7 +29,10 @@ impl Paths {
     /// Adds a path. No path that a file can have holds a NUL; what follows one is dropped.
     pub(super) fn push(&mut self, path: &Path) {
         let path = path.as_os_str().as_bytes();
-        let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+        let end = path
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(path.len());
         self.bytes.extend_from_slice(&path[..end]);
         self.bytes.push(0);
     }
@@ -61,7 +67,10 @@ mod tests {
     #[test]
     fn paths_come_back_as_they_were() {
         let list = [&b""[..], b"a b\nc", b"\xff", b"x/y"];
-        let paths: Paths = list.iter().map(|path| Path::new(OsStr::from_bytes(path))).collect();
+        let paths: Paths = list
+            .iter()
+            .map(|path| Path::new(OsStr::from_bytes(path)))
+            .collect();
         let back: Vec<_> = paths.iter().map(CStr::to_bytes).collect();
         assert_eq!(back, list);
         assert_eq!(Paths::from_bytes(paths.as_bytes().to_vec()), Some(paths));

@@ -12,7 +12,10 @@ use super::distribution::Facts;
 use super::origin::{Origin, OriginKind};
 
 /// Writes the lock file; the same environment gives the same text, wherever it is installed.
-pub(super) fn write(interpreter: &Interpreter, distributions: &[(&Distribution, &Facts)]) -> String {
+pub(super) fn write(
+    interpreter: &Interpreter,
+    distributions: &[(&Distribution, &Facts)],
+) -> String {
     let mut text = String::from("lock-version = \"1.0\"\n");
     let version = interpreter.version.trim_end_matches('+');
     line(&mut text, "requires-python", &format!("=={version}"));
@@ -25,7 +28,11 @@ pub(super) fn write(interpreter: &Interpreter, distributions: &[(&Distribution, 
             write_origin(&mut text, origin);
         }
         text.push_str("\n[packages.tool.reproof]\n");
-        line(&mut text, "content-sha256", &distribution.content_digest.to_string());
+        line(
+            &mut text,
+            "content-sha256",
+            &distribution.content_digest.to_string(),
+        );
         let tags: Vec<_> = facts.wheel_tags.iter().map(|tag| quote(tag)).collect();
         let _ = writeln!(text, "wheel-tags = [{}]", tags.join(", "));
     }
@@ -52,7 +59,11 @@ fn write_origin(text: &mut String, origin: &Origin) {
             }
         }
         OriginKind::Directory { is_editable } => {
-            line(text, "path", origin.url.strip_prefix("file://").unwrap_or(&origin.url));
+            line(
+                text,
+                "path",
+                origin.url.strip_prefix("file://").unwrap_or(&origin.url),
+            );
             let _ = writeln!(text, "editable = {is_editable}");
         }
     }
@@ -120,9 +131,14 @@ mod tests {
             modified_files: Vec::new(),
         };
         let origin = |text: &str| Origin::parse(text.as_bytes());
-        let vcs = facts(origin(r#"{"url": "https://h/x", "vcs_info": {"vcs": "git", "commit_id": "abc"}}"#));
+        let vcs = facts(origin(
+            r#"{"url": "https://h/x", "vcs_info": {"vcs": "git", "commit_id": "abc"}}"#,
+        ));
         let (plain, named) = (facts(None), distribution("evil\"\n[x]"));
-        let text = write(&interpreter(), &[(&named, &plain), (&distribution("b"), &vcs)]);
+        let text = write(
+            &interpreter(),
+            &[(&named, &plain), (&distribution("b"), &vcs)],
+        );
         let empty = Sha256Digest::of(b"");
         let expected = format!(
             "lock-version = \"1.0\"\nrequires-python = \"==3.11.7\"\ncreated-by = \"reproof\"\n\n\

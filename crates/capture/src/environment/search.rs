@@ -14,14 +14,35 @@ use crate::digests::open_regular;
 const PTH_BYTES_MAX: u64 = 1 << 20;
 
 /// Files by which a folder says that it is somebody's project and no place of installed packages.
-const PROJECT_FILES: &[&str] = &[".git", "pyproject.toml", "setup.py", "setup.cfg", "reproof.toml"];
+const PROJECT_FILES: &[&str] = &[
+    ".git",
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "reproof.toml",
+];
 
 /// Adds the search path that follows from variables and `.pth` files.
-pub(super) fn facts(known: Known, environment: &[(OsString, OsString)], working_directory: &Path) -> PythonFacts {
-    let Known { interpreter, site, user_site, library, .. } = known;
-    let is_user_site_off = find_variable(environment, "PYTHONNOUSERSITE").is_some_and(|value| !value.is_empty());
+pub(super) fn facts(
+    known: Known,
+    environment: &[(OsString, OsString)],
+    working_directory: &Path,
+) -> PythonFacts {
+    let Known {
+        interpreter,
+        site,
+        user_site,
+        library,
+        ..
+    } = known;
+    let is_user_site_off =
+        find_variable(environment, "PYTHONNOUSERSITE").is_some_and(|value| !value.is_empty());
     let user_site = user_site.filter(|_| !is_user_site_off);
-    let sites: Vec<_> = user_site.iter().chain(&site).map(entities::RecordedPath::to_path).collect();
+    let sites: Vec<_> = user_site
+        .iter()
+        .chain(&site)
+        .map(entities::RecordedPath::to_path)
+        .collect();
     let mut folders = Folders::default();
     for folder in python_path(environment, working_directory) {
         folders.add(folder);
@@ -33,8 +54,12 @@ pub(super) fn facts(known: Known, environment: &[(OsString, OsString)], working_
         }
     }
     let search_path = folders.list;
-    let holds_packages = |folder: &&PathBuf| sites.contains(folder) || is_target_of_installs(folder);
-    let mut prefixes = vec![interpreter.prefix.to_path(), interpreter.base_prefix.to_path()];
+    let holds_packages =
+        |folder: &&PathBuf| sites.contains(folder) || is_target_of_installs(folder);
+    let mut prefixes = vec![
+        interpreter.prefix.to_path(),
+        interpreter.base_prefix.to_path(),
+    ];
     prefixes.extend(library.iter().map(entities::RecordedPath::to_path));
     prefixes.dedup();
     PythonFacts {
@@ -55,7 +80,9 @@ struct Folders {
 impl Folders {
     fn add(&mut self, folder: PathBuf) {
         // A zipped egg is a file and a place to search.
-        let Ok(real) = folder.canonicalize() else { return };
+        let Ok(real) = folder.canonicalize() else {
+            return;
+        };
         let is_place = real.is_dir() || is_egg(&folder);
         if is_place && self.seen.insert(real) {
             self.list.push(folder);
@@ -68,22 +95,28 @@ pub(super) fn is_egg(path: &Path) -> bool {
 }
 
 fn python_path(environment: &[(OsString, OsString)], working_directory: &Path) -> Vec<PathBuf> {
-    let Some(value) = find_variable(environment, "PYTHONPATH").filter(|value| !value.is_empty()) else {
+    let Some(value) = find_variable(environment, "PYTHONPATH").filter(|value| !value.is_empty())
+    else {
         return Vec::new();
     };
-    std::env::split_paths(value).map(|folder| working_directory.join(folder)).collect()
+    std::env::split_paths(value)
+        .map(|folder| working_directory.join(folder))
+        .collect()
 }
 
 /// Paths that the `.pth` files of a folder add. Lines of code in them are not followed.
 fn lines_of_pth_files(site: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = site.read_dir() else { return Vec::new() };
+    let Ok(entries) = site.read_dir() else {
+        return Vec::new();
+    };
     let names = entries.flatten().map(|entry| entry.file_name());
     let mut names: Vec<_> = names.filter(|name| is_pth(name)).collect();
     names.sort();
     let mut paths = Vec::new();
     for name in names {
         let mut bytes = Vec::new();
-        let read = open_regular(&site.join(&name)).and_then(|file| file.take(PTH_BYTES_MAX).read_to_end(&mut bytes));
+        let read = open_regular(&site.join(&name))
+            .and_then(|file| file.take(PTH_BYTES_MAX).read_to_end(&mut bytes));
         if read.is_ok() {
             paths.extend(paths_of_pth(&bytes).map(|path| site.join(path)));
         }
@@ -107,12 +140,19 @@ fn paths_of_pth(bytes: &[u8]) -> impl Iterator<Item = &Path> {
 
 /// Whether packages were installed into a folder (`pip install --target`) that is not somebody's project as well.
 fn is_target_of_installs(folder: &Path) -> bool {
-    if PROJECT_FILES.iter().any(|name| folder.join(name).symlink_metadata().is_ok()) {
+    if PROJECT_FILES
+        .iter()
+        .any(|name| folder.join(name).symlink_metadata().is_ok())
+    {
         return false;
     }
-    let Ok(entries) = folder.read_dir() else { return false };
+    let Ok(entries) = folder.read_dir() else {
+        return false;
+    };
     let mut names = entries.flatten().map(|entry| entry.file_name());
-    names.any(|name| name.as_bytes().ends_with(b".dist-info") && folder.join(&name).join("RECORD").is_file())
+    names.any(|name| {
+        name.as_bytes().ends_with(b".dist-info") && folder.join(&name).join("RECORD").is_file()
+    })
 }
 
 #[cfg(test)]
@@ -130,7 +170,14 @@ mod tests {
     fn a_pth_file_that_is_none_is_passed_over() {
         let site = tempfile::tempdir().unwrap();
         let fifo = site.path().join("a.pth");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
         std::os::unix::fs::symlink("b.pth", site.path().join("b.pth")).unwrap();
         std::fs::create_dir(site.path().join("c.pth")).unwrap();
         std::fs::write(site.path().join("d.pth"), "here\n").unwrap();
@@ -151,6 +198,9 @@ mod tests {
     #[test]
     fn python_path_is_relative_to_where_the_command_started() {
         let environment = [("PYTHONPATH".into(), "src:/abs".into())];
-        assert_eq!(python_path(&environment, Path::new("/p")), ["/p/src", "/abs"].map(PathBuf::from));
+        assert_eq!(
+            python_path(&environment, Path::new("/p")),
+            ["/p/src", "/abs"].map(PathBuf::from)
+        );
     }
 }

@@ -39,13 +39,27 @@ pub(super) fn threads(environment: &[(OsString, OsString)]) -> BTreeMap<String, 
 }
 
 pub(super) fn locale(environment: &[(OsString, OsString)]) -> BTreeMap<String, String> {
-    pick(environment, |name| matches!(name, "LANG" | "LANGUAGE") || name.starts_with("LC_"))
+    pick(environment, |name| {
+        matches!(name, "LANG" | "LANGUAGE") || name.starts_with("LC_")
+    })
 }
 
-fn pick(environment: &[(OsString, OsString)], is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-    let named = environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value)));
+fn pick(
+    environment: &[(OsString, OsString)],
+    is_wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<String, String> {
+    let named = environment
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_str()?, value)));
     let wanted = named.filter(|(name, _)| is_wanted(name));
-    wanted.map(|(name, value)| (name.to_owned(), RecordedPath::new(value).as_str().to_owned())).collect()
+    wanted
+        .map(|(name, value)| {
+            (
+                name.to_owned(),
+                RecordedPath::new(value).as_str().to_owned(),
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -54,10 +68,24 @@ mod tests {
 
     #[test]
     fn only_what_is_set_is_told() {
-        let pairs = [("LANG", "C"), ("LC_ALL", "de_DE"), ("OMP_NUM_THREADS", "2"), ("LCX", "1"), ("SECRET", "x")];
-        let environment: Vec<_> = pairs.map(|(name, value)| (name.into(), value.into())).into();
+        let pairs = [
+            ("LANG", "C"),
+            ("LC_ALL", "de_DE"),
+            ("OMP_NUM_THREADS", "2"),
+            ("LCX", "1"),
+            ("SECRET", "x"),
+        ];
+        let environment: Vec<_> = pairs
+            .map(|(name, value)| (name.into(), value.into()))
+            .into();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(locale(&environment), BTreeMap::from([pair("LANG", "C"), pair("LC_ALL", "de_DE")]));
-        assert_eq!(threads(&environment), BTreeMap::from([pair("OMP_NUM_THREADS", "2")]));
+        assert_eq!(
+            locale(&environment),
+            BTreeMap::from([pair("LANG", "C"), pair("LC_ALL", "de_DE")])
+        );
+        assert_eq!(
+            threads(&environment),
+            BTreeMap::from([pair("OMP_NUM_THREADS", "2")])
+        );
     }
 }

@@ -159,12 +159,21 @@ impl Pattern {
         match self.place {
             Place::Whole => matches(&self.tokens, path),
             Place::Name => {
-                let start = path.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+                let start = path
+                    .iter()
+                    .rposition(|&byte| byte == b'/')
+                    .map_or(0, |at| at + 1);
                 matches(&self.tokens, &path[start..])
             }
             Place::End => {
-                let starts = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at + 1);
-                std::iter::once(0).chain(starts).any(|start| matches(&self.tokens, &path[start..]))
+                let starts = path
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, byte)| **byte == b'/')
+                    .map(|(at, _)| at + 1);
+                std::iter::once(0)
+                    .chain(starts)
+                    .any(|start| matches(&self.tokens, &path[start..]))
             }
         }
     }
@@ -213,7 +222,9 @@ fn matches_token_by_token(tokens: &[Token], text: &[u8]) -> bool {
     for token in tokens {
         let mut next = vec![false; text.len() + 1];
         for at in 0..=text.len() {
-            let before = at.checked_sub(1).map(|before| (can[before], next[before], text[before]));
+            let before = at
+                .checked_sub(1)
+                .map(|before| (can[before], next[before], text[before]));
             next[at] = match (token, before) {
                 (Token::One(wanted), Some((true, _, byte))) => byte == *wanted,
                 (Token::AnyOne, Some((true, _, byte))) => byte != b'/',
@@ -262,7 +273,10 @@ mod tests {
             "/etc/shadow",
         ];
         for path in secret {
-            assert!(patterns.cover(Path::new(path)), "{path} is not taken for a secret");
+            assert!(
+                patterns.cover(Path::new(path)),
+                "{path} is not taken for a secret"
+            );
         }
         let public = [
             ".env.example",
@@ -281,20 +295,43 @@ mod tests {
             "/p/huggingface/tokens",
         ];
         for path in public {
-            assert!(!patterns.cover(Path::new(path)), "{path} is taken for a secret");
+            assert!(
+                !patterns.cover(Path::new(path)),
+                "{path} is taken for a secret"
+            );
         }
     }
 
     #[test]
     fn the_users_patterns_count_and_nothing_is_public_against_them() {
-        let own: Vec<String> =
-            ["config/prod.*", "vault/", "/data/x", "*.env.example", "**/deep/*.x"].map(str::to_owned).into();
+        let own: Vec<String> = [
+            "config/prod.*",
+            "vault/",
+            "/data/x",
+            "*.env.example",
+            "**/deep/*.x",
+        ]
+        .map(str::to_owned)
+        .into();
         let patterns = FilePatterns::new(&own);
-        let covered = ["/p/config/prod.yml", "config/prod.yml", "/p/vault/a/b", "/data/x", "/p/.env.example", "/p/deep/a.x"];
+        let covered = [
+            "/p/config/prod.yml",
+            "config/prod.yml",
+            "/p/vault/a/b",
+            "/data/x",
+            "/p/.env.example",
+            "/p/deep/a.x",
+        ];
         for path in covered {
             assert!(patterns.cover(Path::new(path)), "{path}");
         }
-        for path in ["/p/config/x/prod.yml", "/p/myconfig/prod.yml", "/p/data/x", "/p/vault", "/p/deep/a/b.x"] {
+        for path in [
+            "/p/config/x/prod.yml",
+            "/p/myconfig/prod.yml",
+            "/p/data/x",
+            "/p/vault",
+            "/p/deep/a/b.x",
+        ] {
             assert!(!patterns.cover(Path::new(path)), "{path}");
         }
     }

@@ -50,7 +50,9 @@ const PRIVATE: &str = "PRIVATE KEY";
 ///
 /// The caller makes sure that a word begins here.
 pub(super) fn secret_length(text: &str) -> Option<usize> {
-    private_key_length(text).or_else(|| jwt_length(text)).or_else(|| prefixed_length(text))
+    private_key_length(text)
+        .or_else(|| jwt_length(text))
+        .or_else(|| prefixed_length(text))
 }
 
 fn private_key_length(text: &str) -> Option<usize> {
@@ -61,9 +63,13 @@ fn private_key_length(text: &str) -> Option<usize> {
     }
     // A block without an end is one up to the end of the text.
     let body_start = BLOCK_BEGIN.len() + label_end + 5;
-    let Some(end) = text[body_start..].find(BLOCK_END) else { return Some(text.len()) };
+    let Some(end) = text[body_start..].find(BLOCK_END) else {
+        return Some(text.len());
+    };
     let after = body_start + end + BLOCK_END.len();
-    let length = text[after..].find("-----").map_or(text.len(), |close| after + close + 5);
+    let length = text[after..]
+        .find("-----")
+        .map_or(text.len(), |close| after + close + 5);
     Some(length)
 }
 
@@ -72,25 +78,41 @@ fn jwt_length(text: &str) -> Option<usize> {
     if !text.starts_with("eyJ") {
         return None;
     }
-    let part = |from: usize| text[from..].bytes().take_while(|&byte| is_of_word(byte)).count();
+    let part = |from: usize| {
+        text[from..]
+            .bytes()
+            .take_while(|&byte| is_of_word(byte))
+            .count()
+    };
     let first = part(0);
     let second = text[first..].starts_with('.').then(|| part(first + 1))?;
     if first < 10 || second < 10 {
         return None;
     }
     let two = first + 1 + second;
-    Some(if text[two..].starts_with('.') { two + 1 + part(two + 1) } else { two })
+    Some(if text[two..].starts_with('.') {
+        two + 1 + part(two + 1)
+    } else {
+        two
+    })
 }
 
 fn prefixed_length(text: &str) -> Option<usize> {
-    let (prefix, least) = PREFIXES.iter().find(|(prefix, _)| text.starts_with(prefix))?;
+    let (prefix, least) = PREFIXES
+        .iter()
+        .find(|(prefix, _)| text.starts_with(prefix))?;
     let rest = &text[prefix.len()..];
     let has_dots = matches!(*prefix, "SG." | "ya29.");
     let is_part = |byte: u8| match *prefix {
         "AKIA" | "ASIA" => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
         _ => is_of_word(byte) || has_dots && byte == b'.',
     };
-    let length = |most: usize| rest.bytes().take(most).take_while(|&byte| is_part(byte)).count();
+    let length = |most: usize| {
+        rest.bytes()
+            .take(most)
+            .take_while(|&byte| is_part(byte))
+            .count()
+    };
     let seen = length(LOOK_AHEAD);
     let is_random = *prefix != "sk-" || longest_run(&rest[..seen]) >= RANDOM_RUN;
     (seen >= *least && is_random).then(|| prefix.len() + length(usize::MAX))
@@ -124,7 +146,11 @@ mod tests {
         ];
         for secret in whole {
             for after in ["", " x", "\"", "&"] {
-                assert_eq!(secret_length(&format!("{secret}{after}")), Some(secret.len()), "{secret}");
+                assert_eq!(
+                    secret_length(&format!("{secret}{after}")),
+                    Some(secret.len()),
+                    "{secret}"
+                );
             }
         }
         assert_eq!(secret_length("-----BEGIN PRIVATE KEY-----\nMII"), Some(31));

@@ -25,7 +25,11 @@ pub(super) fn flag_before_value(argument: &str) -> Option<Flag> {
 pub(super) fn is_flag(argument: &str) -> bool {
     match argument.strip_prefix("--") {
         Some(name) => name.starts_with(|first: char| first.is_ascii_alphabetic()),
-        None => argument.len() == 2 && argument.starts_with('-') && argument.as_bytes()[1].is_ascii_alphabetic(),
+        None => {
+            argument.len() == 2
+                && argument.starts_with('-')
+                && argument.as_bytes()[1].is_ascii_alphabetic()
+        }
     }
 }
 
@@ -36,7 +40,9 @@ pub(super) fn redact_value(flag: Flag, value: &str) -> String {
         Flag::Secret => MARK.to_owned(),
         Flag::User => match value.split_once(':') {
             // `1000:1000` is a user and a group.
-            Some((user, password)) if !password.bytes().all(|byte| byte.is_ascii_digit()) => format!("{user}:{MARK}"),
+            Some((user, password)) if !password.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("{user}:{MARK}")
+            }
             _ => redact(value),
         },
     }
@@ -44,8 +50,12 @@ pub(super) fn redact_value(flag: Flag, value: &str) -> String {
 
 /// Values that tell nothing, whatever they are the value of.
 fn is_switch(value: &str) -> bool {
-    let switches = ["", "true", "false", "yes", "no", "on", "off", "none", "null", "0", "1"];
-    switches.contains(&value.to_ascii_lowercase().as_str())
+    let switches = [
+        "", "true", "false", "yes", "no", "on", "off", "none", "null",
+    ];
+    // `--pass 2` counts passes; nobody keeps a secret of three digits.
+    let is_small_number = value.len() <= 3 && value.bytes().all(|byte| byte.is_ascii_digit());
+    is_small_number || switches.contains(&value.to_ascii_lowercase().as_str())
 }
 
 fn is_of_name(character: char) -> bool {
@@ -56,7 +66,13 @@ fn is_of_name(character: char) -> bool {
 ///
 /// *Cost*: linear, but for a look-ahead of bounded length.
 pub(super) fn redact(text: &str) -> String {
-    Scanner { text, at: 0, redacted: String::with_capacity(text.len()), is_in_query: false }.scan()
+    Scanner {
+        text,
+        at: 0,
+        redacted: String::with_capacity(text.len()),
+        is_in_query: false,
+    }
+    .scan()
 }
 
 struct Scanner<'a> {
@@ -87,7 +103,8 @@ impl Scanner<'_> {
     }
 
     fn keep(&mut self, length: usize) {
-        self.redacted.push_str(&self.text[self.at..self.at + length]);
+        self.redacted
+            .push_str(&self.text[self.at..self.at + length]);
         self.at += length;
     }
 
@@ -97,7 +114,9 @@ impl Scanner<'_> {
     }
 
     fn pass_on(&mut self) {
-        let Some(character) = self.rest().chars().next() else { return };
+        let Some(character) = self.rest().chars().next() else {
+            return;
+        };
         match character {
             '?' if self.is_in_url() => self.is_in_query = true,
             '#' | '"' | '\'' => self.is_in_query = false,
@@ -109,7 +128,12 @@ impl Scanner<'_> {
 
     /// Whether the word up to here began with `SCHEME://`; looks back no further than URLs are long.
     fn is_in_url(&self) -> bool {
-        let word = self.redacted.bytes().rev().take(1024).take_while(|byte| !byte.is_ascii_whitespace());
+        let word = self
+            .redacted
+            .bytes()
+            .rev()
+            .take(1024)
+            .take_while(|byte| !byte.is_ascii_whitespace());
         let mut slashes = 0;
         for byte in word {
             match byte {
@@ -122,9 +146,12 @@ impl Scanner<'_> {
     }
 
     fn take_shape(&mut self) -> bool {
-        let is_word_start = self.previous().is_none_or(|previous| !previous.is_alphanumeric());
+        let is_word_start = self
+            .previous()
+            .is_none_or(|previous| !previous.is_alphanumeric());
         // What is no token from its beginning is none from its middle; else `eyJ-eyJ-…` is read again and again.
-        let is_inside = matches!(self.previous(), Some('-' | '_')) && self.rest().starts_with("eyJ");
+        let is_inside =
+            matches!(self.previous(), Some('-' | '_')) && self.rest().starts_with("eyJ");
         if !is_word_start || is_inside {
             return false;
         }
@@ -138,10 +165,18 @@ impl Scanner<'_> {
     }
 
     fn take_credentials(&mut self) -> bool {
-        let Some(after) = self.rest().strip_prefix("://") else { return false };
+        let Some(after) = self.rest().strip_prefix("://") else {
+            return false;
+        };
         let before = &self.text[..self.at];
-        let is_of_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        let scheme = before.bytes().rev().take(32).take_while(is_of_scheme).count();
+        let is_of_scheme =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        let scheme = before
+            .bytes()
+            .rev()
+            .take(32)
+            .take_while(is_of_scheme)
+            .count();
         let length = url::credentials_length(&before[before.len() - scheme..], after);
         self.keep(3);
         if let Some(length) = length {
@@ -156,12 +191,19 @@ impl Scanner<'_> {
         if !is_start {
             return false;
         }
-        let name_length = self.rest().find(|character| !is_of_name(character)).unwrap_or(self.rest().len());
+        let name_length = self
+            .rest()
+            .find(|character| !is_of_name(character))
+            .unwrap_or(self.rest().len());
         if name_length == 0 {
             return false;
         }
         let name = &self.rest()[..name_length];
-        let is_secret = if self.is_in_query { names::is_secret_in_query(name) } else { names::is_secret(name) };
+        let is_secret = if self.is_in_query {
+            names::is_secret_in_query(name)
+        } else {
+            names::is_secret(name)
+        };
         let Some(value_at) = is_secret.then(|| self.value_after(name_length)).flatten() else {
             // The name itself cannot be the beginning of another name, but a secret may stand in it.
             return false;
@@ -185,13 +227,17 @@ impl Scanner<'_> {
             None if name.starts_with('-') && after_space.len() < after_name.len() => after_space,
             None => return None,
         };
-        let is_value = !value.is_empty() && !(separated.is_none() && is_flag(first_word(value)));
+        let is_next_flag = separated.is_none() && is_flag(first_word(value));
+        let is_value = !value.is_empty() && !is_next_flag;
         is_value.then(|| self.rest().len() - value.len())
     }
 
     fn redact_named_value(&mut self, is_whole: bool) {
         let rest = self.rest();
-        let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\'' | '`'));
+        let quote = rest
+            .chars()
+            .next()
+            .filter(|first| matches!(first, '"' | '\'' | '`'));
         if let Some(quote) = quote {
             let length = quoted_length(rest, quote);
             self.keep(1);
@@ -199,7 +245,8 @@ impl Scanner<'_> {
             return;
         }
         let word = first_word(rest);
-        let is_kind = ["bearer", "basic", "token", "digest", "apikey"].contains(&word.to_ascii_lowercase().as_str());
+        let is_kind = ["bearer", "basic", "token", "digest", "apikey"]
+            .contains(&word.to_ascii_lowercase().as_str());
         let after_word = &rest[word.len()..];
         if is_kind && after_word.starts_with(' ') {
             let space = after_word.len() - after_word.trim_start_matches(' ').len();
@@ -209,10 +256,16 @@ impl Scanner<'_> {
         let is_query = self.is_in_query;
         let is_end = |character: char| match character {
             '&' | '#' => true,
-            ';' | ',' | ')' | '}' | ']' | '"' | '\'' | '|' | '<' | '>' => !is_query || character == '"',
+            ';' | ',' | ')' | '}' | ']' | '"' | '\'' | '|' | '<' | '>' => {
+                !is_query || character == '"'
+            }
             other => other.is_whitespace(),
         };
-        let length = if is_whole { rest.len() } else { rest.find(is_end).unwrap_or(rest.len()) };
+        let length = if is_whole {
+            rest.len()
+        } else {
+            rest.find(is_end).unwrap_or(rest.len())
+        };
         if length == 0 || is_switch(&rest[..length]) {
             self.keep(length);
         } else {
@@ -246,32 +299,68 @@ mod tests {
 
     #[test]
     fn secrets_are_redacted_wherever_they_stand() {
-        let (github, openai) = (format!("ghp_{}", "a1".repeat(18)), format!("sk-{}", "aB3".repeat(16)));
+        let (github, openai) = (
+            format!("ghp_{}", "a1".repeat(18)),
+            format!("sk-{}", "aB3".repeat(16)),
+        );
         let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N";
         let cases = [
             ("--password=hunter2", "--password=***"),
             ("--password=hunter2 & more", "--password=***"),
             ("password=hunter2", "password=***"),
-            ("run --password hunter2 --lr 0.1", "run --password *** --lr 0.1"),
-            ("export TOKEN=hunter2; train --lr 0.1", "export TOKEN=***; train --lr 0.1"),
+            (
+                "run --password hunter2 --lr 0.1",
+                "run --password *** --lr 0.1",
+            ),
+            (
+                "export TOKEN=hunter2; train --lr 0.1",
+                "export TOKEN=***; train --lr 0.1",
+            ),
             ("login(token='hunter2', lr=1)", "login(token='***', lr=1)"),
-            ("{\"api_key\": \"hun\\\"ter2\", \"lr\": 1}", "{\"api_key\": \"***\", \"lr\": 1}"),
-            ("-H 'Authorization: Bearer hunter2'", "-H 'Authorization: Bearer ***'"),
-            ("Authorization: Basic aHVudGVyMg==", "Authorization: Basic ***"),
+            (
+                "{\"api_key\": \"hun\\\"ter2\", \"lr\": 1}",
+                "{\"api_key\": \"***\", \"lr\": 1}",
+            ),
+            (
+                "-H 'Authorization: Bearer hunter2'",
+                "-H 'Authorization: Bearer ***'",
+            ),
+            (
+                "Authorization: Basic aHVudGVyMg==",
+                "Authorization: Basic ***",
+            ),
             ("https://user:hunter2@host/x?y=1", "https://***@host/x?y=1"),
             ("https://hunter2@host/x.git", "https://***@host/x.git"),
-            ("git+https://hunter2@host/x.git@v1", "git+https://***@host/x.git@v1"),
+            (
+                "git+https://hunter2@host/x.git@v1",
+                "git+https://***@host/x.git@v1",
+            ),
             ("ssh://git@host/x.git", "ssh://git@host/x.git"),
-            ("https://host/x?token=hunter2&y=1", "https://host/x?token=***&y=1"),
-            ("s3://b/x?X-Amz-Signature=hunter2", "s3://b/x?X-Amz-Signature=***"),
-            ("https://b/x?a=1&sig=hun%20ter2,x", "https://b/x?a=1&sig=***"),
-            ("a https://u:hunter2@h b postgres://v:hunter2@h", "a https://***@h b postgres://***@h"),
+            (
+                "https://host/x?token=hunter2&y=1",
+                "https://host/x?token=***&y=1",
+            ),
+            (
+                "s3://b/x?X-Amz-Signature=hunter2",
+                "s3://b/x?X-Amz-Signature=***",
+            ),
+            (
+                "https://b/x?a=1&sig=hun%20ter2,x",
+                "https://b/x?a=1&sig=***",
+            ),
+            (
+                "a https://u:hunter2@h b postgres://v:hunter2@h",
+                "a https://***@h b postgres://***@h",
+            ),
             ("x AKIAIOSFODNN7EXAMPLE y", "x *** y"),
             ("--id=AKIAIOSFODNN7EXAMPLE", "--id=***"),
             (&format!("({github})"), "(***)"),
             (&format!("x={openai}"), "x=***"),
             (&format!("j {jwt} k"), "j *** k"),
-            ("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\nx", "***\nx"),
+            (
+                "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\nx",
+                "***\nx",
+            ),
             ("passwörter ü token=hünter2 ü", "passwörter ü token=*** ü"),
         ];
         for (given, expected) in cases {
@@ -296,6 +385,7 @@ mod tests {
             "print('token')",
             "the password is not here",
             "--use-auth-token=true",
+            "--pass=12",
             "auth://x",
             "sk-learn-random-forest-classifier-v2",
             "a:b@c",
@@ -308,7 +398,12 @@ mod tests {
 
     #[test]
     fn redacting_twice_changes_nothing_more() {
-        for text in ["--password=x", "https://u:p@h/?token=t", "token: 'x'", "curl -H 'Authorization: Bearer x'"] {
+        for text in [
+            "--password=x",
+            "https://u:p@h/?token=t",
+            "token: 'x'",
+            "curl -H 'Authorization: Bearer x'",
+        ] {
             let once = redact(text);
             assert_eq!(redact(&once), once);
         }
@@ -317,7 +412,18 @@ mod tests {
     #[test]
     fn long_texts_stay_quick() {
         let started = std::time::Instant::now();
-        for text in ["sk-", "eyJ-", "eyJ.", "token", "a://", "-----BEGIN ", "?", "://u:", "token=\"", "é"] {
+        for text in [
+            "sk-",
+            "eyJ-",
+            "eyJ.",
+            "token",
+            "a://",
+            "-----BEGIN ",
+            "?",
+            "://u:",
+            "token=\"",
+            "é",
+        ] {
             redact(&text.repeat(100_000 / text.len()));
         }
         assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());

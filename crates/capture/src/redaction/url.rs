@@ -10,13 +10,22 @@ const LOOK_AHEAD: usize = 1024;
 ///
 /// A password that should have been escaped and was not (`u:p/w@host`, `u:p@ss@host`) is found whole.
 pub(super) fn credentials_length(scheme: &str, rest: &str) -> Option<usize> {
-    let is_end = |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '<' | '>' | '`');
-    let rest = &rest[..rest.floor_char_boundary(LOOK_AHEAD)];
+    let is_end = |character: char| {
+        character.is_whitespace() || matches!(character, '"' | '\'' | '<' | '>' | '`')
+    };
+    let limit = (0..=LOOK_AHEAD.min(rest.len()))
+        .rev()
+        .find(|&at| rest.is_char_boundary(at))
+        .unwrap_or(0);
+    let rest = &rest[..limit];
     let token = &rest[..rest.find(is_end).unwrap_or(rest.len())];
     let authority = &token[..token.find(['/', '?', '#']).unwrap_or(token.len())];
-    let Some(at) = authority.rfind('@') else { return unescaped_length(token, authority) };
+    let Some(at) = authority.rfind('@') else {
+        return unescaped_length(token, authority);
+    };
     let user = &authority[..at];
-    let is_address = USER_IS_ADDRESS.contains(&scheme.to_ascii_lowercase().as_str()) && !user.contains(':');
+    let is_address =
+        USER_IS_ADDRESS.contains(&scheme.to_ascii_lowercase().as_str()) && !user.contains(':');
     (!user.is_empty() && !is_address).then_some(at + 1)
 }
 

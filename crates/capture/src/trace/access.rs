@@ -68,7 +68,7 @@ pub enum AccessKind {
     },
     /// Execute a file that exists; interpreters of scripts are told as a further one.
     Execute {
-        /// The file.
+        /// The file, or the link through which it was started.
         path: PathBuf,
     },
     /// Connect to a peer, or send it a datagram.

@@ -133,6 +133,7 @@ impl Attempt<'_> {
             findings: &shared.findings,
             pumps: &pumps,
             session: session.as_deref(),
+            passed_on: None,
             mark: address,
         };
         let ended = life.follow()?;

@@ -36,6 +36,7 @@ pub(super) fn become_command(plan: &Plan) -> ! {
 enum Never {}
 
 fn start(plan: &Plan) -> Result<Never, Failure> {
+    close_keepers(plan);
     if let Some(terminal) = plan.terminal {
         enter_foreground(terminal).map_err(|error| Failure { stage: Stage::Other, error })?;
     }
@@ -51,6 +52,17 @@ fn start(plan: &Plan) -> Result<Never, Failure> {
     }
     restore_signals(plan);
     Err(Failure { stage: Stage::Execute, error: execute(plan) })
+}
+
+/// Closes what only the keeper needs.
+fn close_keepers(plan: &Plan) {
+    // SAFETY: numbers only, of descriptors that nothing of this process uses.
+    unsafe {
+        libc::close(plan.control);
+        if let Some((terminal, _)) = &plan.own_terminal {
+            libc::close(*terminal);
+        }
+    }
 }
 
 fn failed_at(stage: Stage) -> impl FnOnce(Errno) -> Failure {

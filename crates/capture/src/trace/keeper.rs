@@ -9,10 +9,11 @@
 //! nothing is allocated, nothing locked, nothing can panic.
 #![expect(unsafe_code, reason = "after the fork there are only calls of the kernel")]
 
-use std::mem::zeroed;
+use std::mem::{MaybeUninit, zeroed};
+use std::os::fd::AsRawFd as _;
 use std::ptr::{null, null_mut};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::child::{become_command, last_error};
@@ -38,6 +39,7 @@ pub(super) fn become_keeper(plan: &Plan) -> ! {
             libc::ioctl(terminal, libc::TIOCSCTTY, 0);
         }
     }
+    close_supervisors(plan);
     // SAFETY: this process has one thread; the child goes on with its copy of the plan.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -242,7 +244,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Closes everything that is not needed, so that whoever waits for the end of a pipe does not wait for this.
+    /// Closes everything else that is not needed, so that whoever waits for the end of a pipe does not wait for this.
     fn close_others(&self) {
         let own_terminal = self.plan.own_terminal.as_ref().map_or(-1, |(terminal, _)| *terminal);
         let session_terminal = self.plan.terminal.unwrap_or(-1);
@@ -257,6 +259,41 @@ impl Keeper<'_> {
         }
         close_range(from, i32::MAX);
     }
+}
+
+/// Closes what is the supervisor's own: every descriptor that no new program gets, but for those of the plan.
+///
+/// Before anything else: with a copy of the supervisor's ends in here or in the command,
+/// neither would notice the supervisor's end.
+fn close_supervisors(plan: &Plan) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(folder) = rustix::fs::open(c"/proc/self/fd", flags, Mode::empty()) else { return };
+    let own_terminal = plan.own_terminal.as_ref().map(|(terminal, _)| *terminal);
+    let kept = [Some(folder.as_raw_fd()), Some(plan.report), Some(plan.control), plan.terminal, own_terminal];
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut entries = RawDir::new(&folder, &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        let Some(descriptor) = parse_number(entry.file_name().to_bytes()) else { continue };
+        let is_kept = kept.contains(&Some(descriptor)) || plan.stdio.contains(&Some(descriptor));
+        // SAFETY: numbers only; what is closed is used by the supervisor's threads only, none of which is in here.
+        unsafe {
+            let flags = libc::fcntl(descriptor, libc::F_GETFD);
+            if !is_kept && flags >= 0 && flags & libc::FD_CLOEXEC != 0 {
+                libc::close(descriptor);
+            }
+        }
+    }
+}
+
+fn parse_number(digits: &[u8]) -> Option<i32> {
+    let mut number = 0_i32;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(i32::from(*digit - b'0'))?;
+    }
+    Some(number)
 }
 
 fn close_range(first: i32, last: i32) {
@@ -311,6 +348,23 @@ pub(super) fn fork_keeper(plan: &Plan) -> std::io::Result<u32> {
         0 => become_keeper(plan),
         pid => Ok(pid as u32),
     }
+}
+
+/// Whether something works, tried in a child that ends with it.
+///
+/// It may only do what is allowed after a fork with several threads.
+pub(super) fn succeeds_in_child(attempt: impl FnOnce() -> bool) -> bool {
+    let signal_mask = block_signals();
+    // SAFETY: the child does only what the caller promises, and never returns from here.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        exit(i32::from(!attempt()));
+    }
+    unblock_signals(&signal_mask);
+    let mut status = 0;
+    // SAFETY: the kernel writes to the place that is given.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    pid > 0 && waited == pid && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
 }
 
 /// Blocks every signal for this thread; returns what was blocked before.

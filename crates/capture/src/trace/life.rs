@@ -26,6 +26,8 @@ pub(super) struct Life<'a> {
     pub(super) pumps: &'a Pumps,
     /// The session on a terminal of its own.
     pub(super) session: Option<&'a Session>,
+    /// A signal that asks to end and was passed on to the first process.
+    pub(super) passed_on: Option<i32>,
     /// What stands in the environment of every process of the command, and of no other.
     pub(super) mark: Option<String>,
 }
@@ -98,6 +100,9 @@ impl Life<'_> {
                 ended.exit = exit_of(status);
                 if self.ends_orphans {
                     self.end_orphans();
+                } else if let Some(signal) = self.passed_on {
+                    // Whoever asks us to end means all of it, not only the first process.
+                    self.keeper.signal_all(signal);
                 }
             }
             Some(Message::Stopped { signal: _ }) => self.stop(),
@@ -142,7 +147,7 @@ impl Life<'_> {
         self.keeper.order(order::CONTINUE);
     }
 
-    fn take_signal(&self, received: Received, has_exited: bool) {
+    fn take_signal(&mut self, received: Received, has_exited: bool) {
         let Received { signal, is_from_kernel } = received;
         match (signal, self.session) {
             (libc::SIGWINCH, Some(_)) => self.pumps.resize(),
@@ -159,7 +164,12 @@ impl Life<'_> {
             (_, None) if is_from_kernel => {}
             // Those that outlived it are asked in its place.
             _ if has_exited => self.keeper.signal_all(signal),
-            _ => self.command.signal(signal),
+            _ => {
+                if is_interruption(signal) {
+                    self.passed_on = Some(signal);
+                }
+                self.command.signal(signal);
+            }
         }
     }
 }

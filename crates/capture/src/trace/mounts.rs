@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -21,7 +21,7 @@ use rustix::thread::UnshareFlags;
 
 use super::options::map_to_source;
 use super::plan::to_c;
-use super::{Bind, TraceError};
+use super::{Bind, TraceError, keeper};
 
 /// What to mount, made before the fork.
 #[derive(Clone, Debug)]
@@ -178,6 +178,19 @@ fn allow_existing(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
         Err(Errno::EXIST) => Ok(()),
         result => result,
     }
+}
+
+/// Whether files can be shown at other places here. Tried once, in a process of its own.
+pub fn can_bind() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let folder = Path::new("/proc").to_owned();
+        let binds = [Bind { source: folder.clone(), target: folder }];
+        [false, true].into_iter().any(|with_user| {
+            let plan = MountPlan::new(&binds, with_user);
+            plan.is_ok_and(|plan| plan.is_some_and(|plan| keeper::succeeds_in_child(|| plan.apply().is_ok())))
+        })
+    })
 }
 
 #[derive(Debug, Default)]

@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::listener::{Answer, Listener, Question};
 use super::nested::Forwarder;
 use super::observe::Interpreter;
+use super::sys;
 
 /// Threads that answer, of which one stays free. An observer mostly waits for a disk, where more would only queue.
 const THREADS: usize = 5;
@@ -95,6 +96,8 @@ const WAITING: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 
 impl Shared {
     fn answer_all(&self) {
+        // Half as many calls fail with EINTR by it (docs/decisions/0003-capture-method.md).
+        sys::prefer_short_turns();
         let mut events = Vec::with_capacity(1);
         loop {
             events.clear();

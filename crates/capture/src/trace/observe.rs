@@ -234,12 +234,13 @@ impl Resolver<'_> {
     fn execute(&self, place: &Place, follows: bool) -> Vec<AccessKind> {
         let mut accesses = Vec::new();
         let Look::There(mut program) = self.look(place, follows) else { return accesses };
+        let mut named = self.name_of(place);
         for _ in 0..INTERPRETERS_MAX {
             if !self.note_program(&program) {
                 break;
             }
             let companion = read_companion(&program);
-            match program.path {
+            match named.take().or(program.path) {
                 Some(path) => accesses.push(AccessKind::Execute { path }),
                 None => self.gap(findings::UNNAMED_PROGRAM),
             }
@@ -251,8 +252,11 @@ impl Resolver<'_> {
                     }
                     break;
                 }
-                Some(Companion::Interpreter(path)) => match self.look_at_path(path) {
-                    Some(found) => program = found,
+                Some(Companion::Interpreter(path)) => match self.look_at_path(path.clone()) {
+                    Some(found) => {
+                        program = found;
+                        named = self.place_at(path).and_then(|place| self.name_of(&place));
+                    }
                     None => break,
                 },
             }
@@ -272,11 +276,23 @@ impl Resolver<'_> {
 
     /// What the kernel opens on the process's behalf, from its working directory.
     fn look_at_path(&self, path: PathBuf) -> Option<Found> {
-        use std::os::unix::ffi::OsStringExt as _;
-        let path = path.into_os_string().into_vec();
-        let place = self.interpreter.view.place(self.actor.tid, libc::AT_FDCWD, path)?;
-        match self.look(&place, true) {
+        match self.look(&self.place_at(path)?, true) {
             Look::There(found) => Some(found),
+            Look::Absent(_) | Look::Nowhere => None,
+        }
+    }
+
+    fn place_at(&self, path: PathBuf) -> Option<Place> {
+        use std::os::unix::ffi::OsStringExt as _;
+        self.interpreter.view.place(self.actor.tid, libc::AT_FDCWD, path.into_os_string().into_vec())
+    }
+
+    /// The path of a program as it was asked for, its last link not followed: an interpreter finds its virtual
+    /// environment beside the link through which it was started, not beside the file.
+    fn name_of(&self, place: &Place) -> Option<PathBuf> {
+        match self.look(place, false) {
+            // A name in /proc or /dev/fd means another thing to everybody who asks.
+            Look::There(found) => found.path.filter(|path| !path.starts_with("/proc") && !path.starts_with("/dev")),
             Look::Absent(_) | Look::Nowhere => None,
         }
     }

@@ -265,3 +265,32 @@ pub(super) fn no_signals() -> libc::sigset_t {
         signals
     }
 }
+
+/// Asks for short turns on the processor, which come soon after a thread is woken (Linux 6.12); no loss without.
+pub(super) fn prefer_short_turns() {
+    /// `struct sched_attr` of linux/sched/types.h in its first version.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime_ns: u64,
+        deadline_ns: u64,
+        period_ns: u64,
+    }
+    /// The shortest that the kernel takes.
+    const TURN_NS: u64 = 100_000;
+    let bytes = size_of::<Attributes>() as u32;
+    let mut attributes = Attributes { size: bytes, ..Attributes::default() };
+    // SAFETY: the kernel writes no more than `bytes` to the struct, which consists of numbers.
+    let read = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, bytes, 0) };
+    if read != 0 || attributes.policy != libc::SCHED_OTHER as u32 {
+        return;
+    }
+    attributes.runtime_ns = TURN_NS;
+    // SAFETY: the kernel reads as many bytes as the struct says that it has.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+}

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 use capture::trace::{Access, AccessKind, Observer, TraceError, trace};
 use entities::{Count, Exit};
 
-use crate::support::{Room, compile, execute, is_alive, observe, python, read, run, wait_until, write};
+use crate::support::{Room, compile, execute, is_alive, named, observe, python, read, run, wait_until, write};
 
 #[test]
 fn statuses_and_signals_are_told_apart() {
@@ -421,6 +420,50 @@ while :; do cat first > /dev/null; done";
     wait_until("the end of the command", || pids.iter().all(|&pid| !is_alive(pid)));
 }
 
+/// At whatever moment it is killed, while the command is being started too.
+#[test]
+fn a_supervisor_killed_at_the_start_leaves_nothing_behind() {
+    let room = Room::new();
+    for round in 0..40_u64 {
+        let mark = format!("{}-{round}", room.path().display());
+        let method = ["notify", "ptrace", "scan"][round as usize % 3];
+        let mut child = Command::new(observe())
+            .args(["--copies", room.path().to_str().unwrap(), "--method", method, "--", "sleep", "60"])
+            .env("MARK_OF_A_TEST", &mark)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(300 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until(&format!("the end of round {round} with {method}"), || !is_marked_left(&mark));
+    }
+}
+
+fn is_marked_left(mark: &str) -> bool {
+    let line = format!("MARK_OF_A_TEST={mark}").into_bytes();
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|&pid| is_alive(pid)).any(|pid| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|variable| variable == line)
+    })
+}
+
+#[test]
+fn a_request_to_end_reaches_what_outlives_the_command() {
+    let room = Room::new();
+    let script = "echo > ready; cat /dev/null; sleep 60";
+    let mut child = start_observed(&room, &[], script);
+    wait_until("the command", || room.at("ready").exists());
+    std::thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    signal(child.id(), libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
 #[test]
 fn a_killed_keeper_leaves_nothing_behind() {
     let room = Room::new();
@@ -478,6 +521,5 @@ int main(void) {
     let told = room.run([program]);
     assert_eq!(told.outcome.exit, Exit::Code(0));
     assert_eq!(told.outcome.processes, 53);
-    let executed: PathBuf = fs::canonicalize("/bin/true").unwrap();
-    assert_eq!(told.of(&executed).len(), 52);
+    assert_eq!(told.of(&named("/bin/true")).len(), 52);
 }

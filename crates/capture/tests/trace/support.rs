@@ -87,6 +87,12 @@ pub(crate) fn read(path: impl Into<PathBuf>) -> AccessKind {
     AccessKind::Read { path: path.into() }
 }
 
+/// A path as a program is told by it: links of folders followed, the last one not.
+pub(crate) fn named(path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
+    path.parent().unwrap().canonicalize().unwrap().join(path.file_name().unwrap())
+}
+
 pub(crate) fn execute(path: impl Into<PathBuf>) -> AccessKind {
     AccessKind::Execute { path: path.into() }
 }

@@ -50,7 +50,8 @@ pub(crate) async fn run(
     ));
     let publishing = context.publish_meanwhile();
     // Standard output is for the verdict; what the command prints goes beside it.
-    let replayed = with_stdout_on_stderr(executor::replay(&context.bench, request)).await?;
+    let replayed =
+        with_stdout_on_stderr(Box::pin(executor::replay(&context.bench, request))).await?;
     if let Some(publishing) = publishing {
         publishing.stop().await;
     }

@@ -1,6 +1,6 @@
 //! Sending a file: chunk by chunk, never whole.
 
-use std::io::Read as _;
+use std::io::Read;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -50,7 +50,11 @@ pub(super) async fn send(
     let mut response = match part {
         Part::Whole => {
             let mut response = open(cas, object).await?.into_response();
-            insert(&mut response, header::CONTENT_LENGTH, &size_bytes.to_string());
+            insert(
+                &mut response,
+                header::CONTENT_LENGTH,
+                &size_bytes.to_string(),
+            );
             response
         }
         Part::Bytes { offset, length } => {
@@ -71,7 +75,11 @@ pub(super) async fn send(
     };
     let name = path.rsplit('/').next().unwrap_or(&path);
     insert(&mut response, header::CONTENT_TYPE, media_type(name));
-    insert(&mut response, header::CONTENT_DISPOSITION, &attachment(name));
+    insert(
+        &mut response,
+        header::CONTENT_DISPOSITION,
+        &attachment(name),
+    );
     insert(&mut response, header::ACCEPT_RANGES, "bytes");
     insert(&mut response, header::ETAG, &tag);
     Ok(response)
@@ -97,33 +105,36 @@ fn names_tag(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
     })
 }
 
-/// A whole object, checked while it is read.
+/// A whole object, checked while it is read: the reader fails at its end where the content is not what it should be.
 ///
 /// A chunk is sent when the next has been read, so that the last goes out only where the whole was right: of damaged
 /// content the client gets an answer that breaks off, and no file.
 async fn open(cas: Cas, object: ObjectId) -> Result<Body, RequestError> {
     pump(move |chunks| {
         let mut reader = cas.reader(&object)?;
-        let mut waiting: Option<Bytes> = None;
-        loop {
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES as usize);
-            let read = reader.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk);
-            if let Err(error) = read {
-                chunks.fail(&error);
-                return Ok(());
-            }
-            let is_last = chunk.is_empty();
-            if let Some(before) = waiting.replace(Bytes::from(chunk))
-                && !chunks.send(before)
-            {
-                return Ok(());
-            }
-            if is_last {
-                return Ok(());
-            }
-        }
+        send_checked(&mut reader, chunks);
+        Ok(())
     })
     .await
+}
+
+fn send_checked(reader: &mut dyn Read, chunks: &Chunks) {
+    let mut waiting: Option<Bytes> = None;
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES as usize);
+        if let Err(error) = reader.take(CHUNK_BYTES).read_to_end(&mut chunk) {
+            return chunks.fail(&error);
+        }
+        let is_last = chunk.is_empty();
+        if let Some(before) = waiting.replace(Bytes::from(chunk))
+            && !chunks.send(before)
+        {
+            return;
+        }
+        if is_last {
+            return;
+        }
+    }
 }
 
 /// A part of an object.
@@ -205,6 +216,57 @@ async fn pump(
             })?;
             ended?;
             Ok(Body::empty())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Gives so many bytes and then an error, as a reader that finds at the end that the content is another.
+    struct Damaged {
+        left: usize,
+    }
+
+    impl Read for Damaged {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.left == 0 {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let length = self.left.min(buffer.len());
+            self.left -= length;
+            Ok(length)
+        }
+    }
+
+    fn sent(mut reader: impl Read) -> (usize, bool) {
+        let (sender, mut receiver) = mpsc::channel(64);
+        send_checked(&mut reader, &Chunks(sender));
+        let (mut length, mut is_whole) = (0, true);
+        while let Ok(chunk) = receiver.try_recv() {
+            match chunk {
+                Ok(chunk) => length += chunk.len(),
+                Err(_) => is_whole = false,
+            }
+        }
+        (length, is_whole)
+    }
+
+    #[test]
+    fn damaged_content_is_never_sent_whole() {
+        let chunk = CHUNK_BYTES as usize;
+        for size in [1, chunk - 1, chunk, chunk + 1, 3 * chunk] {
+            let (length, is_whole) = sent(Damaged { left: size });
+            assert!(
+                !is_whole && length < size,
+                "{length} of {size} bytes were sent"
+            );
+        }
+        for size in [0, 1, chunk, 3 * chunk + 5] {
+            assert_eq!(sent(io::repeat(1).take(size as u64)), (size, true));
         }
     }
 }

@@ -4,9 +4,33 @@ use std::fmt::Write as _;
 
 /// What MLflow sends as text, whatever else it may be, so that no browser runs it.
 const TEXTS: [&str; 27] = [
-    "txt", "log", "err", "cfg", "conf", "cnf", "cf", "ini", "properties", "prop", "hocon", "toml",
-    "yaml", "yml", "xml", "json", "js", "py", "py3", "csv", "tsv", "md", "rst", "ipynb", "MLmodel",
-    "MLproject", "mlproject",
+    "txt",
+    "log",
+    "err",
+    "cfg",
+    "conf",
+    "cnf",
+    "cf",
+    "ini",
+    "properties",
+    "prop",
+    "hocon",
+    "toml",
+    "yaml",
+    "yml",
+    "xml",
+    "json",
+    "js",
+    "py",
+    "py3",
+    "csv",
+    "tsv",
+    "md",
+    "rst",
+    "ipynb",
+    "MLmodel",
+    "MLproject",
+    "mlproject",
 ];
 
 /// Types of other files that are looked at where they are.
@@ -31,7 +55,9 @@ const TYPES: [(&str, &str); 16] = [
 
 /// The type of a file by its name.
 pub(super) fn media_type(name: &str) -> &'static str {
-    let extension = name.rsplit_once('.').map_or(name, |(_, extension)| extension);
+    let extension = name
+        .rsplit_once('.')
+        .map_or(name, |(_, extension)| extension);
     if TEXTS.contains(&extension) {
         return "text/plain";
     }
@@ -49,7 +75,13 @@ pub(super) fn attachment(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_graphic() && !"\"\\%;".contains(letter);
     let plain: String = name
         .chars()
-        .map(|letter| if is_plain(letter) || letter == ' ' { letter } else { '_' })
+        .map(|letter| {
+            if is_plain(letter) || letter == ' ' {
+                letter
+            } else {
+                '_'
+            }
+        })
         .collect();
     let mut header = format!("attachment; filename=\"{plain}\"");
     if plain != name {

@@ -19,8 +19,8 @@ use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{FileView, Query, empty, json};
 use download::send;
-use path::{check_path, path_of};
 pub(crate) use path::proxied_path;
+use path::{check_path, path_of};
 use upload::receive;
 
 type Answer = Result<Response, RequestError>;
@@ -126,11 +126,7 @@ fn views<'a>(folder: Option<&str>, entries: &'a [ArtifactEntry]) -> Vec<FileView
 }
 
 /// `GET /get-artifact`: a file of a run.
-pub(crate) async fn get_of_run(
-    State(app): State<App>,
-    query: Query,
-    headers: HeaderMap,
-) -> Answer {
+pub(crate) async fn get_of_run(State(app): State<App>, query: Query, headers: HeaderMap) -> Answer {
     let path = query.required("path")?;
     check_path(path)?;
     let run = app.access.run(query.run_id()?)?;

@@ -19,13 +19,15 @@ pub(super) fn read_range(header: Option<&str>, size_bytes: u64) -> Part {
     let Some((first, last)) = range.trim().split_once('-') else {
         return Part::Whole;
     };
-    let (first, last) = (number(first), number(last));
+    let (Some(first), Some(last)) = (Bound::read(first), Bound::read(last)) else {
+        return Part::Whole;
+    };
     let (offset, end) = match (first, last) {
-        (Some(Some(first)), Some(Some(last))) if first <= last => {
+        (Bound::At(first), Bound::At(last)) if first <= last => {
             (first, last.saturating_add(1).min(size_bytes))
         }
-        (Some(Some(first)), Some(None)) => (first, size_bytes),
-        (Some(None), Some(Some(count))) => (size_bytes.saturating_sub(count), size_bytes),
+        (Bound::At(first), Bound::Open) => (first, size_bytes),
+        (Bound::Open, Bound::At(count)) => (size_bytes.saturating_sub(count), size_bytes),
         _ => return Part::Whole,
     };
     if offset >= end {
@@ -37,14 +39,24 @@ pub(super) fn read_range(header: Option<&str>, size_bytes: u64) -> Part {
     }
 }
 
-/// A number, or nothing where nothing stands; none where something else does.
-fn number(text: &str) -> Option<Option<u64>> {
-    if text.is_empty() {
-        return Some(None);
+/// One side of the dash.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// Nothing stands there.
+    Open,
+    At(u64),
+}
+
+impl Bound {
+    /// None where something else than a number stands there.
+    fn read(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::Open);
+        }
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        // One beyond 64 bits is beyond every file.
+        is_number.then(|| Self::At(text.parse().unwrap_or(u64::MAX)))
     }
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    // One beyond 64 bits is beyond every file.
-    is_number.then(|| Some(text.parse().unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

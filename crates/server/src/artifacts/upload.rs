@@ -104,6 +104,12 @@ impl Read for FrameReader {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use futures_util::stream;
+
     use super::*;
 
     fn read_all(frames: Vec<Frame>) -> io::Result<Vec<u8>> {
@@ -126,5 +132,20 @@ mod tests {
         let broken = read_all(vec![data("ab")]).unwrap_err();
         assert_eq!(broken.kind(), io::ErrorKind::UnexpectedEof);
         assert!(read_all(Vec::new()).is_err());
+    }
+    #[tokio::test]
+    async fn a_client_waits_for_a_disk_that_is_slower() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let endless = stream::repeat_with(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, io::Error>(Bytes::from_static(b"frame"))
+        });
+        let (sender, frames) = mpsc::channel(FRAMES_MAX);
+        let passing = pass_on(Body::from_stream(endless), sender);
+        let waited = tokio::time::timeout(Duration::from_millis(50), passing).await;
+        assert!(waited.is_err(), "an endless body came to its end");
+        assert_eq!(asked.load(Ordering::Relaxed), FRAMES_MAX + 1);
+        drop(frames);
     }
 }

@@ -139,7 +139,9 @@ pub(super) async fn delete_tag(
 ) -> Answer {
     let id = parse_experiment_id(&required("experiment_id", request.experiment_id)?)?;
     let key = required("key", request.key)?;
-    app.tracking.delete_experiment_tag(&caller, &id, &key).await?;
+    app.tracking
+        .delete_experiment_tag(&caller, &id, &key)
+        .await?;
     Ok(empty())
 }
 
@@ -162,11 +164,13 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
 
 pub(super) async fn search_by_query(State(app): State<App>, query: Query) -> Answer {
     let view_type = match query.text("view_type") {
-        Some(word) => Some(ViewWord::find(word).ok_or_else(|| RequestError::UnknownWord {
-            field: "view_type".to_owned(),
-            value: format!("{word:?}"),
-            words: "ACTIVE_ONLY, DELETED_ONLY, ALL".to_owned(),
-        })?),
+        Some(word) => Some(
+            ViewWord::find(word).ok_or_else(|| RequestError::UnknownWord {
+                field: "view_type".to_owned(),
+                value: format!("{word:?}"),
+                words: "ACTIVE_ONLY, DELETED_ONLY, ALL".to_owned(),
+            })?,
+        ),
         None => None,
     };
     let request = Search {
@@ -201,7 +205,9 @@ async fn find_all(app: &App, request: Search) -> Answer {
     let order_by = order_by.unwrap_or_default();
     let order_by: Vec<&str> = order_by.iter().map(String::as_str).collect();
     let view = view_type.map_or(View::Active, |word| word.0);
-    let searching = app.tracking.search_experiments(&filter, &order_by, view, &page);
+    let searching = app
+        .tracking
+        .search_experiments(&filter, &order_by, view, &page);
     let found = searching.await?;
     let views = found.items.iter().map(ExperimentView::new);
     json(&Page {

@@ -56,7 +56,9 @@ fn answer_page(app: &App, points: &[Metric], next: Option<String>) -> Answer {
     let views = points.iter();
     json(&Page {
         items: Points {
-            metrics: views.map(|point| MetricView::new(point, &app.access)).collect(),
+            metrics: views
+                .map(|point| MetricView::new(point, &app.access))
+                .collect(),
         },
         next_page_token: next,
     })
@@ -84,10 +86,12 @@ fn send_all(app: App, run: RunId, key: String, first: Vec<Metric>, next: String)
         let Some(mut rest) = rest else {
             return Ok::<_, std::io::Error>(None);
         };
-        let mut text = match rest.is_begun {
-            false => b"{\"metrics\":[".to_vec(),
-            true => b",".to_vec(),
+        let before: &[u8] = if rest.is_begun {
+            b","
+        } else {
+            b"{\"metrics\":["
         };
+        let mut text = before.to_vec();
         rest.is_begun = true;
         write_points(&mut text, &rest.points, &rest.app)?;
         let Some(token) = rest.next.take() else {
@@ -98,7 +102,10 @@ fn send_all(app: App, run: RunId, key: String, first: Vec<Metric>, next: String)
             limit: HISTORY_PAGE,
             token: Some(token),
         };
-        let reading = rest.app.tracking.list_metric_points(&rest.run, &rest.key, &page);
+        let reading = rest
+            .app
+            .tracking
+            .list_metric_points(&rest.run, &rest.key, &page);
         let read = reading.await.map_err(|error| {
             tracing::error!(error = %tell(&error), "sending a history broke off");
             std::io::Error::other("the history cannot be read")
@@ -132,7 +139,9 @@ pub(super) async fn of_runs(State(app): State<App>, query: Query) -> Answer {
     let key = query.text("metric_key");
     let key = key.ok_or_else(|| crate::wire::missing("metric_key"))?;
     let limit = query.integer("max_results")?;
-    let limit = limit.map_or(BULK_POINTS_MAX, page_limit).min(BULK_POINTS_MAX);
+    let limit = limit
+        .map_or(BULK_POINTS_MAX, page_limit)
+        .min(BULK_POINTS_MAX);
     let mut found: Vec<(RunId, Vec<Metric>)> = Vec::new();
     let mut left = limit;
     for run in runs {
@@ -200,7 +209,9 @@ fn read_runs(
 
 fn answer_of_runs(app: &App, found: &[(RunId, Vec<Metric>)]) -> Answer {
     let views = found.iter().flat_map(|(run, points)| {
-        points.iter().map(|point| MetricView::of_run(run, point, &app.access))
+        points
+            .iter()
+            .map(|point| MetricView::of_run(run, point, &app.access))
     });
     json(&Points {
         metrics: views.collect(),
@@ -225,7 +236,10 @@ async fn read_steps(
     let mut points = Vec::new();
     loop {
         let read = app.tracking.list_metric_points(run, key, &page).await?;
-        let wanted = read.items.iter().filter(|point| steps.contains(&point.step));
+        let wanted = read
+            .items
+            .iter()
+            .filter(|point| steps.contains(&point.step));
         points.extend(wanted.map(|point| Point {
             step: point.step,
             time_ms: point.timestamp_ms,

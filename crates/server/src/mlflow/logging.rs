@@ -332,7 +332,10 @@ pub(super) async fn log_model(
     let run = run_of(&app, request.run_id, None)?;
     let text = required("model_json", request.model_json)?;
     let model: Value = serde_json::from_str(&text).map_err(|_| RequestError::ModelInfo)?;
-    if !["run_id", "artifact_path"].iter().all(|field| model.get(field).is_some()) {
+    if !["run_id", "artifact_path"]
+        .iter()
+        .all(|field| model.get(field).is_some())
+    {
         return Err(RequestError::ModelInfo);
     }
     let tags = app.tracking.get_run(&run).await?.tags;
@@ -341,7 +344,9 @@ pub(super) async fn log_model(
     let mut list = listed.unwrap_or_default();
     list.push(model);
     let list = Value::Array(list).to_string();
-    let logging = app.tracking.set_tag(&caller, &run, LOGGED_MODELS_TAG, &list);
+    let logging = app
+        .tracking
+        .set_tag(&caller, &run, LOGGED_MODELS_TAG, &list);
     logging.await?;
     Ok(empty())
 }

@@ -32,7 +32,10 @@ fn experiment_calls() -> Router<App> {
         .route("/experiments/update", post(experiments::rename))
         .route("/experiments/delete", post(experiments::delete))
         .route("/experiments/restore", post(experiments::restore))
-        .route("/experiments/set-experiment-tag", post(experiments::set_tag))
+        .route(
+            "/experiments/set-experiment-tag",
+            post(experiments::set_tag),
+        )
         .route(
             "/experiments/delete-experiment-tag",
             post(experiments::delete_tag),
@@ -61,7 +64,10 @@ fn run_calls() -> Router<App> {
         .route("/runs/log-model", post(logging::log_model))
         .route("/metrics/get-history", get(histories::whole))
         .route("/metrics/get-history-bulk", get(histories::of_runs))
-        .route("/metrics/get-history-bulk-interval", get(histories::samples))
+        .route(
+            "/metrics/get-history-bulk-interval",
+            get(histories::samples),
+        )
         .route("/artifacts/list", get(artifacts::list_of_run))
 }
 

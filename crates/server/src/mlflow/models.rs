@@ -223,7 +223,12 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
     let experiments = experiment_ids.ok_or_else(|| missing("experiment_ids"))?;
     let experiments = experiment_ids_of(Some(experiments))?;
     let order_by = order_by.unwrap_or_default();
-    let names_dataset = |order: &Order| order.dataset_name.as_ref().is_some_and(|name| !name.is_empty());
+    let names_dataset = |order: &Order| {
+        order
+            .dataset_name
+            .as_ref()
+            .is_some_and(|name| !name.is_empty())
+    };
     if !datasets.unwrap_or_default().is_empty() || order_by.iter().any(names_dataset) {
         return Err(RequestError::ModelsByDataset);
     }
@@ -240,7 +245,9 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
         limit: page_limit(limit.unwrap_or(DEFAULT_PAGE)),
         token: page_token.filter(|token| !token.is_empty()),
     };
-    let searching = app.tracking.search_models(&experiments, &filter, &order_by, &page);
+    let searching = app
+        .tracking
+        .search_models(&experiments, &filter, &order_by, &page);
     let mut found = searching.await?;
     found
         .items
@@ -248,7 +255,9 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
     let views = found.items.iter();
     json(&Page {
         items: Items {
-            models: views.map(|detail| ModelView::new(detail, &app.access)).collect(),
+            models: views
+                .map(|detail| ModelView::new(detail, &app.access))
+                .collect(),
         },
         next_page_token: found.next,
     })

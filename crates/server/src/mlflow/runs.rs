@@ -101,17 +101,11 @@ fn answer(app: &App, detail: &mut RunDetail) -> Answer {
 /// Gives a client the captured run instead of a new one, with what it says of it.
 ///
 /// The run stays in its own experiment, whichever the client names: somebody chose that one on the command line.
-async fn give_captured(
-    app: &App,
-    caller: &Caller,
-    new: NewRun,
-) -> Result<RunDetail, RequestError> {
+async fn give_captured(app: &App, caller: &Caller, new: NewRun) -> Result<RunDetail, RequestError> {
     let Some(captured) = app.access.captured() else {
         return Ok(app.tracking.create_run(caller, new).await?);
     };
-    let NewRun {
-        name, mut tags, ..
-    } = new;
+    let NewRun { name, mut tags, .. } = new;
     // It cannot stand inside another run of this client: there is none yet.
     tags.remove(PARENT_TAG);
     let named = name.or_else(|| tags.remove(RUN_NAME_TAG));
@@ -326,7 +320,9 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
     let views = found.items.iter();
     json(&Page {
         items: Items {
-            runs: views.map(|detail| RunView::new(detail, &app.access)).collect(),
+            runs: views
+                .map(|detail| RunView::new(detail, &app.access))
+                .collect(),
         },
         next_page_token: found.next,
     })
@@ -337,9 +333,7 @@ pub(super) fn experiment_ids_of(
     ids: Option<Vec<String>>,
 ) -> Result<Vec<ExperimentId>, RequestError> {
     let ids = ids.unwrap_or_default();
-    ids.iter()
-        .map(|id| Ok(parse_experiment_id(id)?))
-        .collect()
+    ids.iter().map(|id| Ok(parse_experiment_id(id)?)).collect()
 }
 
 /// Reads the tags of a request as they are kept.

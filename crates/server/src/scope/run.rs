@@ -149,13 +149,17 @@ impl RunAccess {
     pub(super) fn note_run(&self, id: &RunId, artifact_uri: &str) {
         let mut state = self.lock();
         state.runs.insert(id.clone());
-        state.roots.extend(proxied_path(artifact_uri).map(str::to_owned));
+        state
+            .roots
+            .extend(proxied_path(artifact_uri).map(str::to_owned));
     }
 
     pub(super) fn note_model(&self, id: &ModelId, artifact_uri: &str) {
         let mut state = self.lock();
         state.models.insert(id.clone());
-        state.roots.extend(proxied_path(artifact_uri).map(str::to_owned));
+        state
+            .roots
+            .extend(proxied_path(artifact_uri).map(str::to_owned));
     }
 
     pub(super) fn note_experiment(&self, id: &ExperimentId) {
@@ -360,7 +364,10 @@ mod tests {
 
     #[test]
     fn a_replay_shows_the_ids_of_its_origin_in_their_order() {
-        let access = access(vec![run_id(11), run_id(12), run_id(13)], vec![parsed("m-11")]);
+        let access = access(
+            vec![run_id(11), run_id(12), run_id(13)],
+            vec![parsed("m-11")],
+        );
         assert_eq!(access.origin(), Some(run_id(11)));
         assert_eq!(access.ids.real(run_id(11).as_str()), run_id(1).as_str());
         assert_eq!(access.ids.shown(run_id(1).as_str()), run_id(11).as_str());
@@ -385,12 +392,24 @@ mod tests {
         let access = access(vec![run_id(11)], Vec::new());
         let (shown, real) = (run_id(11), run_id(1));
         let path = format!("0/{shown}/artifacts/{shown}/x");
-        assert_eq!(access.ids.real_path(&path), format!("0/{real}/artifacts/{shown}/x"));
+        assert_eq!(
+            access.ids.real_path(&path),
+            format!("0/{real}/artifacts/{shown}/x")
+        );
         let uri = format!("mlflow-artifacts:/0/{real}/artifacts");
-        assert_eq!(access.ids.shown_path(&uri), format!("mlflow-artifacts:/0/{shown}/artifacts"));
-        assert_eq!(access.ids.real_path("0/other/artifacts"), "0/other/artifacts");
+        assert_eq!(
+            access.ids.shown_path(&uri),
+            format!("mlflow-artifacts:/0/{shown}/artifacts")
+        );
+        assert_eq!(
+            access.ids.real_path("0/other/artifacts"),
+            "0/other/artifacts"
+        );
         let filter = format!("attributes.run_id = '{shown}' AND metrics.a > 1");
-        assert_eq!(access.ids.real_in_text(&filter), filter.replace(shown.as_str(), real.as_str()));
+        assert_eq!(
+            access.ids.real_in_text(&filter),
+            filter.replace(shown.as_str(), real.as_str())
+        );
     }
 
     #[test]

@@ -43,7 +43,15 @@ mod tests {
         };
         assert!(is_taken(&["Bearer s3cret"]));
         assert!(is_taken(&["bearer s3cret"]));
-        for wrong in ["", "Bearer", "Bearer ", "s3cret", "Bearer s3cre", "Bearer s3crett", "Basic s3cret"] {
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "s3cret",
+            "Bearer s3cre",
+            "Bearer s3crett",
+            "Basic s3cret",
+        ] {
             assert!(!is_taken(&[wrong]), "{wrong:?} was taken");
         }
         assert!(!is_taken(&[]));

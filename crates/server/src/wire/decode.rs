@@ -1,5 +1,7 @@
 //! Bodies: at once into their type, and only where that fails once more, slowly, to tell what is wrong.
 
+use std::fmt::Write as _;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
@@ -25,8 +27,8 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError
 /// Reads what strict JSON refuses and MLflow's clients of all ages send: keys that come twice, the tokens `NaN` and
 /// `Infinity`, and whole bodies in quotes.
 fn read_value(body: &[u8]) -> Value {
-    let read = serde_json::from_slice(body)
-        .or_else(|_| serde_json::from_slice(&quote_bare_numbers(body)));
+    let read =
+        serde_json::from_slice(body).or_else(|_| serde_json::from_slice(&quote_bare_numbers(body)));
     match read {
         Ok(Value::String(inner)) => serde_json::from_str(&inner)
             .ok()
@@ -100,7 +102,10 @@ fn show_path(path: &Path) -> String {
     let mut shown = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => shown.push_str(&format!("[{index}]")),
+            Segment::Seq { index } => {
+                // Writing to a string cannot fail.
+                let _ = write!(shown, "[{index}]");
+            }
             Segment::Map { key } | Segment::Enum { variant: key } => {
                 if !shown.is_empty() {
                     shown.push('.');
@@ -185,7 +190,16 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_an_empty_one() {
-        for body in ["", "garbage", "[\"a\", 1]", "null", "5", "\"x\"", "{\"run_id\": ", "\u{0}"] {
+        for body in [
+            "",
+            "garbage",
+            "[\"a\", 1]",
+            "null",
+            "5",
+            "\"x\"",
+            "{\"run_id\": ",
+            "\u{0}",
+        ] {
             assert_eq!(read(body).run_id, None, "{body:?}");
         }
     }
@@ -210,10 +224,16 @@ mod tests {
             "Invalid value 1 for parameter 'run_id' supplied:  Hint: Value was of type 'int'. See the API docs for more information about request parameters."
         );
         let said = refused(r#"{"metrics": [{}, {"key": [true]}]}"#);
-        assert!(said.contains("[true] for parameter 'metrics[1].key'"), "{said}");
+        assert!(
+            said.contains("[true] for parameter 'metrics[1].key'"),
+            "{said}"
+        );
         assert!(said.contains("'list'"), "{said}");
         let said = refused(r#"{"status": "BAD"}"#);
-        assert!(said.starts_with("Invalid value \"BAD\" for parameter 'status'"), "{said}");
+        assert!(
+            said.starts_with("Invalid value \"BAD\" for parameter 'status'"),
+            "{said}"
+        );
         assert!(said.contains("FINISHED"), "{said}");
         let said = refused(r#"{"run_id": "a", "runId": "b"}"#);
         assert!(said.contains("both spellings of `run_id`"), "{said}");

@@ -124,8 +124,20 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_str::<Int64>(json).unwrap(), Int64(value));
         }
-        for json in ["5.5", "\"\"", "\"x\"", "9223372036854775808", "1e300", "true", "[]", "null"] {
-            assert!(serde_json::from_str::<Int64>(json).is_err(), "{json} was taken");
+        for json in [
+            "5.5",
+            "\"\"",
+            "\"x\"",
+            "9223372036854775808",
+            "1e300",
+            "true",
+            "[]",
+            "null",
+        ] {
+            assert!(
+                serde_json::from_str::<Int64>(json).is_err(),
+                "{json} was taken"
+            );
         }
     }
 
@@ -144,10 +156,18 @@ mod tests {
             assert_eq!(read.0.to_bits(), value.to_bits());
             assert_eq!(serde_json::to_string(&read).unwrap(), json);
         }
-        assert_eq!(serde_json::from_str::<Double>("\"1.5\"").unwrap(), Double(1.5));
+        assert_eq!(
+            serde_json::from_str::<Double>("\"1.5\"").unwrap(),
+            Double(1.5)
+        );
         assert_eq!(serde_json::from_str::<Double>("3").unwrap(), Double(3.0));
-        for json in ["\"\"", "\"inf\"", "\"nan\"", "\"0x1\"", "\"1 \"", "true", "null", "[1]"] {
-            assert!(serde_json::from_str::<Double>(json).is_err(), "{json} was taken");
+        for json in [
+            "\"\"", "\"inf\"", "\"nan\"", "\"0x1\"", "\"1 \"", "true", "null", "[1]",
+        ] {
+            assert!(
+                serde_json::from_str::<Double>(json).is_err(),
+                "{json} was taken"
+            );
         }
     }
 }

@@ -119,7 +119,10 @@ mod tests {
             assert_eq!(read.0, *status);
         }
         for json in ["\"BAD\"", "\"finished\"", "0", "6", "-1", "true"] {
-            assert!(serde_json::from_str::<RunStatusWord>(json).is_err(), "{json} was taken");
+            assert!(
+                serde_json::from_str::<RunStatusWord>(json).is_err(),
+                "{json} was taken"
+            );
         }
         assert_eq!(ViewWord::find("ALL"), ViewWord::find("3"));
         assert_eq!(ViewWord::find("4"), None);

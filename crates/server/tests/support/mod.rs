@@ -41,7 +41,10 @@ impl TestApp {
     }
 
     /// The endpoint of a captured run in experiment 0; for a replay with the ids that it presents.
-    pub(crate) async fn run(presented_runs: Vec<RunId>, presented_models: Vec<ModelId>) -> (Self, RunId) {
+    pub(crate) async fn run(
+        presented_runs: Vec<RunId>,
+        presented_models: Vec<ModelId>,
+    ) -> (Self, RunId) {
         Self::run_on(TestBench::new().await, presented_runs, presented_models).await
     }
 
@@ -86,7 +89,12 @@ impl TestApp {
         }
     }
 
-    pub(crate) async fn request(&self, method: Method, path: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", "application/json");
         self.send(request.body(body.into()).unwrap()).await
@@ -153,14 +161,19 @@ pub(crate) async fn create_run(bench: &TestBench, name: &str) -> RunId {
         replay_of: None,
         process: None,
     };
-    bench.tracking.create_run(&bench.caller, new).await.unwrap().run.id
+    bench
+        .tracking
+        .create_run(&bench.caller, new)
+        .await
+        .unwrap()
+        .run
+        .id
 }
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!("{error}: {}", String::from_utf8_lossy(&self.body))
-        })
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// The JSON of an answer that must be good.
@@ -212,7 +225,8 @@ pub(crate) fn steady(mut answer: Value) -> Value {
 
 /// The first 32 hex digits in a row.
 fn find_id(text: &str) -> Option<String> {
-    let is_hex = |text: &&str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex =
+        |text: &&str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     text.split(|letter: char| !letter.is_ascii_alphanumeric())
         .find(is_hex)
         .map(str::to_owned)

@@ -1,0 +1,84 @@
+//! A real listener: what is under way when it closes, and clients that go away.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use server::Scope;
+use support::{PROXY, options};
+use testkit::TestBench;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// Begins an upload of 8 bytes and sends 4 of them.
+async fn half_an_upload(listener: &TcpListener) -> TcpStream {
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let head = format!(
+        "PUT {PROXY}/0/x.txt HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\nconnection: close\r\n\r\nhalf"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn an_upload_that_is_under_way_at_the_end_is_answered() {
+    let bench = TestBench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut stream = half_an_upload(&listener).await;
+    let (closing, closes) = oneshot::channel::<()>();
+    let serving = server::serve(listener, options(&bench, Scope::Team), async {
+        let _ = closes.await;
+    });
+    let client = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        closing.send(()).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(b"more").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let (served, answer) = tokio::join!(serving, client);
+    served.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    let kept = bench
+        .tracking
+        .find_artifact("0/x.txt")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        bench.tracking.cas().read(&kept.object).unwrap(),
+        b"halfmore"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing_and_holds_nothing_up() {
+    let bench = TestBench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = half_an_upload(&listener).await;
+    let (closing, closes) = oneshot::channel::<()>();
+    let serving = server::serve(listener, options(&bench, Scope::Team), async {
+        let _ = closes.await;
+    });
+    let client = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        closing.send(()).unwrap();
+    };
+    let both = async { tokio::join!(serving, client) };
+    let (served, ()) = tokio::time::timeout(Duration::from_secs(10), both)
+        .await
+        .unwrap();
+    served.unwrap();
+    assert_eq!(bench.tracking.find_artifact("0/x.txt").await.unwrap(), None);
+}
