@@ -59,6 +59,8 @@ pub struct CodeFile {
     pub size_bytes: u64,
     /// What it is.
     pub kind: EntryKind,
+    /// Whether git tracks it.
+    pub is_tracked: bool,
 }
 
 /// Takes the code of a project: what git tracks, and what it does not track and does not ignore.

@@ -62,7 +62,13 @@ pub(crate) struct CollectorRequest {
 
 impl Collector {
     pub(crate) fn new(request: CollectorRequest) -> Self {
-        let CollectorRequest { view, context, redaction, keeper, code } = request;
+        let CollectorRequest {
+            view,
+            context,
+            redaction,
+            keeper,
+            code,
+        } = request;
         let root = context.project_root.clone();
         Self {
             view,
@@ -70,7 +76,10 @@ impl Collector {
             redaction,
             snapshots: Snapshots::start(&keeper),
             keeper,
-            code: code.into_iter().map(|(path, object)| (root.join(path), object)).collect(),
+            code: code
+                .into_iter()
+                .map(|(path, object)| (root.join(path), object))
+                .collect(),
             state: Mutex::default(),
         }
     }
@@ -80,20 +89,30 @@ impl Collector {
     }
 
     fn class_of(&self, path: &Path) -> FileClass {
-        classify(path, &self.context.read().unwrap_or_else(PoisonError::into_inner))
+        classify(
+            path,
+            &self.context.read().unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Notes what is there when a path is first heard of.
     fn sight<'a>(&self, state: &'a mut State, path: &Path) -> &'a mut Seen {
         state.files.entry(path.to_owned()).or_insert_with(|| {
             let metadata = self.view.to_real(path).symlink_metadata().ok();
-            Seen { first: metadata.as_ref().map(Stamp::of), ..Seen::default() }
+            Seen {
+                first: metadata.as_ref().map(Stamp::of),
+                ..Seen::default()
+            }
         })
     }
 
     fn read(&self, path: &Path) {
         let mut state = self.state();
-        if state.files.get(path).is_some_and(|seen| seen.was_read_first || seen.was_written) {
+        if state
+            .files
+            .get(path)
+            .is_some_and(|seen| seen.was_read_first || seen.was_written)
+        {
             return;
         }
         let seen = self.sight(&mut state, path);
@@ -130,14 +149,22 @@ impl Collector {
                 self.snapshots.warm(real.to_owned());
                 return false;
             }
-            FileClass::Code | FileClass::Input | FileClass::Output | FileClass::Scratch | FileClass::Secret => {}
+            FileClass::Code
+            | FileClass::Input
+            | FileClass::Output
+            | FileClass::Scratch
+            | FileClass::Secret => {}
         }
         if self.redaction.is_secret_file(path) {
             return false;
         }
-        let Ok(metadata) = real.metadata() else { return false };
+        let Ok(metadata) = real.metadata() else {
+            return false;
+        };
         let is_in_code_tree = || {
-            self.code.get(path).is_some_and(|object| self.keeper.digests.find(&metadata) == Some(*object))
+            self.code
+                .get(path)
+                .is_some_and(|object| self.keeper.digests.find(&metadata) == Some(*object))
         };
         metadata.is_file() && !(class == FileClass::Code && is_in_code_tree())
     }
@@ -180,13 +207,17 @@ impl Collector {
 
     fn rename(&self, from: &Path, to: &Path) {
         let real = self.view.to_real(from);
-        let is_folder = real.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let is_folder = real
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir());
         if !is_folder {
             self.rename_file(from, to);
             return;
         }
         for path in files_below(&real) {
-            let Ok(inside) = path.strip_prefix(&real) else { continue };
+            let Ok(inside) = path.strip_prefix(&real) else {
+                continue;
+            };
             self.rename_file(&from.join(inside), &to.join(inside));
         }
     }
@@ -221,7 +252,10 @@ impl Collector {
 
     /// Learns from an interpreter's place which files belong to it, before the first of them is read.
     fn note_interpreter(&self, path: &Path) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if !name.starts_with("python") && !name.starts_with("pypy") {
             return;
         }
@@ -250,7 +284,11 @@ impl Observer for Collector {
         let seen = |path: PathBuf| self.view.to_seen(&path);
         match access.kind {
             AccessKind::Read { path } => self.read(&seen(path)),
-            AccessKind::Write { path, keeps_content, reads } => self.write(&seen(path), keeps_content || reads),
+            AccessKind::Write {
+                path,
+                keeps_content,
+                reads,
+            } => self.write(&seen(path), keeps_content || reads),
             AccessKind::Remove { path } => self.remove(&seen(path)),
             AccessKind::Rename { from, to } => self.rename(&seen(from), &seen(to)),
             AccessKind::Link { from, to } => {
@@ -271,7 +309,9 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => waiting.push(entry.path()),

@@ -22,18 +22,35 @@ pub struct Manifest {
 /// Reads a run's manifest.
 pub fn read_manifest(cas: &Cas, run: &Run) -> Result<Manifest, ExecutorError> {
     let (Some(recipe), Some(record)) = (run.recipe, run.record) else {
-        return Err(ExecutorError::NotCaptured { run: run.id.clone() });
+        return Err(ExecutorError::NotCaptured {
+            run: run.id.clone(),
+        });
     };
-    Ok(Manifest { recipe: read_part(cas, run, recipe)?, record: read_part(cas, run, record)? })
+    Ok(Manifest {
+        recipe: read_part(cas, run, recipe)?,
+        record: read_part(cas, run, record)?,
+    })
 }
 
-fn read_part<T: DeserializeOwned>(cas: &Cas, run: &Run, object: ObjectId) -> Result<T, ExecutorError> {
-    let damaged = |message: String| ExecutorError::Manifest { run: run.id.clone(), object, message };
+fn read_part<T: DeserializeOwned>(
+    cas: &Cas,
+    run: &Run,
+    object: ObjectId,
+) -> Result<T, ExecutorError> {
+    let damaged = |message: String| ExecutorError::Manifest {
+        run: run.id.clone(),
+        object,
+        message,
+    };
     let value: serde_json::Value =
         serde_json::from_slice(&cas.read(&object)?).map_err(|error| damaged(error.to_string()))?;
     match value["v"].as_u64() {
         Some(1) => {}
-        version => return Err(damaged(format!("version {version:?} is not known here, only 1"))),
+        version => {
+            return Err(damaged(format!(
+                "version {version:?} is not known here, only 1"
+            )));
+        }
     }
     serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
 }
@@ -46,7 +63,10 @@ pub fn list_files(cas: &Cas, trees: &FileTrees) -> Result<FileMap, ExecutorError
     };
     if let Some(tree) = &trees.outside {
         for (path, fact) in flatten_tree(cas, tree)? {
-            files.insert(RecordedPath::new(std::path::Path::new("/").join(path.to_path())), fact);
+            files.insert(
+                RecordedPath::new(std::path::Path::new("/").join(path.to_path())),
+                fact,
+            );
         }
     }
     Ok(files)
@@ -81,7 +101,11 @@ pub fn objects_of_manifest(
     }
     let single = [
         recipe.code.git.as_ref().and_then(|git| git.patch),
-        recipe.environment.python.as_ref().map(|python| python.pylock),
+        recipe
+            .environment
+            .python
+            .as_ref()
+            .map(|python| python.pylock),
         record.environment_files,
         record.stdout,
         record.stderr,

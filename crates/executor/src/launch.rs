@@ -88,7 +88,11 @@ pub(crate) async fn launch(bench: &Workbench, launch: Launch) -> Result<Outcome,
                 name: None,
             };
             // The first error is the one to report; the next command closes the run if this could not.
-            if let Err(second) = bench.tracking.update_run(&bench.caller, &run.id, update).await {
+            if let Err(second) = bench
+                .tracking
+                .update_run(&bench.caller, &run.id, update)
+                .await
+            {
                 tracing::warn!(run = %run.id, error = &second as &dyn std::error::Error, "a run could not be closed");
             }
             Err(error)
@@ -97,9 +101,17 @@ pub(crate) async fn launch(bench: &Workbench, launch: Launch) -> Result<Outcome,
 }
 
 async fn create_run(bench: &Workbench, launch: &Launch) -> Result<Run, ExecutorError> {
-    let Identity { experiment, name, tags, replay_of } = &launch.identity;
+    let Identity {
+        experiment,
+        name,
+        tags,
+        replay_of,
+    } = &launch.identity;
     let experiment = experiment.as_deref().unwrap_or("Default");
-    let experiment = bench.tracking.get_or_create_experiment(&bench.caller, experiment).await?;
+    let experiment = bench
+        .tracking
+        .get_or_create_experiment(&bench.caller, experiment)
+        .await?;
     let parent = find_parent(bench, &launch.environment).await?;
     let new = NewRun {
         id: None,
@@ -120,14 +132,30 @@ async fn find_parent(
     bench: &Workbench,
     environment: &[(OsString, OsString)],
 ) -> Result<Option<RunId>, ExecutorError> {
-    let Some(outer) = find_variable(environment, "REPROOF_RUN") else { return Ok(None) };
-    let Ok(outer) = outer.parse::<RunId>() else { return Ok(None) };
-    let known = bench.tracking.store().find_run(&outer).await.map_err(tracking::TrackingError::from)?;
+    let Some(outer) = find_variable(environment, "REPROOF_RUN") else {
+        return Ok(None);
+    };
+    let Ok(outer) = outer.parse::<RunId>() else {
+        return Ok(None);
+    };
+    let known = bench
+        .tracking
+        .store()
+        .find_run(&outer)
+        .await
+        .map_err(tracking::TrackingError::from)?;
     Ok(known.map(|run| run.id))
 }
 
-pub(crate) fn find_variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
-    environment.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.to_str()).filter(|value| !value.is_empty())
+pub(crate) fn find_variable<'a>(
+    environment: &'a [(OsString, OsString)],
+    name: &str,
+) -> Option<&'a str> {
+    environment
+        .iter()
+        .find(|(key, _)| key == name)
+        .and_then(|(_, value)| value.to_str())
+        .filter(|value| !value.is_empty())
 }
 
 /// Everything that stands before the command starts.
@@ -148,7 +176,13 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
         .prefix("run-")
         .tempdir_in(&bench.project.temporary_directory)
         .map_err(|error| ExecutorError::io("make", &bench.project.temporary_directory, error))?;
-    let options = trace_options(bench, &launch, &environment, &prepared, capture_files.path());
+    let options = trace_options(
+        bench,
+        &launch,
+        &environment,
+        &prepared,
+        capture_files.path(),
+    );
     let started_at = bench.clock.now();
     let traced = trace(options, Arc::clone(&collector)).await;
     let ended_at = bench.clock.now();
@@ -179,18 +213,29 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
         stderr: capture_files.path().join("stderr"),
     };
     let (owned_bench, owned_collector) = (bench.clone(), collector);
-    let written = tokio::task::spawn_blocking(move || write_manifest(&owned_bench, observed, &owned_collector))
-        .await
-        .map_err(|_| ExecutorError::Lost { what: "writing the manifest" })??;
+    let written = tokio::task::spawn_blocking(move || {
+        write_manifest(&owned_bench, observed, &owned_collector)
+    })
+    .await
+    .map_err(|_| ExecutorError::Lost {
+        what: "writing the manifest",
+    })??;
     close_run(bench, run, written, ended_at).await
 }
 
 fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError> {
     let settings = &bench.settings;
     // Params are logged in the open, so the variables that carry them are no secrets.
-    let allowed: Vec<_> = settings.allowed_variables.iter().chain(launch.params.keys()).cloned().collect();
+    let allowed: Vec<_> = settings
+        .allowed_variables
+        .iter()
+        .chain(launch.params.keys())
+        .cloned()
+        .collect();
     let redaction = Redaction::new(&allowed, &settings.secret_files, settings.variable_key);
-    let digests = Arc::new(DigestCache::open(bench.project.cache_directory.join("digests")));
+    let digests = Arc::new(DigestCache::open(
+        bench.project.cache_directory.join("digests"),
+    ));
     let batch = Arc::new(bench.cas.batch());
     let stage = launch.stage.as_ref();
     let real_root = stage.map_or(&bench.project.root, |stage| &stage.real_root);
@@ -205,8 +250,14 @@ fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError
         code_file_limit_bytes: settings.code_file_limit_bytes,
     })?;
     Ok(Prepared {
-        seen_root: stage.map_or(&bench.project.root, |stage| &stage.seen_root).clone(),
-        view: View::new(stage.map(|stage| stage.binds.as_slice()).unwrap_or_default()),
+        seen_root: stage
+            .map_or(&bench.project.root, |stage| &stage.seen_root)
+            .clone(),
+        view: View::new(
+            stage
+                .map(|stage| stage.binds.as_slice())
+                .unwrap_or_default(),
+        ),
         batch,
         digests,
         redaction,
@@ -215,7 +266,14 @@ fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError
 }
 
 fn start_collector(bench: &Workbench, prepared: &Prepared) -> Collector {
-    let Prepared { batch, digests, redaction, code, seen_root, view } = prepared;
+    let Prepared {
+        batch,
+        digests,
+        redaction,
+        code,
+        seen_root,
+        view,
+    } = prepared;
     Collector::new(CollectorRequest {
         view: view.clone(),
         context: ClassifyContext {
@@ -230,14 +288,26 @@ fn start_collector(bench: &Workbench, prepared: &Prepared) -> Collector {
             digests: Arc::clone(digests),
             size_limit_bytes: bench.settings.size_limit_bytes,
         },
-        code: code.files.iter().map(|(path, file)| (path.clone(), file.object)).collect(),
+        code: code
+            .files
+            .iter()
+            .map(|(path, file)| (path.clone(), file.object))
+            .collect(),
     })
 }
 
-type Opened = (Option<Box<dyn Endpoint>>, Vec<(OsString, OsString)>, TrackingTarget);
+type Opened = (
+    Option<Box<dyn Endpoint>>,
+    Vec<(OsString, OsString)>,
+    TrackingTarget,
+);
 
 /// Opens the run's own endpoint and tells the command of it, unless the user has said where to log.
-async fn open_endpoint(bench: &Workbench, run: &Run, launch: &Launch) -> Result<Opened, ExecutorError> {
+async fn open_endpoint(
+    bench: &Workbench,
+    run: &Run,
+    launch: &Launch,
+) -> Result<Opened, ExecutorError> {
     let mut environment = launch.environment.clone();
     let given = find_variable(&environment, "MLFLOW_TRACKING_URI").map(str::to_owned);
     // Inside another captured run the variable names that run's endpoint: it is ours to set.
@@ -251,17 +321,22 @@ async fn open_endpoint(bench: &Workbench, run: &Run, launch: &Launch) -> Result<
         .as_ref()
         .map(|stage| (stage.presented_runs.clone(), stage.presented_models.clone()))
         .unwrap_or_default();
-    let endpoint = endpoints.open(EndpointRequest { run: run.id.clone(), presented_runs, presented_models }).await?;
+    let endpoint = endpoints
+        .open(EndpointRequest {
+            run: run.id.clone(),
+            presented_runs,
+            presented_models,
+        })
+        .await?;
     set_variable(&mut environment, "REPROOF_RUN", run.id.as_str());
     set_variable(&mut environment, "REPROOF_ENDPOINT", endpoint.uri());
     set_variable(&mut environment, "REPROOF_TOKEN", endpoint.token());
-    let target = match elsewhere {
-        Some(uri) => TrackingTarget::Elsewhere { uri },
-        None => {
-            set_variable(&mut environment, "MLFLOW_TRACKING_URI", endpoint.uri());
-            set_variable(&mut environment, "MLFLOW_TRACKING_TOKEN", endpoint.token());
-            TrackingTarget::Run
-        }
+    let target = if let Some(uri) = elsewhere {
+        TrackingTarget::Elsewhere { uri }
+    } else {
+        set_variable(&mut environment, "MLFLOW_TRACKING_URI", endpoint.uri());
+        set_variable(&mut environment, "MLFLOW_TRACKING_TOKEN", endpoint.token());
+        TrackingTarget::Run
     };
     Ok((Some(endpoint), environment, target))
 }
@@ -285,7 +360,10 @@ fn trace_options(
         binds: stage.map(|stage| stage.binds.clone()).unwrap_or_default(),
         scan: ScanScope {
             roots: vec![real_root.clone()],
-            excludes: vec![bench.project.store_directory.clone(), prepared.seen_root.join(".git")],
+            excludes: vec![
+                bench.project.store_directory.clone(),
+                prepared.seen_root.join(".git"),
+            ],
         },
         stdout: capture_files.join("stdout"),
         stderr: capture_files.join("stderr"),
@@ -294,10 +372,15 @@ fn trace_options(
     }
 }
 
-async fn trace(options: TraceOptions, collector: Arc<Collector>) -> Result<TraceOutcome, ExecutorError> {
+async fn trace(
+    options: TraceOptions,
+    collector: Arc<Collector>,
+) -> Result<TraceOutcome, ExecutorError> {
     tokio::task::spawn_blocking(move || capture::trace::trace(&options, collector, &mut |_| {}))
         .await
-        .map_err(|_| ExecutorError::Lost { what: "observing the command" })?
+        .map_err(|_| ExecutorError::Lost {
+            what: "observing the command",
+        })?
         .map_err(ExecutorError::from)
 }
 
@@ -318,7 +401,15 @@ async fn close_run(
     written: Written,
     ended_at: Timestamp,
 ) -> Result<Outcome, ExecutorError> {
-    let Written { recipe, record, recipe_object, record_object, params, metrics, was_interrupted } = written;
+    let Written {
+        recipe,
+        record,
+        recipe_object,
+        record_object,
+        params,
+        metrics,
+        was_interrupted,
+    } = written;
     let finished = FinishedRun {
         run: run.id.clone(),
         status: status_of(record.exit, was_interrupted),
@@ -329,11 +420,19 @@ async fn close_run(
         metrics,
         tags: BTreeMap::new(),
     };
-    bench.tracking.finish_captured(&bench.caller, finished).await?;
+    bench
+        .tracking
+        .finish_captured(&bench.caller, finished)
+        .await?;
     let detail = bench.tracking.get_run(&run.id).await?;
     let shown = |metric: &&Metric| !metric.key.starts_with("system/");
     Ok(Outcome {
-        metrics: detail.metrics.iter().filter(shown).map(|metric| (metric.key.clone(), metric.value)).collect(),
+        metrics: detail
+            .metrics
+            .iter()
+            .filter(shown)
+            .map(|metric| (metric.key.clone(), metric.value))
+            .collect(),
         params: detail.params,
         run: detail.run,
         recipe,

@@ -12,8 +12,9 @@ use capture::redaction::Redaction;
 use capture::trace::TraceOutcome;
 use cas::Batch;
 use entities::{
-    Code, Count, Environment, EnvironmentFile, Gap, Interpreter, MANIFEST_VERSION, Metric, ObjectId,
-    PythonEnvironment, Recipe, Record, RecordedPath, Run, RunDetail, Timestamp, TrackingTarget, canonical_json,
+    Code, Count, Environment, EnvironmentFile, Gap, Interpreter, MANIFEST_VERSION, Metric,
+    ObjectId, PythonEnvironment, Recipe, Record, RecordedPath, Run, RunDetail, Timestamp,
+    TrackingTarget, canonical_json,
 };
 use provenance::{FileFact, finish_recipe, finish_record, params_from_command_line};
 
@@ -67,21 +68,30 @@ pub(crate) struct Written {
 /// Puts the manifest of a run and makes it durable.
 pub(crate) fn write_manifest(
     bench: &Workbench,
-    observed: Observed,
+    mut observed: Observed,
     collector: &Collector,
 ) -> Result<Written, ExecutorError> {
-    let probe = Probe::new(&bench.project.cache_directory, Arc::clone(&observed.digests));
+    let probe = Probe::new(
+        &bench.project.cache_directory,
+        Arc::clone(&observed.digests),
+    );
     if let Some(scan) = &observed.traced.scan {
         collector.take_scan(scan);
     }
     let python = find_interpreter(&probe, &observed, &collector.executed())?;
     if let Some(python) = &python {
-        let seen = |paths: &[PathBuf]| -> Vec<PathBuf> { paths.iter().map(|path| observed.view.to_seen(path)).collect() };
+        let seen = |paths: &[PathBuf]| -> Vec<PathBuf> {
+            paths
+                .iter()
+                .map(|path| observed.view.to_seen(path))
+                .collect()
+        };
         collector.learn_environment(&seen(&python.prefixes), &seen(&python.site_packages));
     }
     let collected = collector.finish();
+    leave_out_overwritten(&mut observed.code, &collected);
     let environment = describe_environment(&probe, &observed, python.as_ref(), &collected)?;
-    let metrics = collect_metrics(&observed, &collected)?;
+    let metrics = collect_metrics(&observed, &collected);
     let (params, recipe_params) = collect_params(&observed);
     let batch = Arc::clone(&observed.batch);
     let was_interrupted = observed.traced.was_interrupted;
@@ -93,7 +103,25 @@ pub(crate) fn write_manifest(
     if let Err(error) = probe.save() {
         tracing::warn!(%error, "the cache of digests could not be written");
     }
-    Ok(Written { recipe, record, recipe_object, record_object, params, metrics, was_interrupted })
+    Ok(Written {
+        recipe,
+        record,
+        recipe_object,
+        record_object,
+        params,
+        metrics,
+        was_interrupted,
+    })
+}
+
+/// Takes what a run before this one left behind out of the code: files that nobody tracks, and that this run wrote
+/// anew without having read them. The same run would otherwise have another fingerprint the second time.
+fn leave_out_overwritten(code: &mut CapturedCode, collected: &Collected) {
+    code.files.retain(|path, file| {
+        let is_written_anew = collected.outputs.project.contains_key(path)
+            && !collected.inputs.project.contains_key(path);
+        file.is_tracked || !is_written_anew
+    });
 }
 
 /// The first program that ran and is a Python interpreter.
@@ -104,7 +132,9 @@ fn find_interpreter(
 ) -> Result<Option<PythonFacts>, ExecutorError> {
     for path in executed {
         let real = observed.view.to_real(path);
-        if let Some(facts) = probe.interpreter(&real, &observed.environment, &observed.working_directory)? {
+        if let Some(facts) =
+            probe.interpreter(&real, &observed.environment, &observed.working_directory)?
+        {
             return Ok(Some(facts));
         }
     }
@@ -170,32 +200,59 @@ fn as_seen_packages(view: &View, mut packages: PythonEnvironment) -> PythonEnvir
 
 /// All params, and those that Reproof was given itself.
 fn collect_params(observed: &Observed) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let words: Vec<_> =
-        observed.redaction.arguments(&observed.command).iter().map(|word| word.as_str().to_owned()).collect();
+    let words: Vec<_> = observed
+        .redaction
+        .arguments(&observed.command)
+        .iter()
+        .map(|word| word.as_str().to_owned())
+        .collect();
     let mut params = params_from_command_line(&words);
     params.extend(observed.params.clone());
     (params, observed.params.clone())
 }
 
 /// Points of resources, and of metrics files whose keys nobody logged.
-fn collect_metrics(observed: &Observed, collected: &Collected) -> Result<Vec<Metric>, ExecutorError> {
+fn collect_metrics(observed: &Observed, collected: &Collected) -> Vec<Metric> {
     let mut metrics = Vec::new();
     for (step, sample) in observed.traced.samples.iter().enumerate() {
         let (at_ms, step) = (sample.at.as_millis(), step as i64);
-        metrics.push(Metric::new("system/cpu_utilization_percentage", sample.cpu_percent, at_ms, step));
-        metrics.push(Metric::new("system/memory_usage_bytes", sample.memory_bytes as f64, at_ms, step));
+        metrics.push(Metric::new(
+            "system/cpu_utilization_percentage",
+            sample.cpu_percent,
+            at_ms,
+            step,
+        ));
+        metrics.push(Metric::new(
+            "system/memory_usage_bytes",
+            sample.memory_bytes as f64,
+            at_ms,
+            step,
+        ));
     }
-    let is_logged: BTreeSet<_> = observed.logged.metrics.iter().map(|metric| metric.key.as_str()).collect();
+    let is_logged: BTreeSet<_> = observed
+        .logged
+        .metrics
+        .iter()
+        .map(|metric| metric.key.as_str())
+        .collect();
     for (path, FileFact { size_bytes, .. }) in &collected.outputs.project {
-        if !is_metrics_file(path, &observed.metrics_files) || *size_bytes > LARGEST_METRICS_FILE_BYTES {
+        if !is_metrics_file(path, &observed.metrics_files)
+            || *size_bytes > LARGEST_METRICS_FILE_BYTES
+        {
             continue;
         }
         let real = observed.view.to_real(&observed.seen_root.join(path));
-        let Ok(text) = std::fs::read_to_string(&real) else { continue };
+        let Ok(text) = std::fs::read_to_string(&real) else {
+            continue;
+        };
         let points = metrics_of_file(&text, observed.ended_at.as_millis());
-        metrics.extend(points.into_iter().filter(|metric| !is_logged.contains(metric.key.as_str())));
+        metrics.extend(
+            points
+                .into_iter()
+                .filter(|metric| !is_logged.contains(metric.key.as_str())),
+        );
     }
-    Ok(metrics)
+    metrics
 }
 
 fn assemble(
@@ -260,10 +317,24 @@ fn assemble(
 }
 
 fn put_code(batch: &Batch, code: CapturedCode) -> Result<Code, ExecutorError> {
-    let CapturedCode { files, not_kept, git, lfs_pointers } = code;
+    let CapturedCode {
+        files,
+        not_kept,
+        git,
+        lfs_pointers,
+    } = code;
     let facts: BTreeMap<PathBuf, FileFact> = files
         .into_iter()
-        .map(|(path, file)| (path, FileFact { object: file.object, size_bytes: file.size_bytes, kind: file.kind }))
+        .map(|(path, file)| {
+            (
+                path,
+                FileFact {
+                    object: file.object,
+                    size_bytes: file.size_bytes,
+                    kind: file.kind,
+                },
+            )
+        })
         .collect();
     let tree = match put_trees(batch, &facts)? {
         Some(tree) => tree,
@@ -286,8 +357,13 @@ fn put_environment_files(
     if files.is_empty() {
         return Ok(None);
     }
-    let list: Vec<_> =
-        files.into_iter().map(|(path, object)| EnvironmentFile { path: RecordedPath::new(path), object }).collect();
+    let list: Vec<_> = files
+        .into_iter()
+        .map(|(path, object)| EnvironmentFile {
+            path: RecordedPath::new(path),
+            object,
+        })
+        .collect();
     Ok(Some(batch.put(&canonical_json(&list)?)?))
 }
 
@@ -299,7 +375,10 @@ fn without_own_endpoint(
     let own = crate::launch::find_variable(environment, "REPROOF_ENDPOINT")
         .and_then(|uri| uri.strip_prefix("http://"))
         .unwrap_or_default();
-    peers.into_iter().filter(|peer| own.is_empty() || peer.address != own).collect()
+    peers
+        .into_iter()
+        .filter(|peer| own.is_empty() || peer.address != own)
+        .collect()
 }
 
 fn put_copy(batch: &Batch, path: &Path) -> Result<Option<ObjectId>, ExecutorError> {
@@ -312,7 +391,9 @@ fn put_copy(batch: &Batch, path: &Path) -> Result<Option<ObjectId>, ExecutorErro
 
 fn redacted_target(redaction: &Redaction, target: TrackingTarget) -> TrackingTarget {
     match target {
-        TrackingTarget::Elsewhere { uri } => TrackingTarget::Elsewhere { uri: redaction.url(&uri) },
+        TrackingTarget::Elsewhere { uri } => TrackingTarget::Elsewhere {
+            uri: redaction.url(&uri),
+        },
         other => other,
     }
 }

@@ -7,7 +7,9 @@ use entities::Metric;
 /// Tells whether a written file is one of the metrics files.
 pub(crate) fn is_metrics_file(path: &Path, patterns: &[String]) -> bool {
     let path = path.to_string_lossy();
-    patterns.iter().any(|pattern| provenance::matches_path(pattern, &path))
+    patterns
+        .iter()
+        .any(|pattern| provenance::matches_path(pattern, &path))
 }
 
 /// Reads the metrics of a file.
@@ -28,7 +30,12 @@ mod tests {
         for path in ["metrics.json", "deep/metrics_eval.json", "reports/a.json"] {
             assert!(is_metrics_file(Path::new(path), &patterns), "{path}");
         }
-        for path in ["metric.json", "metrics.json/x", "other/a.json", "reports/ab.json"] {
+        for path in [
+            "metric.json",
+            "metrics.json/x",
+            "other/a.json",
+            "reports/ab.json",
+        ] {
             assert!(!is_metrics_file(Path::new(path), &patterns), "{path}");
         }
     }

@@ -19,30 +19,50 @@ pub(crate) fn rebuild(
 ) -> Result<PathBuf, ExecutorError> {
     let base = find_base_interpreter(interpreter)?;
     let parent = bench.project.cache_directory.join("environments");
-    let prefix = parent.join(format!("{}-{}", interpreter.version, &python.content_digest.to_string()[..24]));
+    let prefix = parent.join(format!(
+        "{}-{}",
+        interpreter.version,
+        &python.content_digest.to_string()[..24]
+    ));
     if prefix.join("reproof-complete").is_file() {
         return Ok(prefix);
     }
     std::fs::create_dir_all(&parent).map_err(|error| ExecutorError::io("make", &parent, error))?;
     if prefix.exists() {
         // What a killed replay left half made.
-        std::fs::remove_dir_all(&prefix).map_err(|error| ExecutorError::io("remove", &prefix, error))?;
+        std::fs::remove_dir_all(&prefix)
+            .map_err(|error| ExecutorError::io("remove", &prefix, error))?;
     }
     let uv = find_uv(bench, &base)?;
-    call(&uv, &["venv".into(), "--relocatable".into(), "--python".into(), base.into(), prefix.clone().into()])?;
+    call(
+        &uv,
+        &[
+            "venv".into(),
+            "--relocatable".into(),
+            "--python".into(),
+            base.into(),
+            prefix.clone().into(),
+        ],
+    )?;
     install(&bench.cas, &uv, &prefix, python)?;
     let marker = prefix.join("reproof-complete");
     std::fs::write(&marker, "").map_err(|error| ExecutorError::io("write", &marker, error))?;
     Ok(prefix)
 }
 
-fn install(cas: &Cas, uv: &Path, prefix: &Path, python: &PythonEnvironment) -> Result<(), ExecutorError> {
+fn install(
+    cas: &Cas,
+    uv: &Path,
+    prefix: &Path,
+    python: &PythonEnvironment,
+) -> Result<(), ExecutorError> {
     let requirements = requirements(python)?;
     if requirements.is_empty() {
         return Ok(());
     }
     let list = prefix.join("reproof-requirements.txt");
-    std::fs::write(&list, requirements.join("\n")).map_err(|error| ExecutorError::io("write", &list, error))?;
+    std::fs::write(&list, requirements.join("\n"))
+        .map_err(|error| ExecutorError::io("write", &list, error))?;
     let interpreter = prefix.join("bin/python");
     let arguments: [OsString; 8] = [
         "pip".into(),
@@ -67,7 +87,10 @@ fn requirements(python: &PythonEnvironment) -> Result<Vec<String>, ExecutorError
             None => format!("{}=={}", distribution.name, distribution.version),
             Some(url) if url.starts_with("file:") => {
                 return Err(ExecutorError::Rebuild {
-                    message: format!("`{}` was installed from {url}, not from an index", distribution.name),
+                    message: format!(
+                        "`{}` was installed from {url}, not from an index",
+                        distribution.name
+                    ),
                 });
             }
             Some(url) => format!("{} @ {url}", distribution.name),
@@ -83,7 +106,10 @@ fn find_base_interpreter(interpreter: &Interpreter) -> Result<PathBuf, ExecutorE
     if recorded.is_file() {
         return Ok(recorded);
     }
-    let by_version = interpreter.version.rsplit_once('.').map_or("3", |(minor, _)| minor);
+    let by_version = interpreter
+        .version
+        .rsplit_once('.')
+        .map_or("3", |(minor, _)| minor);
     Err(ExecutorError::Rebuild {
         message: format!(
             "the interpreter {} (version {}) is not on this machine; install Python {by_version} at that path",
@@ -95,7 +121,11 @@ fn find_base_interpreter(interpreter: &Interpreter) -> Result<PathBuf, ExecutorE
 
 /// Finds uv on the PATH, or installs it once into a folder of its own.
 fn find_uv(bench: &Workbench, base: &Path) -> Result<PathBuf, ExecutorError> {
-    let path = bench.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    let path = bench
+        .environment
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map(|(_, value)| value.clone());
     let on_path = path
         .iter()
         .flat_map(std::env::split_paths)
@@ -110,7 +140,14 @@ fn find_uv(bench: &Workbench, base: &Path) -> Result<PathBuf, ExecutorError> {
         return Ok(uv);
     }
     call(base, &["-m".into(), "venv".into(), folder.clone().into()])?;
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv"];
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "uv",
+    ];
     call(&folder.join("bin/python"), &install.map(OsString::from))?;
     Ok(uv)
 }
@@ -120,9 +157,14 @@ fn is_runnable(uv: &Path) -> bool {
     uv.is_file() && call(uv, &["--version".into()]).is_ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "starting processes is what this room is for")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "starting processes is what this room is for"
+)]
 fn call(program: &Path, arguments: &[OsString]) -> Result<(), ExecutorError> {
-    let failed = |words: String| ExecutorError::Rebuild { message: format!("`{}` failed: {words}", program.display()) };
+    let failed = |words: String| ExecutorError::Rebuild {
+        message: format!("`{}` failed: {words}", program.display()),
+    };
     let answer = Command::new(program)
         .args(arguments)
         .stdin(std::process::Stdio::null())

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use entities::{ModelId, Run, RunDetail, RunId, canonical_json};
-use provenance::{Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay};
+use provenance::{
+    Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay,
+};
 use store::{PageRequest, View as Lifecycle};
 
 use crate::launch::{Identity, Launch, Outcome, launch};
@@ -70,25 +72,48 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
         (None, None) => unreachable!("one of both was made just now"),
     };
     make_empty(&directory)?;
-    let directory = directory.canonicalize().map_err(|error| ExecutorError::io("find", &directory, error))?;
+    let directory = directory
+        .canonicalize()
+        .map_err(|error| ExecutorError::io("find", &directory, error))?;
     let ids = presented_ids(bench, &origin).await?;
     let prepared = {
         let (bench, manifest, directory) = (bench.clone(), manifest.clone(), directory.clone());
         let (choice, variables) = (request.environment, request.variables.clone());
-        tokio::task::spawn_blocking(move || prepare(&bench, &manifest, &directory, choice, variables))
-            .await
-            .map_err(|_| ExecutorError::Lost { what: "preparing the replay" })??
+        tokio::task::spawn_blocking(move || {
+            prepare(&bench, &manifest, &directory, choice, variables)
+        })
+        .await
+        .map_err(|_| ExecutorError::Lost {
+            what: "preparing the replay",
+        })??
     };
-    let Prepared { mut launch_request, mut notes, environment } = prepared;
+    let Prepared {
+        mut launch_request,
+        mut notes,
+        environment,
+    } = prepared;
     launch_request.identity = identity(bench, &origin, &request.run).await?;
     if let Some(stage) = &mut launch_request.stage {
         (stage.presented_runs, stage.presented_models) = ids.clone();
     }
     let outcome = launch(bench, launch_request).await?;
     let is_elsewhere = |gap: &&entities::Gap| gap.code == PATHS_NOT_SHOWN;
-    notes.extend(outcome.record.gaps.iter().find(is_elsewhere).map(|gap| gap.message.clone()));
+    notes.extend(
+        outcome
+            .record
+            .gaps
+            .iter()
+            .find(is_elsewhere)
+            .map(|gap| gap.message.clone()),
+    );
     let comparison = judge(bench, &request, &outcome, ids).await?;
-    Ok(Replayed { outcome, comparison, notes, directory, environment })
+    Ok(Replayed {
+        outcome,
+        comparison,
+        notes,
+        directory,
+        environment,
+    })
 }
 
 fn make_temporary(parent: &Path) -> Result<tempfile::TempDir, ExecutorError> {
@@ -113,14 +138,29 @@ async fn presented_ids(
 async fn children_of(bench: &Workbench, run: &Run) -> Result<Vec<RunId>, ExecutorError> {
     let filter = format!("tags.`mlflow.parentRunId` = '{}'", run.id);
     let page = PageRequest::first(10_000);
-    let children =
-        bench.tracking.search_runs(&[], &filter, &["attributes.start_time ASC"], Lifecycle::All, &page).await?;
+    let children = bench
+        .tracking
+        .search_runs(
+            &[],
+            &filter,
+            &["attributes.start_time ASC"],
+            Lifecycle::All,
+            &page,
+        )
+        .await?;
     // A `reproof run` inside the run is a child too, but no client was given its id.
-    let made_by_clients = children.items.into_iter().filter(|child| child.run.process.is_none());
+    let made_by_clients = children
+        .items
+        .into_iter()
+        .filter(|child| child.run.process.is_none());
     Ok(made_by_clients.map(|child| child.run.id).collect())
 }
 
-async fn identity(bench: &Workbench, origin: &RunDetail, run: &Run) -> Result<Identity, ExecutorError> {
+async fn identity(
+    bench: &Workbench,
+    origin: &RunDetail,
+    run: &Run,
+) -> Result<Identity, ExecutorError> {
     let experiment = bench.tracking.get_experiment(&run.experiment).await?;
     Ok(Identity {
         experiment: Some(experiment.name),
@@ -148,22 +188,47 @@ fn prepare(
     let mut notes = Vec::new();
     let restored = restore(&bench.cas, recipe, None, directory)?;
     for missing in &restored.not_kept {
-        notes.push(format!("`{}` could not be restored: its bytes are not on record", missing.path));
+        notes.push(format!(
+            "`{}` could not be restored: its bytes are not on record",
+            missing.path
+        ));
     }
     let chosen = environment::choose(bench, recipe, choice)?;
     notes.extend(chosen.notes.iter().cloned());
     let mut variables = variables::recorded_variables(bench, recipe, &mut notes);
-    kernel::pin(recipe, record, &capture::host::read_host(), &mut variables, &mut notes);
+    kernel::pin(
+        recipe,
+        record,
+        &capture::host::read_host(),
+        &mut variables,
+        &mut notes,
+    );
     for (name, value) in overrides {
         crate::run::set_variable(&mut variables, &name, value);
     }
-    let command: Vec<_> = recipe.command.iter().map(|word| word.to_path().into_os_string()).collect();
-    if recipe.command.iter().any(|word| word.as_str().contains("***")) {
-        notes.push("the command holds secrets that are not on record; `***` stands in their place".to_owned());
+    let command: Vec<_> = recipe
+        .command
+        .iter()
+        .map(|word| word.to_path().into_os_string())
+        .collect();
+    if recipe
+        .command
+        .iter()
+        .any(|word| word.as_str().contains("***"))
+    {
+        notes.push(
+            "the command holds secrets that are not on record; `***` stands in their place"
+                .to_owned(),
+        );
     }
     let stage = stage::lay_out(recipe, directory, &chosen, &restored)?;
     let launch_request = Launch {
-        identity: Identity { experiment: None, name: None, tags: BTreeMap::new(), replay_of: None },
+        identity: Identity {
+            experiment: None,
+            name: None,
+            tags: BTreeMap::new(),
+            replay_of: None,
+        },
         command,
         params: recipe.params.clone(),
         environment: variables,
@@ -171,7 +236,11 @@ fn prepare(
         metrics_files: bench.settings.metrics_files.clone(),
         stage: Some(stage),
     };
-    Ok(Prepared { launch_request, notes, environment: chosen.word })
+    Ok(Prepared {
+        launch_request,
+        notes,
+        environment: chosen.word,
+    })
 }
 
 async fn judge(
@@ -189,7 +258,9 @@ async fn judge(
     let rules = ComparisonRules {
         tolerances: request.tolerances.clone(),
         timings: bench.settings.timings.clone(),
-        ids: ids.chain(models.iter().chain(&own_models).map(ToString::to_string)).collect(),
+        ids: ids
+            .chain(models.iter().chain(&own_models).map(ToString::to_string))
+            .collect(),
         read_object: &read_object,
     };
     let comparison = compare_replay(&origin, &replayed, &rules);
@@ -197,13 +268,19 @@ async fn judge(
     let object = batch.put(&canonical_json(&comparison)?)?;
     batch.commit()?;
     let host_kind = outcome.record.host.kind(&outcome.recipe.environment);
-    bench.tracking.judge_replay(&bench.caller, comparison.verdict(host_kind, object)).await?;
+    bench
+        .tracking
+        .judge_replay(&bench.caller, comparison.verdict(host_kind, object))
+        .await?;
     Ok(comparison)
 }
 
 async fn replay_facts(bench: &Workbench, run: &Run) -> Result<ReplayFacts, ExecutorError> {
     let points = bench.tracking.all_metric_points(&run.id).await?;
-    Ok(ReplayFacts { run: run_facts(bench, run).await?, points })
+    Ok(ReplayFacts {
+        run: run_facts(bench, run).await?,
+        points,
+    })
 }
 
 /// Everything that is known of a run.
@@ -226,7 +303,10 @@ pub async fn run_facts(bench: &Workbench, run: &Run) -> Result<RunFacts, Executo
             Some(tree) => flatten_tree(&bench.cas, tree),
             None => Ok(provenance::FileMap::new()),
         };
-        Ok(FileSet { project: list(&trees.project)?, outside: list(&trees.outside)? })
+        Ok(FileSet {
+            project: list(&trees.project)?,
+            outside: list(&trees.outside)?,
+        })
     };
     facts.code = flatten_tree(&bench.cas, &recipe.code.tree)?;
     facts.inputs = set(&recipe.inputs)?;

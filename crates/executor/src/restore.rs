@@ -41,21 +41,37 @@ pub fn restore(
     into: &Path,
 ) -> Result<Restored, ExecutorError> {
     make_empty(into)?;
-    let mut restored = Restored { not_kept: recipe.code.not_kept.clone(), ..Restored::default() };
+    let mut restored = Restored {
+        not_kept: recipe.code.not_kept.clone(),
+        ..Restored::default()
+    };
     put_tree(cas, Some(&recipe.code.tree), &[], into, &mut restored)?;
     // An input below the project stands in the code tree too when it is tracked: what was read is what counts.
     put_trees(cas, &recipe.inputs, into, &mut restored)?;
     if let Some(record) = outputs {
-        put_tree(cas, record.outputs.project.as_ref(), &record.outputs.not_kept, into, &mut restored)?;
+        put_tree(
+            cas,
+            record.outputs.project.as_ref(),
+            &record.outputs.not_kept,
+            into,
+            &mut restored,
+        )?;
     }
     restored.not_kept.sort();
     restored.not_kept.dedup();
     Ok(restored)
 }
 
-fn put_trees(cas: &Cas, trees: &FileTrees, into: &Path, restored: &mut Restored) -> Result<(), ExecutorError> {
+fn put_trees(
+    cas: &Cas,
+    trees: &FileTrees,
+    into: &Path,
+    restored: &mut Restored,
+) -> Result<(), ExecutorError> {
     put_tree(cas, trees.project.as_ref(), &trees.not_kept, into, restored)?;
-    let Some(outside) = &trees.outside else { return Ok(()) };
+    let Some(outside) = &trees.outside else {
+        return Ok(());
+    };
     let folder = into.join(OUTSIDE);
     std::fs::create_dir_all(&folder).map_err(|error| ExecutorError::io("make", &folder, error))?;
     // Data of other places is no code of this project: whoever captures this directory leaves it out.
@@ -67,7 +83,10 @@ fn put_trees(cas: &Cas, trees: &FileTrees, into: &Path, restored: &mut Restored)
         let restored_path = folder.join(&relative);
         if restored_path.symlink_metadata().is_ok() {
             let path = Path::new("/").join(relative);
-            restored.outside.push(OutsideFile { path, restored: restored_path });
+            restored.outside.push(OutsideFile {
+                path,
+                restored: restored_path,
+            });
         }
     }
     Ok(())
@@ -82,14 +101,22 @@ fn put_tree(
 ) -> Result<(), ExecutorError> {
     let Some(tree) = tree else { return Ok(()) };
     for (path, fact) in flatten_tree(cas, tree)? {
-        if not_kept.iter().any(|missing| missing.object == Some(fact.object)) || !cas.contains(&fact.object)? {
+        if not_kept
+            .iter()
+            .any(|missing| missing.object == Some(fact.object))
+            || !cas.contains(&fact.object)?
+        {
             restored.not_kept.push(
-                not_kept.iter().find(|missing| missing.object == Some(fact.object)).cloned().unwrap_or(NotKept {
-                    path,
-                    size_bytes: Some(fact.size_bytes.into()),
-                    object: Some(fact.object),
-                    reason: NotKeptReason::Forgotten,
-                }),
+                not_kept
+                    .iter()
+                    .find(|missing| missing.object == Some(fact.object))
+                    .cloned()
+                    .unwrap_or(NotKept {
+                        path,
+                        size_bytes: Some(fact.size_bytes.into()),
+                        object: Some(fact.object),
+                        reason: NotKeptReason::Forgotten,
+                    }),
             );
             continue;
         }
@@ -113,7 +140,8 @@ fn put_file(cas: &Cas, fact: &FileFact, into: &Path, relative: &Path) -> Result<
     if fact.kind == EntryKind::Symlink {
         use std::os::unix::ffi::OsStringExt as _;
         let target = std::ffi::OsString::from_vec(cas.read(&fact.object)?);
-        return std::os::unix::fs::symlink(target, &path).map_err(|error| ExecutorError::io("link", &path, error));
+        return std::os::unix::fs::symlink(target, &path)
+            .map_err(|error| ExecutorError::io("link", &path, error));
     }
     Ok(cas.checkout_file(&fact.object, &path, fact.kind == EntryKind::Executable)?)
 }
@@ -121,8 +149,13 @@ fn put_file(cas: &Cas, fact: &FileFact, into: &Path, relative: &Path) -> Result<
 /// Refuses to write through a link, which could lead out of the directory that is restored into.
 fn refuse_links(root: &Path, folder: &Path) -> Result<(), ExecutorError> {
     for ancestor in folder.ancestors().take_while(|ancestor| *ancestor != root) {
-        if ancestor.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
-            let refusal = std::io::Error::other("it is a symbolic link, and another file is recorded below it");
+        if ancestor
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_symlink())
+        {
+            let refusal = std::io::Error::other(
+                "it is a symbolic link, and another file is recorded below it",
+            );
             return Err(ExecutorError::io("write below", ancestor, refusal));
         }
     }
@@ -131,10 +164,14 @@ fn refuse_links(root: &Path, folder: &Path) -> Result<(), ExecutorError> {
 
 /// Makes a directory, which must not hold anything.
 pub(crate) fn make_empty(directory: &Path) -> Result<(), ExecutorError> {
-    std::fs::create_dir_all(directory).map_err(|error| ExecutorError::io("make", directory, error))?;
-    let mut entries = std::fs::read_dir(directory).map_err(|error| ExecutorError::io("read", directory, error))?;
+    std::fs::create_dir_all(directory)
+        .map_err(|error| ExecutorError::io("make", directory, error))?;
+    let mut entries = std::fs::read_dir(directory)
+        .map_err(|error| ExecutorError::io("read", directory, error))?;
     if entries.next().is_some() {
-        return Err(ExecutorError::NotEmpty { path: directory.to_owned() });
+        return Err(ExecutorError::NotEmpty {
+            path: directory.to_owned(),
+        });
     }
     Ok(())
 }

@@ -76,7 +76,10 @@ pub fn short_id(run: &RunId) -> &str {
 
 /// Puts params where the command says `{K}`.
 fn substitute(command: &[OsString], params: &BTreeMap<String, String>) -> Vec<OsString> {
-    command.iter().map(|word| substitute_word(word, params)).collect()
+    command
+        .iter()
+        .map(|word| substitute_word(word, params))
+        .collect()
 }
 
 fn substitute_word(word: &OsStr, params: &BTreeMap<String, String>) -> OsString {
@@ -87,18 +90,16 @@ fn substitute_word(word: &OsStr, params: &BTreeMap<String, String>) -> OsString 
         bytes.extend_from_slice(&rest[..start]);
         rest = &rest[start..];
         let known = params.iter().find(|(key, _)| {
-            rest.get(1..).is_some_and(|after| after.starts_with(key.as_bytes()))
+            rest.get(1..)
+                .is_some_and(|after| after.starts_with(key.as_bytes()))
                 && rest.get(1 + key.len()) == Some(&b'}')
         });
-        match known {
-            Some((key, value)) => {
-                bytes.extend_from_slice(value.as_bytes());
-                rest = &rest[key.len() + 2..];
-            }
-            None => {
-                bytes.push(b'{');
-                rest = &rest[1..];
-            }
+        if let Some((key, value)) = known {
+            bytes.extend_from_slice(value.as_bytes());
+            rest = &rest[key.len() + 2..];
+        } else {
+            bytes.push(b'{');
+            rest = &rest[1..];
         }
     }
     bytes.extend_from_slice(rest);
@@ -106,7 +107,11 @@ fn substitute_word(word: &OsStr, params: &BTreeMap<String, String>) -> OsString 
 }
 
 /// Sets a variable, in place of any that is there.
-pub(crate) fn set_variable(environment: &mut Vec<(OsString, OsString)>, key: &str, value: impl Into<OsString>) {
+pub(crate) fn set_variable(
+    environment: &mut Vec<(OsString, OsString)>,
+    key: &str,
+    value: impl Into<OsString>,
+) {
     environment.retain(|(name, _)| name != key);
     environment.push((OsString::from(key), value.into()));
 }
@@ -121,9 +126,21 @@ mod tests {
             ("lr".to_owned(), "0.1".to_owned()),
             ("name".to_owned(), "{lr}".to_owned()),
         ]);
-        let command: Vec<OsString> =
-            ["train", "--lr={lr}", "{name}", "{lr}{lr}", "{other}", "{", "a{lr"].iter().map(OsString::from).collect();
-        let expected = ["train", "--lr=0.1", "{lr}", "0.10.1", "{other}", "{", "a{lr"];
+        let command: Vec<OsString> = [
+            "train",
+            "--lr={lr}",
+            "{name}",
+            "{lr}{lr}",
+            "{other}",
+            "{",
+            "a{lr",
+        ]
+        .iter()
+        .map(OsString::from)
+        .collect();
+        let expected = [
+            "train", "--lr=0.1", "{lr}", "0.10.1", "{other}", "{", "a{lr",
+        ];
         assert_eq!(substitute(&command, &params), expected);
     }
 

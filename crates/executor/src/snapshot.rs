@@ -27,7 +27,12 @@ pub(crate) enum Snapshot {
     /// Its bytes are kept.
     Kept(FileFact),
     /// Its bytes are not kept.
-    NotKept { size_bytes: Option<u64>, object: Option<ObjectId>, reason: NotKeptReason, kind: Option<EntryKind> },
+    NotKept {
+        size_bytes: Option<u64>,
+        object: Option<ObjectId>,
+        reason: NotKeptReason,
+        kind: Option<EntryKind>,
+    },
 }
 
 /// Where a snapshot will be found.
@@ -49,7 +54,12 @@ impl Slot {
         loop {
             match &*snapshot {
                 Some(snapshot) => return snapshot.clone(),
-                None => snapshot = self.filled.wait(snapshot).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    snapshot = self
+                        .filled
+                        .wait(snapshot)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
             }
         }
     }
@@ -57,7 +67,11 @@ impl Slot {
 
 enum Job {
     /// A file that is open already, so that it is read even if its name is gone by then.
-    Opened { file: File, path: PathBuf, slot: Arc<Slot> },
+    Opened {
+        file: File,
+        path: PathBuf,
+        slot: Arc<Slot>,
+    },
     /// A file, link or something else at a path.
     AtPath { path: PathBuf, slot: Arc<Slot> },
     /// A file of the environment, of which the digest will be asked for later.
@@ -89,7 +103,10 @@ impl Snapshots {
                 std::thread::spawn(move || work(&keeper, &waiting))
             })
             .collect();
-        Self { jobs: Some(jobs), threads }
+        Self {
+            jobs: Some(jobs),
+            threads,
+        }
     }
 
     /// Asks for a file that is about to be read by somebody else, as it is now.
@@ -100,7 +117,10 @@ impl Snapshots {
     /// Asks for what is at a path.
     pub(crate) fn take(&self, path: PathBuf) -> Arc<Slot> {
         let slot = Arc::new(Slot::default());
-        self.send(Job::AtPath { path, slot: Arc::clone(&slot) });
+        self.send(Job::AtPath {
+            path,
+            slot: Arc::clone(&slot),
+        });
         slot
     }
 
@@ -113,8 +133,12 @@ impl Snapshots {
     }
 
     fn send(&self, job: Job) {
-        let jobs = self.jobs.as_ref().expect("only dropping takes the queue away");
-        jobs.send(job).expect("the threads live as long as the queue");
+        let jobs = self
+            .jobs
+            .as_ref()
+            .expect("only dropping takes the queue away");
+        jobs.send(job)
+            .expect("the threads live as long as the queue");
     }
 }
 
@@ -130,10 +154,15 @@ impl Drop for Snapshots {
 
 fn work(keeper: &Keeper, waiting: &Mutex<Receiver<Job>>) {
     loop {
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
         match job {
             Err(_) => return,
-            Ok(Job::Opened { file, path, slot }) => slot.fill(guarded(|| keep_opened(keeper, &file, &path))),
+            Ok(Job::Opened { file, path, slot }) => {
+                slot.fill(guarded(|| keep_opened(keeper, &file, &path)));
+            }
             Ok(Job::AtPath { path, slot }) => slot.fill(guarded(|| keep_path(keeper, &path))),
             Ok(Job::Warm { path }) => {
                 let _ = keeper.digests.digest(&path);
@@ -149,7 +178,12 @@ fn guarded(make: impl FnOnce() -> Snapshot) -> Snapshot {
 }
 
 pub(crate) fn not_kept(reason: NotKeptReason, size_bytes: Option<u64>) -> Snapshot {
-    Snapshot::NotKept { size_bytes, object: None, reason, kind: None }
+    Snapshot::NotKept {
+        size_bytes,
+        object: None,
+        reason,
+        kind: None,
+    }
 }
 
 /// Keeps what is at a path: the bytes of a file, the target of a link.
@@ -166,7 +200,9 @@ pub(crate) fn keep_path(keeper: &Keeper, path: &Path) -> Snapshot {
         Some(EntryKind::Symlink) => keep_link(keeper, path),
         Some(_) => match open_regular(path) {
             Ok(file) => keep_opened(keeper, &file, path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => not_kept(NotKeptReason::Vanished, None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                not_kept(NotKeptReason::Vanished, None)
+            }
             Err(_) => not_kept(NotKeptReason::Unreadable, Some(metadata.len())),
         },
     }
@@ -175,22 +211,31 @@ pub(crate) fn keep_path(keeper: &Keeper, path: &Path) -> Snapshot {
 /// Opens a file that may turn out to be a FIFO by now: without waiting for its other end.
 pub(crate) fn open_regular(path: &Path) -> std::io::Result<File> {
     const O_NONBLOCK: i32 = 0o4000;
-    File::options().read(true).custom_flags(O_NONBLOCK).open(path)
+    File::options()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path)
 }
 
 fn keep_link(keeper: &Keeper, path: &Path) -> Snapshot {
-    let Ok(target) = std::fs::read_link(path) else { return not_kept(NotKeptReason::Vanished, None) };
+    let Ok(target) = std::fs::read_link(path) else {
+        return not_kept(NotKeptReason::Vanished, None);
+    };
     let bytes = target.as_os_str().as_bytes();
     match keeper.batch.put(bytes) {
-        Ok(object) => {
-            Snapshot::Kept(FileFact { object, size_bytes: bytes.len() as u64, kind: EntryKind::Symlink })
-        }
+        Ok(object) => Snapshot::Kept(FileFact {
+            object,
+            size_bytes: bytes.len() as u64,
+            kind: EntryKind::Symlink,
+        }),
         Err(error) => failed(path, &error, None),
     }
 }
 
 fn keep_opened(keeper: &Keeper, file: &File, path: &Path) -> Snapshot {
-    let Ok(metadata) = file.metadata() else { return not_kept(NotKeptReason::Unreadable, None) };
+    let Ok(metadata) = file.metadata() else {
+        return not_kept(NotKeptReason::Unreadable, None);
+    };
     let kind = match entry_kind(&metadata) {
         Some(kind) if kind != EntryKind::Symlink => kind,
         _ => return not_kept(NotKeptReason::Special, None),
@@ -199,16 +244,26 @@ fn keep_opened(keeper: &Keeper, file: &File, path: &Path) -> Snapshot {
     if let Some(object) = keeper.digests.find(&metadata)
         && keeper.batch.contains(&object).unwrap_or(false)
     {
-        return Snapshot::Kept(FileFact { object, size_bytes: before.size_bytes, kind });
+        return Snapshot::Kept(FileFact {
+            object,
+            size_bytes: before.size_bytes,
+            kind,
+        });
     }
     let is_over_limit = before.size_bytes > keeper.size_limit_bytes;
-    let read = if is_over_limit { digest_only(file) } else { store(keeper, file) };
+    let read = if is_over_limit {
+        digest_only(file)
+    } else {
+        store(keeper, file)
+    };
     let stored = match read {
         Ok(stored) => stored,
         Err(error) => return failed(path, &error, Some(before.size_bytes)),
     };
     let after = file.metadata().map(|metadata| Stamp::of(&metadata));
-    if after.map_or(true, |after| after.has_other_content(&before)) || stored.size_bytes != before.size_bytes {
+    if after.map_or(true, |after| after.has_other_content(&before))
+        || stored.size_bytes != before.size_bytes
+    {
         return not_kept(NotKeptReason::Changing, Some(stored.size_bytes));
     }
     keeper.digests.note(&metadata, stored.object);
@@ -220,7 +275,11 @@ fn keep_opened(keeper: &Keeper, file: &File, path: &Path) -> Snapshot {
             kind: Some(kind),
         };
     }
-    Snapshot::Kept(FileFact { object: stored.object, size_bytes: stored.size_bytes, kind })
+    Snapshot::Kept(FileFact {
+        object: stored.object,
+        size_bytes: stored.size_bytes,
+        kind,
+    })
 }
 
 fn store(keeper: &Keeper, file: &File) -> Result<Stored, CasError> {
@@ -229,8 +288,11 @@ fn store(keeper: &Keeper, file: &File) -> Result<Stored, CasError> {
 
 fn digest_only(file: &File) -> Result<Stored, CasError> {
     let mut reader = file;
-    let (object, size_bytes) = cas::digest_reader(&mut reader)
-        .map_err(|source| CasError::Io { action: "read", path: PathBuf::new(), source })?;
+    let (object, size_bytes) = cas::digest_reader(&mut reader).map_err(|source| CasError::Io {
+        action: "read",
+        path: PathBuf::new(),
+        source,
+    })?;
     Ok(Stored { object, size_bytes })
 }
 

@@ -30,8 +30,15 @@ impl Stamp {
 
     /// Tells whether the content may have changed; new names and permissions alone do not count.
     pub(crate) fn has_other_content(&self, other: &Self) -> bool {
-        let Self { device, inode, size_bytes, modified, changed: _ } = other;
-        (self.device, self.inode, self.size_bytes, self.modified) != (*device, *inode, *size_bytes, *modified)
+        let Self {
+            device,
+            inode,
+            size_bytes,
+            modified,
+            changed: _,
+        } = other;
+        (self.device, self.inode, self.size_bytes, self.modified)
+            != (*device, *inode, *size_bytes, *modified)
     }
 }
 
@@ -42,7 +49,11 @@ pub(crate) fn entry_kind(metadata: &Metadata) -> Option<EntryKind> {
         Some(EntryKind::Symlink)
     } else if kind.is_file() {
         let is_executable = metadata.permissions().mode() & 0o100 != 0;
-        Some(if is_executable { EntryKind::Executable } else { EntryKind::File })
+        Some(if is_executable {
+            EntryKind::Executable
+        } else {
+            EntryKind::File
+        })
     } else {
         None
     }

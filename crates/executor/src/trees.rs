@@ -19,7 +19,10 @@ struct Folder {
 /// Puts the trees for a list of files; none for an empty list.
 ///
 /// The files' own objects need not be there: a file over the size limit stands in its tree by digest only.
-pub fn put_trees(batch: &Batch, files: &BTreeMap<PathBuf, FileFact>) -> Result<Option<ObjectId>, ExecutorError> {
+pub fn put_trees(
+    batch: &Batch,
+    files: &BTreeMap<PathBuf, FileFact>,
+) -> Result<Option<ObjectId>, ExecutorError> {
     if files.is_empty() {
         return Ok(None);
     }
@@ -27,7 +30,9 @@ pub fn put_trees(batch: &Batch, files: &BTreeMap<PathBuf, FileFact>) -> Result<O
     for (path, fact) in files {
         let mut names: Vec<_> = normal_components(path).collect();
         let Some(name) = names.pop() else { continue };
-        let folder = names.into_iter().fold(&mut root, |folder, name| folder.folders.entry(name).or_default());
+        let folder = names.into_iter().fold(&mut root, |folder, name| {
+            folder.folders.entry(name).or_default()
+        });
         folder.files.insert(name, fact.clone());
     }
     put_folder(batch, root).map(|(id, _)| Some(id))
@@ -40,10 +45,28 @@ fn put_folder(batch: &Batch, folder: Folder) -> Result<(ObjectId, u64), Executor
         // A path that was a file and later a folder: the folder is what stands there last.
         files.remove(&name);
         let (object, size_bytes) = put_folder(batch, folder)?;
-        entries.push(TreeEntry { name, kind: EntryKind::Directory, size_bytes, object });
+        entries.push(TreeEntry {
+            name,
+            kind: EntryKind::Directory,
+            size_bytes,
+            object,
+        });
     }
-    for (name, FileFact { object, size_bytes, kind }) in files {
-        entries.push(TreeEntry { name, kind, size_bytes, object });
+    for (
+        name,
+        FileFact {
+            object,
+            size_bytes,
+            kind,
+        },
+    ) in files
+    {
+        entries.push(TreeEntry {
+            name,
+            kind,
+            size_bytes,
+            object,
+        });
     }
     let tree = Tree::new(entries)?;
     Ok((batch.put_tree(&tree)?, tree.size_bytes()))
@@ -66,7 +89,11 @@ pub fn flatten_tree(cas: &Cas, id: &ObjectId) -> Result<FileMap, ExecutorError> 
             if entry.kind == EntryKind::Directory {
                 waiting.push((path, entry.object));
             } else {
-                let fact = FileFact { object: entry.object, size_bytes: entry.size_bytes, kind: entry.kind };
+                let fact = FileFact {
+                    object: entry.object,
+                    size_bytes: entry.size_bytes,
+                    kind: entry.kind,
+                };
                 files.insert(RecordedPath::new(path), fact);
             }
         }

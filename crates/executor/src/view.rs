@@ -16,19 +16,32 @@ pub(crate) struct View {
 impl View {
     /// Makes the view that mounts give.
     pub(crate) fn new(binds: &[Bind]) -> Self {
-        let mut shown: Vec<_> = binds.iter().map(|bind| (bind.target.clone(), bind.source.clone())).collect();
+        let mut shown: Vec<_> = binds
+            .iter()
+            .map(|bind| (bind.target.clone(), bind.source.clone()))
+            .collect();
         shown.sort_by_key(|(seen, _)| std::cmp::Reverse(seen.components().count()));
         Self { shown }
     }
 
     /// Where we find what the command sees at a path.
     pub(crate) fn to_real(&self, seen: &Path) -> PathBuf {
-        translate(self.shown.iter().map(|(seen, real)| (seen.as_path(), real.as_path())), seen)
+        translate(
+            self.shown
+                .iter()
+                .map(|(seen, real)| (seen.as_path(), real.as_path())),
+            seen,
+        )
     }
 
     /// Where the command sees what we find at a path.
     pub(crate) fn to_seen(&self, real: &Path) -> PathBuf {
-        translate(self.shown.iter().map(|(seen, real)| (real.as_path(), seen.as_path())), real)
+        translate(
+            self.shown
+                .iter()
+                .map(|(seen, real)| (real.as_path(), seen.as_path())),
+            real,
+        )
     }
 }
 
@@ -36,7 +49,11 @@ fn translate<'a>(pairs: impl Iterator<Item = (&'a Path, &'a Path)>, path: &Path)
     for (from, to) in pairs {
         if let Ok(rest) = path.strip_prefix(from) {
             // Joining an empty rest would add a slash, which a file refuses.
-            return if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+            return if rest.as_os_str().is_empty() {
+                to.to_owned()
+            } else {
+                to.join(rest)
+            };
         }
     }
     path.to_owned()
@@ -48,8 +65,14 @@ mod tests {
 
     #[test]
     fn the_deepest_folder_that_fits_decides_both_ways() {
-        let bind = |source: &str, target: &str| Bind { source: source.into(), target: target.into() };
-        let view = View::new(&[bind("/fresh", "/project"), bind("/cache/venv", "/project/.venv")]);
+        let bind = |source: &str, target: &str| Bind {
+            source: source.into(),
+            target: target.into(),
+        };
+        let view = View::new(&[
+            bind("/fresh", "/project"),
+            bind("/cache/venv", "/project/.venv"),
+        ]);
         for (seen, real) in [
             ("/project/a.csv", "/fresh/a.csv"),
             ("/project", "/fresh"),

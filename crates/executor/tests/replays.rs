@@ -1,5 +1,8 @@
 //! Replays: the same bytes after the world has moved on, and truthful verdicts where they are not the same.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
 
 mod support;
 
@@ -24,20 +27,35 @@ async fn replay_run(project: &TestProject, outcome: &Outcome) -> Replayed {
 #[tokio::test(flavor = "multi_thread")]
 async fn code_and_data_come_back_although_both_have_changed() {
     let project = TestProject::new();
-    project.write("train.sh", "sort data/raw.csv > model.bin; pwd > where.txt\n");
+    project.write(
+        "train.sh",
+        "sort data/raw.csv > model.bin; pwd > where.txt\n",
+    );
     project.write("data/raw.csv", "b\na\n");
     let origin = project.shell("sh train.sh").await;
     project.write("train.sh", "echo nonsense > model.bin\n");
     project.write("data/raw.csv", "z\n");
     let replayed = replay_run(&project, &origin).await;
-    assert!(replayed.comparison.is_identical, "{:#?}", replayed.comparison);
+    assert!(
+        replayed.comparison.is_identical,
+        "{:#?}",
+        replayed.comparison
+    );
     assert_eq!(replayed.comparison.level, Some(ReplayLevel::R4));
     let outputs = files_of(&project, &replayed.outcome.record.outputs);
     assert_eq!(outputs["model.bin"], b"a\nb\n");
-    assert_eq!(outputs["where.txt"], format!("{}\n", project.root().display()).into_bytes());
+    assert_eq!(
+        outputs["where.txt"],
+        format!("{}\n", project.root().display()).into_bytes()
+    );
     let now = std::fs::read(project.root().join("model.bin")).unwrap();
     assert_eq!(now, b"a\nb\n", "the user's own checkout is left alone");
-    let verdicts = project.bench.tracking.list_replays(&origin.run.id).await.unwrap();
+    let verdicts = project
+        .bench
+        .tracking
+        .list_replays(&origin.run.id)
+        .await
+        .unwrap();
     assert_eq!(verdicts.len(), 1);
     assert!(verdicts[0].is_identical);
 }
@@ -45,11 +63,19 @@ async fn code_and_data_come_back_although_both_have_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_is_random_is_told_as_different() {
     let project = TestProject::new();
-    let origin = project.shell("head -c 16 /dev/urandom > noise.bin; echo same > same.txt").await;
+    let origin = project
+        .shell("head -c 16 /dev/urandom > noise.bin; echo same > same.txt")
+        .await;
     let replayed = replay_run(&project, &origin).await;
     assert!(!replayed.comparison.is_identical);
     let outcome = |name: &str| {
-        replayed.comparison.outputs.iter().find(|output| output.path.as_str() == name).unwrap().outcome
+        replayed
+            .comparison
+            .outputs
+            .iter()
+            .find(|output| output.path.as_str() == name)
+            .unwrap()
+            .outcome
     };
     assert_eq!(outcome("noise.bin"), Compared::Different);
     assert_eq!(outcome("same.txt"), Compared::Identical);
@@ -61,10 +87,16 @@ async fn an_input_from_outside_is_shown_as_it_was() {
     let file = elsewhere.path().canonicalize().unwrap().join("data.csv");
     std::fs::write(&file, "old\n").unwrap();
     let project = TestProject::new();
-    let origin = project.shell(&format!("cat {} > out.txt", file.display())).await;
+    let origin = project
+        .shell(&format!("cat {} > out.txt", file.display()))
+        .await;
     std::fs::write(&file, "new\n").unwrap();
     let replayed = replay_run(&project, &origin).await;
-    assert!(replayed.comparison.is_identical, "{:?} {:#?}", replayed.notes, replayed.comparison.outputs);
+    assert!(
+        replayed.comparison.is_identical,
+        "{:?} {:#?}",
+        replayed.notes, replayed.comparison.outputs
+    );
     assert_eq!(std::fs::read(&file).unwrap(), b"new\n");
 }
 
@@ -76,10 +108,22 @@ async fn what_was_restored_is_equal_to_the_byte_and_a_full_directory_is_refused(
     let origin = project.shell("sh run.sh").await;
     let target = tempfile::tempdir().unwrap();
     let into = target.path().join("restored");
-    restore(&project.bench.cas, &origin.recipe, Some(&origin.record), &into).unwrap();
-    assert_eq!(std::fs::read(into.join("run.sh")).unwrap(), b"cat in/a > out\n");
+    restore(
+        &project.bench.cas,
+        &origin.recipe,
+        Some(&origin.record),
+        &into,
+    )
+    .unwrap();
+    assert_eq!(
+        std::fs::read(into.join("run.sh")).unwrap(),
+        b"cat in/a > out\n"
+    );
     assert_eq!(std::fs::read(into.join("in/a")).unwrap(), b"input");
     assert_eq!(std::fs::read(into.join("out")).unwrap(), b"input");
     let again = restore(&project.bench.cas, &origin.recipe, None, &into);
-    assert!(matches!(again, Err(executor::ExecutorError::NotEmpty { .. })));
+    assert!(matches!(
+        again,
+        Err(executor::ExecutorError::NotEmpty { .. })
+    ));
 }

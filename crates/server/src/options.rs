@@ -38,6 +38,7 @@ pub struct RunScope {
     /// For a replay: the ids that clients of the origin saw, in the order in which they were created; the first is the
     /// origin's own.
     pub presented_runs: Vec<RunId>,
-    /// For a replay: likewise for logged models.
+    /// For a replay: likewise for logged models of the captured run, for when the store no longer knows which the origin
+    /// and its child runs made.
     pub presented_models: Vec<ModelId>,
 }

@@ -182,7 +182,7 @@ fn read_entry(
         return Ok(Entry::not_kept(NotKeptReason::Secret, None));
     }
     if metadata.is_symlink() {
-        return read_link(request, &absolute);
+        return read_link(request, &absolute, ownership);
     }
     if !metadata.is_file() {
         return Ok(Entry::not_kept(NotKeptReason::Special, None));
@@ -212,6 +212,7 @@ fn read_entry(
             object,
             size_bytes,
             kind: kind_of(&metadata),
+            is_tracked: ownership == Ownership::Tracked,
         };
         return Ok(Entry::Kept {
             file,
@@ -234,7 +235,11 @@ fn missing(error: &io::Error, ownership: Ownership) -> Entry {
     }
 }
 
-fn read_link(request: CodeRequest<'_>, absolute: &Path) -> Result<Entry, CaptureError> {
+fn read_link(
+    request: CodeRequest<'_>,
+    absolute: &Path,
+    ownership: Ownership,
+) -> Result<Entry, CaptureError> {
     let Ok(target) = absolute.read_link() else {
         return Ok(Entry::not_kept(NotKeptReason::Vanished, None));
     };
@@ -244,6 +249,7 @@ fn read_link(request: CodeRequest<'_>, absolute: &Path) -> Result<Entry, Capture
         object,
         size_bytes: target.len() as u64,
         kind: EntryKind::Symlink,
+        is_tracked: ownership == Ownership::Tracked,
     };
     Ok(Entry::Kept {
         file,
@@ -288,6 +294,7 @@ fn read_file(
                 object: content.object,
                 size_bytes: content.size_bytes,
                 kind: kind_of(&before),
+                is_tracked: ownership == Ownership::Tracked,
             };
             return Ok(Entry::Kept {
                 file,

@@ -264,7 +264,7 @@ impl Attempt<'_> {
                 let forwarder = Forwarder::start(door, keeper);
                 let forwarder = Arc::new(forwarder.map_err(TraceError::io("start a thread for inner runs"))?);
                 if self.way == Way::Ptrace {
-                    watch_by_ptrace(launched, interpreter, forwarder, failure)
+                    watch_by_ptrace(launched, &interpreter, forwarder, failure)
                 } else {
                     watch_by_listener(launched, interpreter, forwarder, failure)
                 }
@@ -347,7 +347,7 @@ fn watch_by_listener(
 
 fn watch_by_ptrace(
     launched: &Launched,
-    interpreter: Arc<Interpreter>,
+    interpreter: &Arc<Interpreter>,
     forwarder: Arc<Forwarder>,
     failure: &Arc<Failure>,
 ) -> Result<Result<Watch, LaunchFailure>, TraceError> {

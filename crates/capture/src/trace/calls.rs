@@ -22,7 +22,7 @@ pub(super) enum Call {
     Connect,
     SendTo,
     /// The one socket call of 32-bit x86, with its true arguments in memory.
-    SocketCall,
+    AnySocket,
     IoUringSetup,
     Clone,
     Unshare,
@@ -126,7 +126,7 @@ mod foreign {
         (Call::ExecuteAt, 358),
         (Call::Connect, 362),
         (Call::SendTo, 369),
-        (Call::SocketCall, 102),
+        (Call::AnySocket, 102),
         (Call::IoUringSetup, 425),
         (Call::Clone, 120),
         (Call::Unshare, 310),
@@ -231,7 +231,7 @@ mod tests {
     fn the_x32_abi_is_foreign_with_numbers_of_its_own_for_execution() {
         let open = find_call(ABIS[0].arch, X32_BIT | libc::SYS_openat as u32).unwrap();
         assert_eq!(open, Known { call: Call::OpenAt, is_foreign: true });
-        let execute = find_call(ABIS[0].arch, X32_BIT | 520).unwrap();
+        let execute = find_call(ABIS[0].arch, X32_BIT | 0x208).unwrap();
         assert_eq!(execute, Known { call: Call::Execute, is_foreign: true });
     }
 }

@@ -77,7 +77,7 @@ impl Decoder<'_> {
             Call::ExecuteAt => self.execute(Some(0), 1, self.flags(4)),
             Call::Connect => self.connect(self.argument(1), self.argument(2)),
             Call::SendTo => self.connect(self.argument(4), self.argument(5)),
-            Call::SocketCall => self.socket_call(),
+            Call::AnySocket => self.socket_call(),
             Call::IoUringSetup => Ok(Some(Intent::SetUpIoUring)),
             Call::Clone | Call::Unshare | Call::ChangeView => {
                 self.view.expect_differences();
@@ -192,13 +192,14 @@ impl Decoder<'_> {
             SEND_TO => 4,
             _ => return Ok(None),
         };
-        let bytes: [u8; 8] = read_bytes(self.call.tid, self.argument(1) + address_index * 4)?;
-        let [a, b, c, d, e, f, g, h] = bytes;
-        let address = u32::from_ne_bytes([a, b, c, d]);
+        let from = self.argument(1).checked_add(address_index * 4).ok_or(MemoryFault::Bad)?;
+        let number = |at: u64| read_bytes(self.call.tid, at).map(u32::from_ne_bytes);
+        let address = number(from)?;
         if address == 0 {
             return Ok(None);
         }
-        self.connect(u64::from(address), u64::from(u32::from_ne_bytes([e, f, g, h])))
+        let length = number(from.checked_add(4).ok_or(MemoryFault::Bad)?)?;
+        self.connect(u64::from(address), u64::from(length))
     }
 }
 

@@ -25,6 +25,7 @@ use super::{Method, MethodChoice, Observer, TraceError, TraceOptions, TraceOutco
 /// # Errors
 ///
 /// A command that was started has an outcome, however it ended; an error is that it could not be.
+#[expect(clippy::needless_pass_by_value, reason = "the observer is shared with threads; callers hand theirs over")]
 pub fn trace(
     options: &TraceOptions,
     observer: Arc<dyn Observer>,

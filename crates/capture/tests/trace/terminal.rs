@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::{Room, observe, python};
 
 /// What the user's side begins with: `start` runs a command line on a new terminal, `expect` waits for a text.
-const USER: &str = r#"
+const USER: &str = r"
 import os, pty, re, select, signal, struct, sys, termios, time, fcntl
 def start(*command, rows=33, columns=77):
     global pid, terminal, seen
@@ -41,8 +41,7 @@ def finish(seconds=15):
         done, status = os.waitpid(pid, os.WNOHANG)
         if done: return status
     raise AssertionError('it does not end', seen)
-def settings(): return termios.tcgetattr(terminal)
-"#;
+";
 
 /// Runs the user's side; `observe` stands there for a command line that observes what follows.
 #[track_caller]
@@ -131,14 +130,13 @@ fn an_interrupt_from_the_keyboard_ends_the_command_and_not_us() {
     let room = Room::new();
     as_user(
         &room,
-        r#"
+        r"
 start(*observe, 'sh', '-c', 'echo ready; exec sleep 60')
-before = None
 expect(rb'ready')
 time.sleep(0.1)
 type(b'\x03')
 assert os.waitstatus_to_exitcode(finish()) == 130
-"#,
+",
     );
     let outcome = outcome_of(&room);
     assert_eq!(outcome["exit"]["signal"], 2);

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use capture::trace::ScanDifference;
-use entities::{Count, FileTrees, Gap, NetworkPeer, NotKept, NotKeptReason, ObjectId, RecordedPath};
+use entities::{
+    Count, FileTrees, Gap, NetworkPeer, NotKept, NotKeptReason, ObjectId, RecordedPath,
+};
 use provenance::{FileClass, FileFact, Observation, classify_observation};
 
 use super::{Collector, Seen, State};
@@ -43,25 +45,47 @@ impl FileList {
     fn insert(&mut self, root: &Path, path: &Path, snapshot: Snapshot) {
         let (fact, missing) = match snapshot {
             Snapshot::Kept(fact) => (Some(fact), None),
-            Snapshot::NotKept { size_bytes, object, reason, kind } => {
-                let missing =
-                    NotKept { path: recorded(root, path), size_bytes: size_bytes.map(Count), object, reason };
+            Snapshot::NotKept {
+                size_bytes,
+                object,
+                reason,
+                kind,
+            } => {
+                let missing = NotKept {
+                    path: recorded(root, path),
+                    size_bytes: size_bytes.map(Count),
+                    object,
+                    reason,
+                };
                 // A file of which the digest is known stands in the tree too.
                 let fact = object.zip(size_bytes).zip(kind);
-                (fact.map(|((object, size_bytes), kind)| FileFact { object, size_bytes, kind }), Some(missing))
+                (
+                    fact.map(|((object, size_bytes), kind)| FileFact {
+                        object,
+                        size_bytes,
+                        kind,
+                    }),
+                    Some(missing),
+                )
             }
         };
         self.not_kept.extend(missing);
         let Some(fact) = fact else { return };
         match path.strip_prefix(root) {
             Ok(inside) => self.project.insert(inside.to_owned(), fact),
-            Err(_) => self.outside.insert(path.strip_prefix("/").unwrap_or(path).to_owned(), fact),
+            Err(_) => self
+                .outside
+                .insert(path.strip_prefix("/").unwrap_or(path).to_owned(), fact),
         };
     }
 
     /// Puts the trees of this list.
     pub(crate) fn put(self, batch: &cas::Batch) -> Result<FileTrees, ExecutorError> {
-        let Self { project, outside, not_kept } = self;
+        let Self {
+            project,
+            outside,
+            not_kept,
+        } = self;
         let all = || project.values().chain(outside.values());
         Ok(FileTrees {
             files: Count(all().count() as u64),
@@ -95,7 +119,11 @@ impl Collector {
     pub(crate) fn take_scan(&self, scan: &ScanDifference) {
         let mut state = self.state();
         for path in &scan.created_or_changed {
-            state.files.entry(self.view.to_seen(path)).or_default().was_written = true;
+            state
+                .files
+                .entry(self.view.to_seen(path))
+                .or_default()
+                .was_written = true;
         }
         for path in &scan.deleted {
             let seen = state.files.entry(self.view.to_seen(path)).or_default();
@@ -106,8 +134,16 @@ impl Collector {
 
     /// Puts every file into its class and keeps the outputs.
     pub(crate) fn finish(&self) -> Collected {
-        let State { files, executed: _, peers, .. } = std::mem::take(&mut *self.state());
-        let mut collected = Collected { peers, ..Collected::default() };
+        let State {
+            files,
+            executed: _,
+            peers,
+            ..
+        } = std::mem::take(&mut *self.state());
+        let mut collected = Collected {
+            peers,
+            ..Collected::default()
+        };
         let mut outputs = Vec::new();
         for (path, mut seen) in files {
             self.correct(&path, &mut seen);
@@ -124,7 +160,11 @@ impl Collector {
     }
 
     fn root(&self) -> PathBuf {
-        self.context.read().unwrap_or_else(PoisonError::into_inner).project_root.clone()
+        self.context
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .project_root
+            .clone()
     }
 
     /// Takes back what was announced and did not happen: a call is seen before it is carried out, and may fail.
@@ -132,7 +172,12 @@ impl Collector {
         if !seen.was_written && !seen.was_deleted {
             return;
         }
-        let now = self.view.to_real(path).symlink_metadata().ok().map(|metadata| Stamp::of(&metadata));
+        let now = self
+            .view
+            .to_real(path)
+            .symlink_metadata()
+            .ok()
+            .map(|metadata| Stamp::of(&metadata));
         match now {
             Some(now) => {
                 seen.was_deleted = false;
@@ -157,7 +202,10 @@ impl Collector {
             executed: seen.was_executed,
             is_secret: self.redaction.is_secret_file(path),
         };
-        classify_observation(&observation, &self.context.read().unwrap_or_else(PoisonError::into_inner))
+        classify_observation(
+            &observation,
+            &self.context.read().unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn file_under(
@@ -174,12 +222,21 @@ impl Collector {
             FileClass::Internal => {}
             FileClass::Scratch => collected.scratch_files += 1,
             FileClass::Environment => {
-                let object = self.keeper.digests.digest(&real).ok().map(|(object, _)| object);
+                let object = self
+                    .keeper
+                    .digests
+                    .digest(&real)
+                    .ok()
+                    .map(|(object, _)| object);
                 collected.environment.insert(path.to_owned(), object);
                 collected.environment_paths.insert(real);
             }
             FileClass::Secret => {
-                let list = if seen.was_read_first { &mut collected.inputs } else { &mut collected.outputs };
+                let list = if seen.was_read_first {
+                    &mut collected.inputs
+                } else {
+                    &mut collected.outputs
+                };
                 let secret = crate::snapshot::not_kept(NotKeptReason::Secret, None);
                 list.insert(&root, path, secret);
             }
@@ -200,7 +257,12 @@ impl Collector {
     }
 
     fn note_change_from_outside(&self, path: &Path, seen: &Seen, collected: &mut Collected) {
-        let now = self.view.to_real(path).symlink_metadata().ok().map(|metadata| Stamp::of(&metadata));
+        let now = self
+            .view
+            .to_real(path)
+            .symlink_metadata()
+            .ok()
+            .map(|metadata| Stamp::of(&metadata));
         let is_own_doing = seen.was_written || seen.was_deleted;
         let is_other = match (seen.first, now) {
             (Some(first), Some(now)) => now.has_other_content(&first),
@@ -220,11 +282,19 @@ impl Collector {
 
     fn note_execution_and_removal(&self, path: &Path, seen: &Seen, collected: &mut Collected) {
         if seen.was_executed {
-            let object = self.keeper.digests.digest(&self.view.to_real(path)).ok().map(|(object, _)| object);
+            let object = self
+                .keeper
+                .digests
+                .digest(&self.view.to_real(path))
+                .ok()
+                .map(|(object, _)| object);
             collected.executed.insert(RecordedPath::new(path), object);
         }
         let is_gone = seen.was_deleted && seen.first.is_some();
-        let counts = !matches!(self.class_of(path), FileClass::Internal | FileClass::Environment);
+        let counts = !matches!(
+            self.class_of(path),
+            FileClass::Internal | FileClass::Environment
+        );
         if is_gone && counts {
             collected.deleted.push(recorded(&self.root(), path));
         }

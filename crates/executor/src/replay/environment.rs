@@ -28,7 +28,11 @@ pub(super) fn choose(
 ) -> Result<Chosen, ExecutorError> {
     let environment = &recipe.environment;
     let (Some(interpreter), Some(python)) = (&environment.interpreter, &environment.python) else {
-        return Ok(Chosen { word: "current", shown: None, notes: Vec::new() });
+        return Ok(Chosen {
+            word: "current",
+            shown: None,
+            notes: Vec::new(),
+        });
     };
     let installed = match choice {
         Some(ReplayEnvironment::Rebuild) => None,
@@ -38,9 +42,16 @@ pub(super) fn choose(
     if is_same || choice == Some(ReplayEnvironment::Current) {
         let mut notes = Vec::new();
         if !is_same {
-            notes.push("the installed packages are not the recorded ones, and were used as asked".to_owned());
+            notes.push(
+                "the installed packages are not the recorded ones, and were used as asked"
+                    .to_owned(),
+            );
         }
-        return Ok(Chosen { word: "current", shown: current(recipe, interpreter), notes });
+        return Ok(Chosen {
+            word: "current",
+            shown: current(recipe, interpreter),
+            notes,
+        });
     }
     let prefix = rebuild(bench, interpreter, python)?;
     let rebuilt = digest_of(bench, &prefix.join("bin/python"))?;
@@ -51,7 +62,11 @@ pub(super) fn choose(
                 .to_owned(),
         );
     }
-    Ok(Chosen { word: "rebuilt", shown: Some(place(interpreter, python, prefix)), notes })
+    Ok(Chosen {
+        word: "rebuilt",
+        shown: Some(place(interpreter, python, prefix)),
+        notes,
+    })
 }
 
 /// An environment inside the project is hidden by the fresh directory unless it is shown there again.
@@ -63,28 +78,47 @@ fn current(recipe: &Recipe, interpreter: &Interpreter) -> Option<(PathBuf, PathB
 
 /// Where a rebuilt environment must be seen: a virtual environment as a whole, else only its packages, since the
 /// prefix holds the interpreter itself.
-fn place(interpreter: &Interpreter, python: &PythonEnvironment, prefix: PathBuf) -> (PathBuf, PathBuf) {
+fn place(
+    interpreter: &Interpreter,
+    python: &PythonEnvironment,
+    prefix: PathBuf,
+) -> (PathBuf, PathBuf) {
     let is_virtual = interpreter.prefix != interpreter.base_prefix;
     match python.site_packages.first() {
-        Some(site_packages) if !is_virtual => (site_packages_of(&prefix, interpreter), site_packages.to_path()),
+        Some(site_packages) if !is_virtual => (
+            site_packages_of(&prefix, interpreter),
+            site_packages.to_path(),
+        ),
         _ => (prefix, interpreter.prefix.to_path()),
     }
 }
 
 fn site_packages_of(prefix: &std::path::Path, interpreter: &Interpreter) -> PathBuf {
     let minor: Vec<_> = interpreter.version.split('.').take(2).collect();
-    prefix.join("lib").join(format!("python{}", minor.join("."))).join("site-packages")
+    prefix
+        .join("lib")
+        .join(format!("python{}", minor.join(".")))
+        .join("site-packages")
 }
 
-fn installed_digest(bench: &Workbench, interpreter: &Interpreter) -> Result<Option<Sha256Digest>, ExecutorError> {
+fn installed_digest(
+    bench: &Workbench,
+    interpreter: &Interpreter,
+) -> Result<Option<Sha256Digest>, ExecutorError> {
     digest_of(bench, &interpreter.path.to_path())
 }
 
 /// The content of the packages that an interpreter sees; none where it cannot be started.
-fn digest_of(bench: &Workbench, interpreter: &std::path::Path) -> Result<Option<Sha256Digest>, ExecutorError> {
-    let digests = Arc::new(DigestCache::open(bench.project.cache_directory.join("digests")));
+fn digest_of(
+    bench: &Workbench,
+    interpreter: &std::path::Path,
+) -> Result<Option<Sha256Digest>, ExecutorError> {
+    let digests = Arc::new(DigestCache::open(
+        bench.project.cache_directory.join("digests"),
+    ));
     let probe = Probe::new(&bench.project.cache_directory, digests);
-    let Ok(Some(facts)) = probe.interpreter(interpreter, &bench.environment, &bench.project.root) else {
+    let Ok(Some(facts)) = probe.interpreter(interpreter, &bench.environment, &bench.project.root)
+    else {
         return Ok(None);
     };
     // Only the digest counts here; what the batch takes is dropped with it.

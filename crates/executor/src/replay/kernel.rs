@@ -18,9 +18,33 @@ const OPENBLAS_KERNELS: &[(&str, &[&str])] = &[
     ("Sandybridge", &["avx"]),
     ("Haswell", &["avx2", "fma"]),
     ("Zen", &["avx2", "fma"]),
-    ("SkylakeX", &["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"]),
-    ("Cooperlake", &["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512_bf16"]),
-    ("Sapphirerapids", &["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512_bf16", "amx_bf16"]),
+    (
+        "SkylakeX",
+        &["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"],
+    ),
+    (
+        "Cooperlake",
+        &[
+            "avx512f",
+            "avx512bw",
+            "avx512dq",
+            "avx512vl",
+            "avx512cd",
+            "avx512_bf16",
+        ],
+    ),
+    (
+        "Sapphirerapids",
+        &[
+            "avx512f",
+            "avx512bw",
+            "avx512dq",
+            "avx512vl",
+            "avx512cd",
+            "avx512_bf16",
+            "amx_bf16",
+        ],
+    ),
 ];
 
 const VARIABLE: &str = "OPENBLAS_CORETYPE";
@@ -33,18 +57,36 @@ pub(super) fn pin(
     variables: &mut Vec<(OsString, OsString)>,
     notes: &mut Vec<String>,
 ) {
-    let is_same_cpu = record.host.cpu_model == host.cpu_model && record.host.cpu_flags == host.cpu_flags;
+    let is_same_cpu =
+        record.host.cpu_model == host.cpu_model && record.host.cpu_flags == host.cpu_flags;
     if is_same_cpu || variables.iter().any(|(name, _)| name == VARIABLE) {
         return;
     }
-    let recorded = recipe.environment.blas.iter().find(|blas| blas.name == "openblas");
-    let Some(kernel) = recorded.and_then(|blas| blas.kernel.as_deref()) else { return };
-    let needs = OPENBLAS_KERNELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(kernel)).map(|(_, needs)| *needs);
-    let can_run = needs.is_some_and(|needs| needs.iter().all(|flag| host.cpu_flags.iter().any(|has| has == flag)));
+    let recorded = recipe
+        .environment
+        .blas
+        .iter()
+        .find(|blas| blas.name == "openblas");
+    let Some(kernel) = recorded.and_then(|blas| blas.kernel.as_deref()) else {
+        return;
+    };
+    let needs = OPENBLAS_KERNELS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(kernel))
+        .map(|(_, needs)| *needs);
+    let can_run = needs.is_some_and(|needs| {
+        needs
+            .iter()
+            .all(|flag| host.cpu_flags.iter().any(|has| has == flag))
+    });
     if can_run {
         set_variable(variables, VARIABLE, kernel);
-        notes.push(format!("this is another CPU; OpenBLAS was pinned to the recorded kernel {kernel}"));
+        notes.push(format!(
+            "this is another CPU; OpenBLAS was pinned to the recorded kernel {kernel}"
+        ));
     } else {
-        notes.push(format!("this is another CPU, which cannot be told to use the recorded OpenBLAS kernel {kernel}"));
+        notes.push(format!(
+            "this is another CPU, which cannot be told to use the recorded OpenBLAS kernel {kernel}"
+        ));
     }
 }

@@ -19,18 +19,33 @@ pub(super) fn lay_out(
     restored: &Restored,
 ) -> Result<Stage, ExecutorError> {
     let root = recipe.project_root.to_path();
-    let mut binds = vec![Bind { source: directory.to_owned(), target: root.clone() }];
+    let mut binds = vec![Bind {
+        source: directory.to_owned(),
+        target: root.clone(),
+    }];
     if let Some((source, seen)) = &chosen.shown {
-        binds.push(Bind { source: source.clone(), target: seen.clone() });
+        binds.push(Bind {
+            source: source.clone(),
+            target: seen.clone(),
+        });
     }
     for file in &restored.outside {
-        let recorded = digest(&file.restored).map_err(|error| ExecutorError::io("read", &file.restored, error))?;
+        let recorded = digest(&file.restored)
+            .map_err(|error| ExecutorError::io("read", &file.restored, error))?;
         // What is there unchanged need not be shown; what has changed or is gone must be.
         if digest(&file.path).ok() != Some(recorded) {
-            binds.push(Bind { source: file.restored.clone(), target: file.path.clone() });
+            binds.push(Bind {
+                source: file.restored.clone(),
+                target: file.path.clone(),
+            });
         }
     }
-    Ok(Stage { seen_root: root, real_root: directory.to_owned(), binds, ..Stage::default() })
+    Ok(Stage {
+        seen_root: root,
+        real_root: directory.to_owned(),
+        binds,
+        ..Stage::default()
+    })
 }
 
 fn digest(path: &Path) -> std::io::Result<ObjectId> {

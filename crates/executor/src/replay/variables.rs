@@ -15,14 +15,22 @@ pub(super) fn recorded_variables(
     notes: &mut Vec<String>,
 ) -> Vec<(OsString, OsString)> {
     let settings = &bench.settings;
-    let redaction = Redaction::new(&settings.allowed_variables, &settings.secret_files, settings.variable_key);
+    let redaction = Redaction::new(
+        &settings.allowed_variables,
+        &settings.secret_files,
+        settings.variable_key,
+    );
     let mut variables = Vec::new();
     for (name, value) in &recipe.variables.values {
         set_variable(&mut variables, name, value);
     }
     let (mut changed, mut missing) = (Vec::new(), Vec::new());
     for (name, digest) in &recipe.variables.digests {
-        match bench.environment.iter().find(|(now, _)| now == name.as_str()) {
+        match bench
+            .environment
+            .iter()
+            .find(|(now, _)| now == name.as_str())
+        {
             Some((_, value)) => {
                 if redaction.value_digest(value) != *digest {
                     changed.push(name.as_str());
@@ -33,10 +41,16 @@ pub(super) fn recorded_variables(
         }
     }
     if !changed.is_empty() {
-        notes.push(format!("variables that have another value now: {}", changed.join(", ")));
+        notes.push(format!(
+            "variables that have another value now: {}",
+            changed.join(", ")
+        ));
     }
     if !missing.is_empty() {
-        notes.push(format!("variables that were set and are not on record: {}", missing.join(", ")));
+        notes.push(format!(
+            "variables that were set and are not on record: {}",
+            missing.join(", ")
+        ));
     }
     variables
 }

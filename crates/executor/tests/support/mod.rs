@@ -23,9 +23,14 @@ pub(crate) struct TestProject {
 struct RealClock;
 
 impl Clock for RealClock {
-    #[expect(clippy::disallowed_methods, reason = "the times of real files are compared with it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the times of real files are compared with it"
+    )]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let since_epoch = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
         Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap())
     }
 }
@@ -47,10 +52,19 @@ impl TestProject {
             let made = SqliteStore::initialise(&database, Arc::clone(&random) as _, first);
             tokio::runtime::Handle::current().block_on(made).unwrap()
         });
-        let cas =
-            Cas::open(&store_directory.join("objects"), &store_directory.join("tmp"), CasOptions::default()).unwrap();
+        let cas = Cas::open(
+            &store_directory.join("objects"),
+            &store_directory.join("tmp"),
+            CasOptions::default(),
+        )
+        .unwrap();
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
-        let tracking = Tracking::new(Arc::new(store), cas.clone(), Arc::clone(&clock), Arc::clone(&random) as _);
+        let tracking = Tracking::new(
+            Arc::new(store),
+            cas.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&random) as _,
+        );
         let bench = Workbench {
             tracking,
             cas,
@@ -66,9 +80,14 @@ impl TestProject {
             settings: settings(),
             caller,
             user: "ann".to_owned(),
-            environment: std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME").collect(),
+            environment: std::env::vars_os()
+                .filter(|(name, _)| name == "PATH" || name == "HOME")
+                .collect(),
         };
-        Self { bench, _folder: folder }
+        Self {
+            bench,
+            _folder: folder,
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -90,7 +109,9 @@ impl TestProject {
     }
 
     pub(crate) async fn shell(&self, script: &str) -> Outcome {
-        run(&self.bench, self.request(&["sh", "-c", script])).await.unwrap()
+        run(&self.bench, self.request(&["sh", "-c", script]))
+            .await
+            .unwrap()
     }
 }
 
@@ -114,6 +135,11 @@ pub(crate) fn files_of(project: &TestProject, trees: &FileTrees) -> BTreeMap<Str
     list_files(&project.bench.cas, trees)
         .unwrap()
         .into_iter()
-        .map(|(path, fact)| (path.as_str().to_owned(), project.bench.cas.read(&fact.object).unwrap_or_default()))
+        .map(|(path, fact)| {
+            (
+                path.as_str().to_owned(),
+                project.bench.cas.read(&fact.object).unwrap_or_default(),
+            )
+        })
         .collect()
 }

@@ -1,10 +1,10 @@
 //! Calls about logged models.
 
 use axum::extract::{Path, State};
-use entities::{LoggedModelDetail, RunId};
+use entities::{LoggedModelDetail, ModelId, RunId};
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
-use tracking::{Caller, NewModel, parse_experiment_id};
+use tracking::{NewModel, parse_experiment_id};
 
 use super::Answer;
 use super::experiments::page_limit;
@@ -53,23 +53,20 @@ pub(super) async fn create(
         tags: pairs("tags", tags)?.into_iter().collect(),
         params: pairs("params", params)?.into_iter().collect(),
     };
-    let model = match app.access.captured() {
-        None => app.tracking.create_model(&caller, new).await?,
-        Some(captured) => {
-            let presented = captured.next_model();
-            let model = match create_in_run(&app, &caller, new).await {
-                Ok(model) => model,
-                Err(error) => {
-                    captured.give_back_model(presented);
-                    return Err(error);
-                }
-            };
-            if let Some(presented) = presented {
-                captured.present(presented.as_str(), model.id.as_str());
+    let presented = presented_id(&app, new.source_run.as_ref()).await?;
+    let model = match app.tracking.create_model(&caller, new).await {
+        Ok(model) => model,
+        Err(error) => {
+            if let Some(captured) = app.access.captured() {
+                captured.give_back_model(presented.as_ref());
             }
-            model
+            return Err(error.into());
         }
     };
+    app.access.note_model(&model.id, &model.artifact_uri);
+    if let (Some(captured), Some(presented)) = (app.access.captured(), &presented) {
+        captured.present(presented.as_str(), model.id.as_str());
+    }
     let detail = LoggedModelDetail {
         model,
         metrics: Vec::new(),
@@ -86,14 +83,16 @@ fn source_run(app: &App, id: Option<String>) -> Result<Option<RunId>, RequestErr
     }
 }
 
-async fn create_in_run(
-    app: &App,
-    caller: &Caller,
-    new: NewModel,
-) -> Result<entities::LoggedModel, RequestError> {
-    let model = app.tracking.create_model(caller, new).await?;
-    app.access.note_model(&model.id, &model.artifact_uri);
-    Ok(model)
+/// In a replay: the id under which a new model of a run is shown.
+async fn presented_id(app: &App, run: Option<&RunId>) -> Result<Option<ModelId>, RequestError> {
+    let (Some(captured), Some(run)) = (app.access.captured(), run) else {
+        return Ok(None);
+    };
+    let Some(origin) = captured.origin_of(run) else {
+        return Ok(None);
+    };
+    let made_then = app.tracking.list_models_of(&origin).await?;
+    Ok(captured.next_model(run, &made_then))
 }
 
 #[derive(Serialize)]

@@ -90,8 +90,7 @@ impl RunAccess {
 
     /// The origin of a replay, by the id that is shown for the captured run.
     pub(crate) fn origin(&self) -> Option<RunId> {
-        let shown = self.ids.shown(self.run.as_str());
-        shown.parse().ok().filter(|origin| *origin != self.run)
+        self.origin_of(&self.run)
     }
 
     /// Shows another name of the captured run than it has, or no longer.
@@ -99,13 +98,21 @@ impl RunAccess {
         self.lock().name = name;
     }
 
-    /// Takes the next id under which a logged model is to be shown.
-    pub(crate) fn next_model(&self) -> Option<ModelId> {
-        self.ids.next_model()
+    /// The run of the origin that one of this endpoint's stands for.
+    pub(crate) fn origin_of(&self, run: &RunId) -> Option<RunId> {
+        let shown = self.ids.shown(run.as_str());
+        shown.parse().ok().filter(|origin| origin != run)
+    }
+
+    /// Takes the id under which a new logged model is to be shown: the next of those that the origin's run made.
+    ///
+    /// Where the store knows of none for the captured run itself, those that the endpoint was given are taken.
+    pub(crate) fn next_model(&self, run: &RunId, made_then: &[ModelId]) -> Option<ModelId> {
+        self.ids.next_model(made_then, *run == self.run)
     }
 
     /// Gives back the id that a model that could not be created would have had.
-    pub(crate) fn give_back_model(&self, presented: Option<ModelId>) {
+    pub(crate) fn give_back_model(&self, presented: Option<&ModelId>) {
         self.ids.give_back_model(presented);
     }
 
@@ -206,7 +213,8 @@ pub(super) struct Presented {
 #[derive(Default)]
 struct Maps {
     runs_to_come: VecDeque<RunId>,
-    models_to_come: VecDeque<ModelId>,
+    models: Vec<ModelId>,
+    taken_models: BTreeSet<ModelId>,
     real_by_shown: BTreeMap<String, String>,
     shown_by_real: BTreeMap<String, String>,
 }
@@ -215,10 +223,10 @@ impl Presented {
     fn new(run: &RunId, runs: Vec<RunId>, models: Vec<ModelId>) -> Self {
         let mut maps = Maps {
             runs_to_come: runs.into(),
-            models_to_come: models.into(),
+            models,
             ..Maps::default()
         };
-        let is_replay = !maps.runs_to_come.is_empty() || !maps.models_to_come.is_empty();
+        let is_replay = !maps.runs_to_come.is_empty() || !maps.models.is_empty();
         if let Some(origin) = maps.runs_to_come.pop_front() {
             maps.present(origin.as_str(), run.as_str());
         }
@@ -238,13 +246,21 @@ impl Presented {
         }
     }
 
-    fn next_model(&self) -> Option<ModelId> {
-        self.lock().models_to_come.pop_front()
+    fn next_model(&self, made_then: &[ModelId], is_captured: bool) -> Option<ModelId> {
+        let mut maps = self.lock();
+        let candidates = match made_then {
+            [] if is_captured => &maps.models,
+            made => made,
+        };
+        let is_free = |model: &&ModelId| !maps.taken_models.contains(*model);
+        let next = candidates.iter().find(is_free).cloned()?;
+        maps.taken_models.insert(next.clone());
+        Some(next)
     }
 
-    fn give_back_model(&self, id: Option<ModelId>) {
+    fn give_back_model(&self, id: Option<&ModelId>) {
         if let Some(id) = id {
-            self.lock().models_to_come.push_front(id);
+            self.lock().taken_models.remove(id);
         }
     }
 
@@ -383,8 +399,15 @@ mod tests {
         assert_eq!(access.ids.real(run_id(12).as_str()), run_id(2).as_str());
         assert!(access.ids.is_hidden(run_id(12).as_str()));
         assert!(!access.ids.is_hidden(run_id(13).as_str()));
-        assert_eq!(access.next_model(), Some(parsed("m-11")));
-        assert_eq!(access.next_model(), None);
+        let (one, other): (ModelId, ModelId) = (parsed("m-11"), parsed("m-12"));
+        let then = [other.clone()];
+        assert_eq!(access.next_model(&run_id(2), &then), Some(other));
+        assert_eq!(access.next_model(&run_id(2), &then), None);
+        assert_eq!(access.next_model(&run_id(3), &[]), None);
+        assert_eq!(access.next_model(&run_id(1), &[]).as_ref(), Some(&one));
+        assert_eq!(access.next_model(&run_id(1), &[]), None);
+        access.give_back_model(Some(&one));
+        assert_eq!(access.next_model(&run_id(1), &[]), Some(one));
     }
 
     #[test]

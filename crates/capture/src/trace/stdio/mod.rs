@@ -43,7 +43,7 @@ struct Stream {
 
 /// The threads that hand output and input on.
 pub(super) struct Pumps {
-    pumps: Vec<Pump>,
+    outputs: Vec<Pump>,
     input: Option<terminal::Input>,
     session: Option<Arc<Session>>,
     output_terminal: Option<Arc<OwnedFd>>,
@@ -120,11 +120,11 @@ impl Stdio {
     pub(super) fn start(self, findings: &Arc<Findings>) -> Result<Pumps, TraceError> {
         drop(self.ends);
         let start = |stream: Stream| Pump::start(stream.source, stream.sink, stream.copy, findings.clone());
-        let pumps: io::Result<Vec<_>> = self.streams.into_iter().map(start).collect();
-        let pumps = pumps.map_err(TraceError::io("start a thread for the command's output"))?;
+        let outputs: io::Result<Vec<_>> = self.streams.into_iter().map(start).collect();
+        let outputs = outputs.map_err(TraceError::io("start a thread for the command's output"))?;
         let input = self.session.clone().map(terminal::Input::start).transpose();
         let input = input.map_err(TraceError::io("start a thread for the command's input"))?;
-        Ok(Pumps { pumps, input, session: self.session, output_terminal: self.output_terminal })
+        Ok(Pumps { outputs, input, session: self.session, output_terminal: self.output_terminal })
     }
 }
 
@@ -149,7 +149,7 @@ impl Drop for Pumps {
         if let Some(input) = self.input.take() {
             input.stop();
         }
-        for pump in self.pumps.drain(..) {
+        for pump in self.outputs.drain(..) {
             pump.finish();
         }
         if let Some(session) = &self.session {

@@ -82,6 +82,8 @@ fn hand_on(source: Source, sink: &OwnedFd, mut copy: Copy, finish: &OwnedFd, fin
         }
     }
     copy.finish();
+    // The command's next write fails from here on.
+    drop(source);
 }
 
 /// Waits for output; false when it is to be finished and there is none.

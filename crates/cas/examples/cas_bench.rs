@@ -1,0 +1,152 @@
+//! Measures storing and checking out; one JSON line for each figure.
+//!
+//! `cargo run --release -p cas --example cas_bench FOLDER`
+#![expect(clippy::print_stdout, reason = "the figures are the output")]
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use cas::{Cas, CasOptions};
+use entities::ObjectId;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+const LARGE_BYTES: u64 = 1 << 30;
+const SMALL_FILES: u64 = 10_000;
+const SMALL_BYTES: usize = 10_000;
+
+fn main() -> Outcome<()> {
+    let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let folder = tempfile::tempdir_in(folder)?;
+    let folder = folder.path();
+    measure_large(folder)?;
+    measure_small(folder)?;
+    measure_batches(folder)
+}
+
+/// One file of a gigabyte, a version of it with something inserted, and the whole of it verified.
+fn measure_large(folder: &Path) -> Outcome<()> {
+    let (source, copy) = (folder.join("large"), folder.join("large copy"));
+    write_noise(&source, LARGE_BYTES, 1, 0)?;
+    let cas = open(&folder.join("large store"))?;
+    let (store, count) = (|| store_file(&cas, &source), LARGE_BYTES as f64);
+    let object = tell("store 1 GiB in one file", count, "bytes", store)?;
+    tell("check out 1 GiB in one file", count, "bytes", || Ok(cas.checkout_file(&object, &copy, false)?))?;
+    fs::remove_file(&copy)?;
+    tell("store 1 GiB again, unchanged", count, "bytes", || store_file(&cas, &source))?;
+    write_noise(&source, LARGE_BYTES, 1, 100)?;
+    tell("store 1 GiB again, with 100 bytes inserted", count, "bytes", || store_file(&cas, &source))?;
+    tell("digest 1 GiB without storing it", count, "bytes", || Ok(cas::digest_file(&File::open(&source)?)?))?;
+    tell("verify the store of it", count, "bytes", || {
+        let mut faults = 0;
+        cas.verify(&mut |_| faults += 1)?;
+        if faults == 0 { Ok(()) } else { Err("the store is damaged".into()) }
+    })?;
+    fs::remove_dir_all(folder.join("large store"))?;
+    Ok(fs::remove_file(&source)?)
+}
+
+/// Many small files in one batch.
+fn measure_small(folder: &Path) -> Outcome<()> {
+    let (source, copy) = (folder.join("small"), folder.join("small copy"));
+    fs::create_dir(&source)?;
+    fs::create_dir(&copy)?;
+    for number in 0..SMALL_FILES {
+        write_noise(&source.join(number.to_string()), SMALL_BYTES as u64, 1000 + number, 0)?;
+    }
+    rustix::fs::sync();
+    let store_all = |cas: &Cas| {
+        let batch = cas.batch();
+        let mut objects = Vec::new();
+        for number in 0..SMALL_FILES {
+            objects.push(batch.put_file(&File::open(source.join(number.to_string()))?)?.object);
+        }
+        batch.commit()?;
+        Ok(objects)
+    };
+    let cas = open(&folder.join("small store"))?;
+    let count = SMALL_FILES as f64;
+    let objects = tell("store 10,000 files of 10 KB", count, "files", || store_all(&cas))?;
+    tell("check out 10,000 files of 10 KB", count, "files", || {
+        for (number, object) in objects.iter().enumerate() {
+            cas.checkout_file(object, &copy.join(number.to_string()), false)?;
+        }
+        Ok(())
+    })?;
+    tell("store 10,000 files of 10 KB again", count, "files", || store_all(&cas))?;
+    Ok(())
+}
+
+/// Batches of one small object, and a store that was opened afresh after them.
+fn measure_batches(folder: &Path) -> Outcome<()> {
+    const BATCHES: u32 = 300;
+    let path = folder.join("store of batches");
+    let cas = open(&path)?;
+    let mut objects = Vec::new();
+    tell("commit batches of one small object", f64::from(BATCHES), "batches", || {
+        for number in 0..BATCHES {
+            let batch = cas.batch();
+            objects.push(batch.put(&number.to_le_bytes())?);
+            batch.commit()?;
+        }
+        Ok(())
+    })?;
+    const OPENED: u32 = 100;
+    tell("open a store of 300 batches and find an object", f64::from(OPENED), "times", || {
+        for _ in 0..OPENED {
+            if !open(&path)?.contains(&objects[0])? {
+                return Err("an object is lost".into());
+            }
+        }
+        Ok(())
+    })
+}
+
+fn open(folder: &Path) -> Outcome<Cas> {
+    Ok(Cas::open(&folder.join("objects"), &folder.join("tmp"), CasOptions::default())?)
+}
+
+fn store_file(cas: &Cas, path: &Path) -> Outcome<ObjectId> {
+    let batch = cas.batch();
+    let object = batch.put_file(&File::open(path)?)?.object;
+    batch.commit()?;
+    Ok(object)
+}
+
+/// Writes a file that does not compress and syncs it; some bytes may be inserted in its middle.
+fn write_noise(path: &Path, size_bytes: u64, seed: u64, inserted: usize) -> Outcome<()> {
+    let mut noise = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
+    let mut file = File::create(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut left = size_bytes;
+    while left > 0 {
+        let length = left.min(buffer.len() as u64);
+        noise.fill(&mut buffer[..length as usize]);
+        file.write_all(&buffer[..length as usize])?;
+        left -= length;
+        if left == size_bytes / 2 {
+            file.write_all(&vec![7; inserted])?;
+        }
+    }
+    if size_bytes > buffer.len() as u64 {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+fn tell<T>(name: &str, count: f64, unit: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    let started = Instant::now();
+    let done = work()?;
+    let seconds = started.elapsed().as_secs_f64();
+    let figures = serde_json::json!({
+        "name": name,
+        "count": count,
+        "unit": unit,
+        "seconds": seconds,
+        "per_second": count / seconds,
+    });
+    println!("{figures}");
+    Ok(done)
+}
