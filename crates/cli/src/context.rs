@@ -302,7 +302,7 @@ fn capture_settings(settings: &Settings, key: Option<&SigningKey>) -> CaptureSet
         ends_orphans: capture.orphans == Orphans::End,
         sample_interval_ms: capture.sample_interval_ms,
         allowed_variables: redaction.allow_variables.clone(),
-        secret_files: redaction.secret_files.clone(),
+        secret_files: [redaction.secret_files.clone(), crate::keys::key_patterns()].concat(),
         variable_key: variable_key(key),
         method: capture::trace::MethodChoice::Auto,
         timings: replay.timings.clone(),

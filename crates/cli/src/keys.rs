@@ -21,6 +21,18 @@ pub(crate) fn read_key(verifier_key: &str) -> Result<Option<SigningKey>, Command
     read_key_below(&key_directory()?, verifier_key)
 }
 
+/// Patterns of the files that hold keys: a `reproof` inside a captured run reads one, and it must not be kept.
+pub(crate) fn key_patterns() -> Vec<String> {
+    let Ok(directory) = key_directory() else {
+        return Vec::new();
+    };
+    let resolved = directory.canonicalize().unwrap_or_else(|_| directory.clone());
+    [directory, resolved]
+        .iter()
+        .map(|directory| format!("{}/**", directory.display()))
+        .collect()
+}
+
 fn key_directory() -> Result<PathBuf, CommandError> {
     let directory = configuration_directory().ok_or_else(|| {
         CommandError::system(

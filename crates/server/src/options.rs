@@ -35,10 +35,10 @@ pub struct RunScope {
     pub run: RunId,
     /// What a request must bring as `Authorization: Bearer …`.
     pub token: String,
-    /// For a replay: the ids that clients of the origin saw, in the order in which they were created; the first is the
-    /// origin's own.
+    /// For a replay: the ids that clients of the origin saw, in the order in which they were created: the first is the
+    /// origin's own, the rest are the runs right inside it. Without the rest, and for runs inside those, the store is
+    /// asked which there are.
     pub presented_runs: Vec<RunId>,
-    /// For a replay: likewise for logged models of the captured run, for when the store no longer knows which the origin
-    /// and its child runs made.
+    /// For a replay: the origin's logged models in that order, for when the store does not know them any more.
     pub presented_models: Vec<ModelId>,
 }

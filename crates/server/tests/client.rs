@@ -137,10 +137,7 @@ async fn a_script_logs_into_its_captured_run_and_a_replay_is_told_the_same() {
     );
 
     let replay = create_run(&bench, "replay").await;
-    let models = told["models"].as_array().unwrap().iter();
-    let models = models
-        .map(|model| parsed(model.as_str().unwrap()))
-        .collect();
+    let models = bench.tracking.list_models_of(&origin).await.unwrap();
     let presented = scope(replay.clone(), vec![origin.clone(), parsed(child)], models);
     let server = Listening::start(&bench, presented).await;
     let output = run_script("captured.py", &server.url, TOKEN).await.unwrap();

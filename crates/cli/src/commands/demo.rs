@@ -64,6 +64,11 @@ pub(crate) fn run(arguments: &DemoArguments, output: &Output) -> Result<ExitCode
     demo.heading("What makes it differ from the second best");
     demo.reproof(&["diff", best, second])?;
     demo.let_the_world_move_on()?;
+    demo.heading("The same command today gives something else, and the record says why");
+    let again = demo.command_of(best)?;
+    let words: Vec<_> = again.iter().map(String::as_str).collect();
+    demo.reproof(&[&["run"], &words[..]].concat())?;
+    demo.reproof(&["diff", best, "latest"])?;
     demo.heading("The best run again, from its record: old code, old data, old packages");
     demo.reproof(&[
         "replay",
@@ -194,22 +199,44 @@ impl<'a> Demo<'a> {
         )
     }
 
+    /// Ids of all runs, the best first.
     fn ranked_runs(&self) -> Result<Vec<String>, CommandError> {
-        let answer = Self::command(&self.project, &self.program)
-            .args(["runs", "--json", "--order-by", "metrics.auc DESC"])
-            .output()
-            .map_err(|error| {
-                CommandError::system("E0020", format!("cannot list the runs: {error}"))
-            })?;
-        let value: serde_json::Value = serde_json::from_slice(&answer.stdout).map_err(|error| {
-            CommandError::system("E0020", format!("cannot read the list of runs: {error}"))
-        })?;
-        let runs = value["runs"].as_array().cloned().unwrap_or_default();
-        Ok(runs
+        let answer = self.ask(&["runs", "--order-by", "metrics.auc DESC"])?;
+        let runs = answer["runs"].as_array().cloned().unwrap_or_default();
+        let ids = runs
             .iter()
-            .filter_map(|run| run["run_id"].as_str())
-            .map(|id| id[..8].to_owned())
+            .filter_map(|run| run["run_id"].as_str()?.get(..8).map(str::to_owned));
+        Ok(ids.collect())
+    }
+
+    /// The command of a run, as it is on record.
+    fn command_of(&self, run: &str) -> Result<Vec<String>, CommandError> {
+        let answer = self.ask(&["show", run])?;
+        let words = answer["recipe"]["command"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        Ok(words
+            .iter()
+            .filter_map(|word| word.as_str().map(str::to_owned))
             .collect())
+    }
+
+    /// Calls this very program for its answer as JSON.
+    fn ask(&self, arguments: &[&str]) -> Result<serde_json::Value, CommandError> {
+        let failed = |why: String| {
+            CommandError::system(
+                "E0020",
+                format!("`reproof {}` {why}", in_shell_words(arguments)),
+            )
+        };
+        let answer = Self::command(&self.project, &self.program)
+            .args(arguments)
+            .arg("--json")
+            .output()
+            .map_err(|error| failed(format!("could not be started: {error}")))?;
+        serde_json::from_slice(&answer.stdout)
+            .map_err(|error| failed(format!("gave an answer that cannot be read: {error}")))
     }
 
     fn close(&self, best: &str) {

@@ -8,6 +8,7 @@
 )]
 
 mod crashes;
+mod odd;
 mod outside;
 mod python;
 mod secrets;

@@ -20,7 +20,7 @@ fn python() -> Option<String> {
 }
 
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn say(words: &str) {
+pub(crate) fn say(words: &str) {
     eprintln!("{words}");
 }
 

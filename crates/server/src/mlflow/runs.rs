@@ -13,7 +13,7 @@ use super::Answer;
 use super::experiments::page_limit;
 use crate::app::{App, By};
 use crate::error::RequestError;
-use crate::scope::Claim;
+use crate::scope::{Claim, RunAccess};
 use crate::wire::{
     Int64, Json, Page, Pair, Query, RunInfoView, RunStatusWord, RunView, ViewWord, empty, json,
     pairs, required,
@@ -66,22 +66,16 @@ pub(super) async fn create(
     };
     let mut detail = match app.access.captured() {
         None => app.tracking.create_run(&caller, new).await?,
-        Some(captured) => {
-            let claim = captured.claim();
-            let given = match &claim {
-                Claim::Captured => give_captured(&app, &caller, new).await,
-                Claim::Child(presented) => {
-                    create_child(&app, &caller, new, presented.as_ref()).await
-                }
-            };
-            match given {
+        Some(captured) => match captured.claim() {
+            Claim::Captured => match give_captured(&app, &caller, new).await {
                 Ok(detail) => detail,
                 Err(error) => {
-                    captured.unclaim(claim);
+                    captured.unclaim();
                     return Err(error);
                 }
-            }
-        }
+            },
+            Claim::Child => create_child(&app, &caller, captured, new).await?,
+        },
     };
     answer(&app, &mut detail)
 }
@@ -135,31 +129,69 @@ async fn give_captured(app: &App, caller: &Caller, new: NewRun) -> Result<RunDet
 async fn create_child(
     app: &App,
     caller: &Caller,
+    captured: &RunAccess,
     mut new: NewRun,
-    presented: Option<&RunId>,
 ) -> Result<RunDetail, RequestError> {
-    let Some(captured) = app.access.captured() else {
-        return Ok(app.tracking.create_run(caller, new).await?);
-    };
+    let named = new.tags.get(PARENT_TAG).and_then(|tag| tag.parse().ok());
+    let parent = named.unwrap_or_else(|| captured.id().clone());
     if !new.tags.contains_key(PARENT_TAG) {
-        new.parent = Some(captured.id().clone());
+        new.parent = Some(parent.clone());
     }
     if new.user.is_empty() {
         new.user.clone_from(&app.user);
     }
-    if let Some(presented) = presented
+    let origin = captured.origin_of(&parent);
+    let presented = match &origin {
+        Some(origin) => next_child(app, captured, origin).await?,
+        None => None,
+    };
+    if let Some(presented) = &presented
         && new.name.is_none()
         && !new.tags.contains_key(RUN_NAME_TAG)
     {
         // The name that was drawn then, since the command may write it down.
         new.name = find_name(app, presented).await?;
     }
-    let detail = app.tracking.create_run(caller, new).await?;
-    if let Some(presented) = presented {
-        captured.present(presented.as_str(), detail.run.id.as_str());
+    match (
+        app.tracking.create_run(caller, new).await,
+        presented,
+        origin,
+    ) {
+        (Ok(detail), presented, _) => {
+            if let Some(presented) = presented {
+                captured.present(presented.as_str(), detail.run.id.as_str());
+            }
+            app.access.note_run(&detail.run);
+            Ok(detail)
+        }
+        (Err(error), Some(presented), Some(origin)) => {
+            captured.give_back_child(&origin, presented);
+            Err(error.into())
+        }
+        (Err(error), ..) => Err(error.into()),
     }
-    app.access.note_run(&detail.run);
-    Ok(detail)
+}
+
+/// In a replay: the id under which the next run inside that one is shown.
+async fn next_child(
+    app: &App,
+    captured: &RunAccess,
+    origin: &RunId,
+) -> Result<Option<RunId>, RequestError> {
+    if captured.knows_children(origin) {
+        return Ok(captured.next_child(origin));
+    }
+    let filter = format!("tags.`{PARENT_TAG}` = '{origin}'");
+    let page = PageRequest::first(LARGEST_PAGE);
+    let order = ["attributes.start_time ASC"];
+    let searching = app
+        .tracking
+        .search_runs(&[], &filter, &order, View::All, &page);
+    let children = searching.await?.items.into_iter().map(|detail| detail.run);
+    // One that has a process is a captured run of its own, whose id no client was given here.
+    let made_by_clients = children.filter(|run| run.process.is_none() && run.replay_of.is_none());
+    captured.note_children(origin, made_by_clients.map(|run| run.id).collect());
+    Ok(captured.next_child(origin))
 }
 
 /// The name of a run that may be gone.

@@ -11,8 +11,7 @@ use tracking::{PARENT_TAG, RUN_NAME_TAG, Tracking, parse_model_id, parse_run_id}
 
 use crate::Scope;
 use crate::error::RequestError;
-pub(crate) use run::Claim;
-use run::RunAccess;
+pub(crate) use run::{Claim, RunAccess};
 
 /// For whom the server answers.
 ///

@@ -40,8 +40,8 @@ struct State {
 pub(crate) enum Claim {
     /// The captured run.
     Captured,
-    /// A new run inside it, in a replay to be shown under this id.
-    Child(Option<RunId>),
+    /// A new run inside it.
+    Child,
 }
 
 impl RunAccess {
@@ -73,19 +73,42 @@ impl RunAccess {
     pub(crate) fn claim(&self) -> Claim {
         let mut state = self.lock();
         if state.is_given {
-            Claim::Child(self.ids.next_run())
+            Claim::Child
         } else {
             state.is_given = true;
             Claim::Captured
         }
     }
 
-    /// Gives back what a failed `runs/create` was given.
-    pub(crate) fn unclaim(&self, claim: Claim) {
-        match claim {
-            Claim::Captured => self.lock().is_given = false,
-            Claim::Child(presented) => self.ids.give_back_run(presented),
-        }
+    /// Gives the captured run back after a `runs/create` that failed.
+    pub(crate) fn unclaim(&self) {
+        self.lock().is_given = false;
+    }
+
+    /// Whether it is known which runs were made inside a run of the origin.
+    pub(crate) fn knows_children(&self, origin: &RunId) -> bool {
+        self.ids.lock().children.contains_key(origin)
+    }
+
+    /// Takes the id under which a new run inside a run of the origin is to be shown, in the order of that time.
+    pub(crate) fn next_child(&self, origin: &RunId) -> Option<RunId> {
+        self.ids.lock().children.get_mut(origin)?.pop_front()
+    }
+
+    /// Tells which runs were made inside a run of the origin.
+    pub(crate) fn note_children(&self, origin: &RunId, children: Vec<RunId>) {
+        let mut maps = self.ids.lock();
+        let known = maps.children.entry(origin.clone());
+        known.or_insert_with(|| children.into());
+    }
+
+    /// Gives back the id that a run that could not be created would have had.
+    pub(crate) fn give_back_child(&self, origin: &RunId, child: RunId) {
+        let mut maps = self.ids.lock();
+        maps.children
+            .entry(origin.clone())
+            .or_default()
+            .push_front(child);
     }
 
     /// The origin of a replay, by the id that is shown for the captured run.
@@ -212,7 +235,8 @@ pub(super) struct Presented {
 
 #[derive(Default)]
 struct Maps {
-    runs_to_come: VecDeque<RunId>,
+    /// Of a run of the origin: the runs inside it that are not shown yet, oldest first.
+    children: BTreeMap<RunId, VecDeque<RunId>>,
     models: Vec<ModelId>,
     taken_models: BTreeSet<ModelId>,
     real_by_shown: BTreeMap<String, String>,
@@ -221,28 +245,21 @@ struct Maps {
 
 impl Presented {
     fn new(run: &RunId, runs: Vec<RunId>, models: Vec<ModelId>) -> Self {
+        let is_replay = !runs.is_empty() || !models.is_empty();
         let mut maps = Maps {
-            runs_to_come: runs.into(),
             models,
             ..Maps::default()
         };
-        let is_replay = !maps.runs_to_come.is_empty() || !maps.models.is_empty();
-        if let Some(origin) = maps.runs_to_come.pop_front() {
+        let mut runs = VecDeque::from(runs);
+        if let Some(origin) = runs.pop_front() {
             maps.present(origin.as_str(), run.as_str());
+            if !runs.is_empty() {
+                maps.children.insert(origin, runs);
+            }
         }
         Self {
             is_replay,
             maps: Mutex::new(maps),
-        }
-    }
-
-    fn next_run(&self) -> Option<RunId> {
-        self.lock().runs_to_come.pop_front()
-    }
-
-    fn give_back_run(&self, id: Option<RunId>) {
-        if let Some(id) = id {
-            self.lock().runs_to_come.push_front(id);
         }
     }
 
@@ -372,8 +389,8 @@ mod tests {
         let access = access(Vec::new(), Vec::new());
         let claim = access.claim();
         assert!(matches!(claim, Claim::Captured));
-        assert!(matches!(access.claim(), Claim::Child(None)));
-        access.unclaim(claim);
+        assert!(matches!(access.claim(), Claim::Child));
+        access.unclaim();
         assert!(matches!(access.claim(), Claim::Captured));
         assert_eq!(access.origin(), None);
     }
@@ -387,15 +404,17 @@ mod tests {
         assert_eq!(access.origin(), Some(run_id(11)));
         assert_eq!(access.ids.real(run_id(11).as_str()), run_id(1).as_str());
         assert_eq!(access.ids.shown(run_id(1).as_str()), run_id(11).as_str());
-        access.claim();
-        let claim = access.claim();
-        assert!(matches!(&claim, Claim::Child(Some(id)) if *id == run_id(12)));
-        access.unclaim(claim);
-        let Claim::Child(Some(shown)) = access.claim() else {
-            panic!("a child is given the id that was given back");
-        };
-        assert_eq!(shown, run_id(12));
-        access.present(shown.as_str(), run_id(2).as_str());
+        let origin = run_id(11);
+        assert_eq!(access.next_child(&origin), Some(run_id(12)));
+        access.give_back_child(&origin, run_id(12));
+        access.note_children(&origin, vec![run_id(99)]);
+        assert_eq!(access.next_child(&origin), Some(run_id(12)));
+        access.present(run_id(12).as_str(), run_id(2).as_str());
+        assert_eq!(access.origin_of(&run_id(2)), Some(run_id(12)));
+        assert!(access.knows_children(&origin) && !access.knows_children(&run_id(12)));
+        access.note_children(&run_id(12), vec![run_id(14)]);
+        assert_eq!(access.next_child(&run_id(12)), Some(run_id(14)));
+        assert_eq!(access.next_child(&run_id(12)), None);
         assert_eq!(access.ids.real(run_id(12).as_str()), run_id(2).as_str());
         assert!(access.ids.is_hidden(run_id(12).as_str()));
         assert!(!access.ids.is_hidden(run_id(13).as_str()));

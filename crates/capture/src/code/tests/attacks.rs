@@ -118,7 +118,10 @@ fn nothing_that_a_submodule_names_is_executed() {
 
     let mut status = Command::new("git");
     status.current_dir(&project.root);
-    let _ = status.args(["-c", "core.fsmonitor=false", "status"]).output().unwrap();
+    let _ = status
+        .args(["-c", "core.fsmonitor=false", "status"])
+        .output()
+        .unwrap();
     assert!(
         marker.exists(),
         "the submodule of this test executes nothing in any case"

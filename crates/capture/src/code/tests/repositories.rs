@@ -111,8 +111,11 @@ fn an_unborn_branch_has_files_and_no_commit() {
         (git.commit.as_deref(), git.branch.as_deref(), git.is_dirty),
         (None, Some("main"), true)
     );
+    assert!(!code.files[Path::new("train.py")].is_tracked);
     project.git(&["add", "train.py"]);
-    assert_eq!(project.capture(), code);
+    let staged = project.capture();
+    assert_eq!(staged.git, code.git);
+    assert!(staged.files[Path::new("train.py")].is_tracked);
 }
 
 #[test]
