@@ -26,7 +26,9 @@ pub(crate) fn key_patterns() -> Vec<String> {
     let Ok(directory) = key_directory() else {
         return Vec::new();
     };
-    let resolved = directory.canonicalize().unwrap_or_else(|_| directory.clone());
+    let resolved = directory
+        .canonicalize()
+        .unwrap_or_else(|_| directory.clone());
     [directory, resolved]
         .iter()
         .map(|directory| format!("{}/**", directory.display()))

@@ -78,7 +78,8 @@ pub(crate) fn write_manifest(
     if let Some(scan) = &observed.traced.scan {
         collector.take_scan(scan);
     }
-    let python = find_interpreter(&probe, &observed, &collector.executed())?;
+    let mut gaps = Vec::new();
+    let python = find_interpreter(&probe, &observed, &collector.executed(), &mut gaps);
     if let Some(python) = &python {
         let seen = |paths: &[PathBuf]| -> Vec<PathBuf> {
             paths
@@ -90,7 +91,9 @@ pub(crate) fn write_manifest(
     }
     let collected = collector.finish();
     leave_out_overwritten(&mut observed.code, &collected);
-    let environment = describe_environment(&probe, &observed, python.as_ref(), &collected)?;
+    let environment =
+        describe_environment(&probe, &observed, python.as_ref(), &collected, &mut gaps);
+    observed.traced.gaps.append(&mut gaps);
     let metrics = collect_metrics(&observed, &collected);
     let (params, recipe_params) = collect_params(&observed);
     let batch = Arc::clone(&observed.batch);
@@ -129,16 +132,27 @@ fn find_interpreter(
     probe: &Probe,
     observed: &Observed,
     executed: &[PathBuf],
-) -> Result<Option<PythonFacts>, ExecutorError> {
+    gaps: &mut Vec<Gap>,
+) -> Option<PythonFacts> {
+    let directory = observed.view.to_real(&observed.working_directory);
     for path in executed {
         let real = observed.view.to_real(path);
-        if let Some(facts) =
-            probe.interpreter(&real, &observed.environment, &observed.working_directory)?
-        {
-            return Ok(Some(facts));
+        match probe.interpreter(&real, &observed.environment, &directory) {
+            Ok(Some(facts)) => return Some(facts),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(path = %real.display(), error = &error as &dyn std::error::Error, "no answer");
+                gaps.push(Gap {
+                    code: "interpreter_unknown".to_owned(),
+                    message: format!(
+                        "`{}` did not tell its version and packages: {error}",
+                        path.display()
+                    ),
+                });
+            }
         }
     }
-    Ok(None)
+    None
 }
 
 fn describe_environment(
@@ -146,7 +160,8 @@ fn describe_environment(
     observed: &Observed,
     python: Option<&PythonFacts>,
     collected: &Collected,
-) -> Result<Environment, ExecutorError> {
+    gaps: &mut Vec<Gap>,
+) -> Environment {
     let variables = &observed.environment;
     let view = &observed.view;
     let libraries = probe.libraries(&collected.environment_paths);
@@ -154,11 +169,16 @@ fn describe_environment(
         Some(python) => probe.blas(&libraries, python, variables),
         None => Vec::new(),
     };
-    let packages = match python {
-        Some(facts) => Some(probe.python(facts, &collected.environment_paths, &observed.batch)?),
-        None => None,
-    };
-    Ok(Environment {
+    let read = &collected.environment_paths;
+    let packages = python.map(|facts| probe.python(facts, read, &observed.batch));
+    if let Some(Err(error)) = &packages {
+        gaps.push(Gap {
+            code: "packages_unknown".to_owned(),
+            message: format!("the installed packages could not be told: {error}"),
+        });
+    }
+    let packages = packages.and_then(Result::ok);
+    Environment {
         interpreter: python.map(|facts| as_seen_interpreter(view, &facts.interpreter)),
         python: packages.map(|packages| as_seen_packages(view, packages)),
         libraries: libraries
@@ -174,7 +194,7 @@ fn describe_environment(
         time_zone: capture::host::time_zone(variables),
         umask: Some(capture::host::umask()),
         container: capture::host::container_image(),
-    })
+    }
 }
 
 fn as_seen(view: &View, path: &RecordedPath) -> RecordedPath {

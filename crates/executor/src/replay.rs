@@ -1,5 +1,6 @@
 //! Running a recorded run again, and comparing.
 
+mod artifacts;
 mod environment;
 mod kernel;
 mod stage;
@@ -51,8 +52,8 @@ pub struct Replayed {
     pub comparison: Comparison,
     /// What could not be done as it was, and what was done about it; sentences without a full stop.
     pub notes: Vec<String>,
-    /// Where it ran; gone again if it was a temporary one.
-    pub directory: PathBuf,
+    /// Where it ran; none for a temporary directory, which is gone again.
+    pub directory: Option<PathBuf>,
     /// `current` or `rebuilt`.
     pub environment: &'static str,
 }
@@ -111,7 +112,7 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
         outcome,
         comparison,
         notes,
-        directory,
+        directory: request.into.is_some().then_some(directory),
         environment,
     })
 }
@@ -277,10 +278,9 @@ async fn judge(
 
 async fn replay_facts(bench: &Workbench, run: &Run) -> Result<ReplayFacts, ExecutorError> {
     let points = bench.tracking.all_metric_points(&run.id).await?;
-    Ok(ReplayFacts {
-        run: run_facts(bench, run).await?,
-        points,
-    })
+    let mut facts = run_facts(bench, run).await?;
+    artifacts::add(bench, run, &mut facts.outputs.project).await?;
+    Ok(ReplayFacts { run: facts, points })
 }
 
 /// Everything that is known of a run.

@@ -282,6 +282,7 @@ fn is_of_version_manager(path: &Path) -> bool {
         &[".cache", "numba"],
         &[".config", "matplotlib"],
         &[".config", "git"],
+        &[".config", "mlflow"],
         &[".gitconfig"],
         &[".config", "pip"],
         &[".config", "fontconfig"],

@@ -121,6 +121,13 @@ pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
     });
     diff.git = diff_texts(&git_texts(recipe_a), &git_texts(recipe_b));
     diff.code = diff_files(Place::Project, &a.code, &b.code);
+    // A file of the code tree that a run reads or writes as data is told as data, once, and without a patch.
+    let is_data = |path: &RecordedPath| {
+        [&a.inputs, &b.inputs, &a.outputs, &b.outputs]
+            .iter()
+            .any(|files| files.project.contains_key(path))
+    };
+    diff.code.retain(|change| !is_data(&change.path));
     diff.data = diff_file_sets(&a.inputs, &b.inputs);
     diff.environment = diff_environments(recipe_a, recipe_b, a.record.as_ref(), b.record.as_ref());
     if a.record.is_some() && b.record.is_some() {
@@ -315,6 +322,8 @@ mod tests {
             .insert(RecordedPath::new("new.py"), samples::file(b"new"));
         b.code
             .insert(RecordedPath::new("train.py"), samples::file(b"changed"));
+        b.code
+            .insert(RecordedPath::new("data.csv"), samples::file(b"tracked"));
         b.inputs.project.remove(&RecordedPath::new("data.csv"));
         b.inputs
             .outside

@@ -36,23 +36,60 @@ pub(crate) async fn run(
     let cas = &context.bench.cas;
     if output.is_json {
         let patch = code_patch(cas, &diff.code);
-        output.json(&json!({ "a": a.id, "b": b.id, "diff": diff, "patch": patch, "is_equal": diff.is_empty() }));
+        let is_equal = is_equal(&diff);
+        output.json(
+            &json!({ "a": a.id, "b": b.id, "diff": diff, "patch": patch, "is_equal": is_equal }),
+        );
     } else if arguments.patch {
         output.bytes(code_patch(cas, &diff.code).as_bytes());
     } else {
-        let patch = if arguments.stat {
-            None
+        let code = if arguments.stat {
+            files(&diff.code)
         } else {
-            Some(code_patch(cas, &diff.code))
+            code_in_words(cas, &diff.code)
         };
-        output.line(&in_words(&a, &b, &diff, patch.as_deref()));
+        output.line(&in_words(&a, &b, &diff, code));
     }
-    let is_no = arguments.exit_code && !diff.is_empty();
+    let is_no = arguments.exit_code && !is_equal(&diff);
     Ok(if is_no {
         ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Lines of a file's patch beyond these are only counted.
+const LARGEST_PATCH_LINES: usize = 200;
+
+/// The difference of the code for people: safe to print, and long patches cut.
+fn code_in_words(cas: &Cas, changes: &[FileChange]) -> String {
+    changes
+        .iter()
+        .map(|change| cut(&safe_lines(&file_patch(cas, change))))
+        .collect()
+}
+
+fn cut(patch: &str) -> String {
+    let lines: Vec<_> = patch.lines().collect();
+    let shown = lines.len().min(LARGEST_PATCH_LINES);
+    let mut text = format!("{}\n", lines[..shown].join("\n"));
+    if shown < lines.len() {
+        let _ = writeln!(
+            text,
+            "… {} more lines of this file; `--patch` has them all",
+            lines.len() - shown
+        );
+    }
+    text
+}
+
+/// Whether nothing differs that says something of the result.
+fn is_equal(diff: &RunDiff) -> bool {
+    let without_resources = RunDiff {
+        metrics: shown_metrics(&diff.metrics).cloned().collect(),
+        ..diff.clone()
+    };
+    without_resources.is_empty()
 }
 
 /// The difference of the code as one patch; files whose content is not kept are named in it.
@@ -87,7 +124,7 @@ fn file_patch(cas: &Cas, change: &FileChange) -> String {
     }
 }
 
-fn in_words(a: &Run, b: &Run, diff: &RunDiff, patch: Option<&str>) -> String {
+fn in_words(a: &Run, b: &Run, diff: &RunDiff, code: String) -> String {
     let mut text = format!(
         "from {} ({}) to {} ({})\n",
         short_id(&a.id),
@@ -104,15 +141,12 @@ fn in_words(a: &Run, b: &Run, diff: &RunDiff, patch: Option<&str>) -> String {
     section("metrics", metrics(&diff.metrics));
     section("command", command(diff));
     section("git", texts(&diff.git));
-    match patch {
-        Some(patch) => section("code", safe_lines(patch)),
-        None => section("code", files(&diff.code)),
-    }
+    section("code", code);
     section("data read", files(&diff.data));
     section("outputs", files(&diff.outputs));
     environment(&diff.environment, &mut section);
     let equal = equal_kinds(diff);
-    if diff.is_empty() {
+    if is_equal(diff) {
         text.push_str("\nnothing differs\n");
     } else if !equal.is_empty() {
         let _ = write!(text, "\nequal: {}\n", equal.join(", "));
@@ -360,6 +394,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_patch_is_cut_and_says_by_how_much() {
+        let lines: Vec<_> = (0..LARGEST_PATCH_LINES + 5)
+            .map(|line| line.to_string())
+            .collect();
+        let text = cut(&lines.join("\n"));
+        assert!(
+            text.ends_with("\n199\n… 5 more lines of this file; `--patch` has them all\n"),
+            "{text}"
+        );
+        assert_eq!(cut("a\nb"), "a\nb\n");
+    }
+
+    #[test]
     fn resource_metrics_are_no_difference_to_show() {
         let change = |key: &str| MetricChange {
             key: key.to_owned(),
@@ -376,5 +423,6 @@ mod tests {
             ..RunDiff::default()
         };
         assert!(equal_kinds(&only_resources).contains(&"metrics"));
+        assert!(is_equal(&only_resources) && !only_resources.is_empty());
     }
 }

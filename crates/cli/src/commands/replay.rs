@@ -150,7 +150,10 @@ fn in_words(replayed: &Replayed) -> String {
             exit_in_words(outcome.record.exit),
             duration(outcome.record.usage.wall_ms)
         ),
-        format!("in {}, packages: {environment}", directory.display()),
+        match directory {
+            Some(directory) => format!("in {}, packages: {environment}", directory.display()),
+            None => format!("in a temporary directory, packages: {environment}"),
+        },
     ];
     lines.extend(notes.iter().map(|note| format!("note: {}", safe(note))));
     lines.extend([String::new(), levels(comparison)]);
