@@ -18,7 +18,9 @@ const SMALL_FILES: u64 = 10_000;
 const SMALL_BYTES: usize = 10_000;
 
 fn main() -> Outcome<()> {
-    let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let folder = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("."), PathBuf::from);
     let folder = tempfile::tempdir_in(folder)?;
     let folder = folder.path();
     measure_large(folder)?;
@@ -33,16 +35,31 @@ fn measure_large(folder: &Path) -> Outcome<()> {
     let cas = open(&folder.join("large store"))?;
     let (store, count) = (|| store_file(&cas, &source), LARGE_BYTES as f64);
     let object = tell("store 1 GiB in one file", count, "bytes", store)?;
-    tell("check out 1 GiB in one file", count, "bytes", || Ok(cas.checkout_file(&object, &copy, false)?))?;
+    tell("check out 1 GiB in one file", count, "bytes", || {
+        Ok(cas.checkout_file(&object, &copy, false)?)
+    })?;
     fs::remove_file(&copy)?;
-    tell("store 1 GiB again, unchanged", count, "bytes", || store_file(&cas, &source))?;
+    tell("store 1 GiB again, unchanged", count, "bytes", || {
+        store_file(&cas, &source)
+    })?;
     write_noise(&source, LARGE_BYTES, 1, 100)?;
-    tell("store 1 GiB again, with 100 bytes inserted", count, "bytes", || store_file(&cas, &source))?;
-    tell("digest 1 GiB without storing it", count, "bytes", || Ok(cas::digest_file(&File::open(&source)?)?))?;
+    tell(
+        "store 1 GiB again, with 100 bytes inserted",
+        count,
+        "bytes",
+        || store_file(&cas, &source),
+    )?;
+    tell("digest 1 GiB without storing it", count, "bytes", || {
+        Ok(cas::digest_file(&File::open(&source)?)?)
+    })?;
     tell("verify the store of it", count, "bytes", || {
         let mut faults = 0;
         cas.verify(&mut |_| faults += 1)?;
-        if faults == 0 { Ok(()) } else { Err("the store is damaged".into()) }
+        if faults == 0 {
+            Ok(())
+        } else {
+            Err("the store is damaged".into())
+        }
     })?;
     fs::remove_dir_all(folder.join("large store"))?;
     Ok(fs::remove_file(&source)?)
@@ -54,28 +71,41 @@ fn measure_small(folder: &Path) -> Outcome<()> {
     fs::create_dir(&source)?;
     fs::create_dir(&copy)?;
     for number in 0..SMALL_FILES {
-        write_noise(&source.join(number.to_string()), SMALL_BYTES as u64, 1000 + number, 0)?;
+        write_noise(
+            &source.join(number.to_string()),
+            SMALL_BYTES as u64,
+            1000 + number,
+            0,
+        )?;
     }
     rustix::fs::sync();
     let store_all = |cas: &Cas| {
         let batch = cas.batch();
         let mut objects = Vec::new();
         for number in 0..SMALL_FILES {
-            objects.push(batch.put_file(&File::open(source.join(number.to_string()))?)?.object);
+            objects.push(
+                batch
+                    .put_file(&File::open(source.join(number.to_string()))?)?
+                    .object,
+            );
         }
         batch.commit()?;
         Ok(objects)
     };
     let cas = open(&folder.join("small store"))?;
     let count = SMALL_FILES as f64;
-    let objects = tell("store 10,000 files of 10 KB", count, "files", || store_all(&cas))?;
+    let objects = tell("store 10,000 files of 10 KB", count, "files", || {
+        store_all(&cas)
+    })?;
     tell("check out 10,000 files of 10 KB", count, "files", || {
         for (number, object) in objects.iter().enumerate() {
             cas.checkout_file(object, &copy.join(number.to_string()), false)?;
         }
         Ok(())
     })?;
-    tell("store 10,000 files of 10 KB again", count, "files", || store_all(&cas))?;
+    tell("store 10,000 files of 10 KB again", count, "files", || {
+        store_all(&cas)
+    })?;
     Ok(())
 }
 
@@ -85,27 +115,41 @@ fn measure_batches(folder: &Path) -> Outcome<()> {
     let path = folder.join("store of batches");
     let cas = open(&path)?;
     let mut objects = Vec::new();
-    tell("commit batches of one small object", f64::from(BATCHES), "batches", || {
-        for number in 0..BATCHES {
-            let batch = cas.batch();
-            objects.push(batch.put(&number.to_le_bytes())?);
-            batch.commit()?;
-        }
-        Ok(())
-    })?;
-    const OPENED: u32 = 100;
-    tell("open a store of 300 batches and find an object", f64::from(OPENED), "times", || {
-        for _ in 0..OPENED {
-            if !open(&path)?.contains(&objects[0])? {
-                return Err("an object is lost".into());
+    tell(
+        "commit batches of one small object",
+        f64::from(BATCHES),
+        "batches",
+        || {
+            for number in 0..BATCHES {
+                let batch = cas.batch();
+                objects.push(batch.put(&number.to_le_bytes())?);
+                batch.commit()?;
             }
-        }
-        Ok(())
-    })
+            Ok(())
+        },
+    )?;
+    const OPENED: u32 = 100;
+    tell(
+        "open a store of 300 batches and find an object",
+        f64::from(OPENED),
+        "times",
+        || {
+            for _ in 0..OPENED {
+                if !open(&path)?.contains(&objects[0])? {
+                    return Err("an object is lost".into());
+                }
+            }
+            Ok(())
+        },
+    )
 }
 
 fn open(folder: &Path) -> Outcome<Cas> {
-    Ok(Cas::open(&folder.join("objects"), &folder.join("tmp"), CasOptions::default())?)
+    Ok(Cas::open(
+        &folder.join("objects"),
+        &folder.join("tmp"),
+        CasOptions::default(),
+    )?)
 }
 
 fn store_file(cas: &Cas, path: &Path) -> Outcome<ObjectId> {
@@ -117,7 +161,9 @@ fn store_file(cas: &Cas, path: &Path) -> Outcome<ObjectId> {
 
 /// Writes a file that does not compress and syncs it; some bytes may be inserted in its middle.
 fn write_noise(path: &Path, size_bytes: u64, seed: u64, inserted: usize) -> Outcome<()> {
-    let mut noise = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
+    let mut noise = blake3::Hasher::new()
+        .update(&seed.to_le_bytes())
+        .finalize_xof();
     let mut file = File::create(path)?;
     let mut buffer = vec![0; 1 << 20];
     let mut left = size_bytes;

@@ -120,10 +120,20 @@ impl Batch {
 
     /// Whether the batch or the store has an object.
     ///
-    /// *Errors*: `Damaged`, `Newer` and `Io` from reading the index of a pack.
+    /// What cannot be read, as the index of a pack is damaged, counts as not there: it can be put again.
+    ///
+    /// *Errors*: `Io`, and those of a batch that failed before.
     pub fn contains(&self, id: &ObjectId) -> Result<bool, CasError> {
-        let is_written = self.lock_usable()?.find(id, |entry| entry.role.is_object())?;
-        Ok(is_written || self.inner.contains(id)?)
+        let is_written = self
+            .lock_usable()?
+            .find(id, |entry| entry.role.is_object())?;
+        if is_written {
+            return Ok(true);
+        }
+        match self.inner.contains(id) {
+            Err(CasError::Damaged { .. } | CasError::Newer { .. }) => Ok(false),
+            contains => contains,
+        }
     }
 
     /// Makes durable and visible what was put so far; the batch goes on.
@@ -156,7 +166,12 @@ impl Batch {
         if self.has_object(&digest)? {
             return Ok(());
         }
-        self.append(&Payload::of_content(digest, content, Role::Object, &self.inner.codec))
+        self.append(&Payload::of_content(
+            digest,
+            content,
+            Role::Object,
+            &self.inner.codec,
+        ))
     }
 
     /// Which of these chunks need not be written.
@@ -169,9 +184,16 @@ impl Batch {
                 is_there.push(state.find(digest, is_chunk)?);
             }
         }
-        let asked: Vec<ObjectId> = digests.iter().zip(&is_there).filter(|(_, is_there)| !**is_there).map(|(digest, _)| *digest).collect();
+        let asked: Vec<ObjectId> = digests
+            .iter()
+            .zip(&is_there)
+            .filter(|(_, is_there)| !**is_there)
+            .map(|(digest, _)| *digest)
+            .collect();
         let inner = &self.inner;
-        let pinned = self.lock_pins().pin(&inner.locks, &inner.packs, &asked, is_chunk);
+        let pinned = self
+            .lock_pins()
+            .pin(&inner.locks, &inner.packs, &asked, is_chunk);
         let mut pinned = self.note(pinned)?.into_iter();
         for is_there in is_there.iter_mut().filter(|is_there| !**is_there) {
             *is_there = pinned.next().unwrap_or(false);
@@ -181,11 +203,21 @@ impl Batch {
 
     /// Stores a chunk that is not there yet.
     pub(crate) fn put_chunk(&self, digest: ObjectId, content: &[u8]) -> Result<(), CasError> {
-        self.append(&Payload::of_content(digest, content, Role::Chunk, &self.inner.codec))
+        self.append(&Payload::of_content(
+            digest,
+            content,
+            Role::Chunk,
+            &self.inner.codec,
+        ))
     }
 
     /// Stores the list of the chunks that an object consists of.
-    pub(crate) fn put_list(&self, digest: ObjectId, chunks: &[list::ChunkRef], size_bytes: u64) -> Result<(), CasError> {
+    pub(crate) fn put_list(
+        &self,
+        digest: ObjectId,
+        chunks: &[list::ChunkRef],
+        size_bytes: u64,
+    ) -> Result<(), CasError> {
         if self.has_object(&digest)? {
             return Ok(());
         }
@@ -240,7 +272,9 @@ impl Batch {
         }
         self.inner.packs_at_first()?;
         let inner = &self.inner;
-        let pinned = self.lock_pins().pin_object(&inner.locks, &inner.packs, digest);
+        let pinned = self
+            .lock_pins()
+            .pin_object(&inner.locks, &inner.packs, digest);
         self.note(pinned)
     }
 
@@ -278,12 +312,15 @@ impl Batch {
         state.lists.clear();
         // In the order of writing, so that the chunks of an object are visible before its list.
         for pack in state.sealed.drain(..) {
+            // It counts as young from now on, however long the sync took.
+            pack.touch()?;
             pack.publish(inner.packs.folder())?;
         }
+        // Others need not wait for the disk: what this batch relies on is pinned until it ends.
+        drop(guard);
         if is_new {
             inner.sync_packs()?;
         }
-        drop(guard);
         inner.packs.relist()?;
         Ok(is_new)
     }
@@ -299,9 +336,15 @@ impl Batch {
             };
             for chunk in chunks? {
                 let is_there = state.find(&chunk.digest, is_chunk)?
-                    || self.inner.packs.find_in(&listing, &chunk.digest, is_chunk)?.is_some();
+                    || self
+                        .inner
+                        .packs
+                        .find_in(&listing, &chunk.digest, is_chunk)?
+                        .is_some();
                 if !is_there {
-                    return Err(CasError::Missing { object: chunk.digest });
+                    return Err(CasError::Missing {
+                        object: chunk.digest,
+                    });
                 }
             }
         }
@@ -332,8 +375,17 @@ impl Batch {
 
 impl State {
     /// Whether the batch has written an entry.
-    fn find(&self, digest: &ObjectId, is_wanted: impl Fn(&Entry) -> bool) -> Result<bool, CasError> {
-        if self.writer.as_ref().and_then(|writer| writer.find(digest)).is_some_and(&is_wanted) {
+    fn find(
+        &self,
+        digest: &ObjectId,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<bool, CasError> {
+        if self
+            .writer
+            .as_ref()
+            .and_then(|writer| writer.find(digest))
+            .is_some_and(&is_wanted)
+        {
             return Ok(true);
         }
         for sealed in &self.sealed {

@@ -15,7 +15,7 @@ use crate::locks::Locks;
 use crate::pack::{Entry, Role};
 use crate::packs::{Listing, Packs};
 use crate::reader::ObjectReader;
-use crate::{CasError, layout};
+use crate::{CasError, Damage, layout};
 
 /// A store of objects: immutable bytes, named by their BLAKE3 digest.
 ///
@@ -49,7 +49,9 @@ impl CasOptions {
         const THREADS_MAX: usize = 4;
         match self.threads {
             Some(threads) => threads.get(),
-            None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)),
+            None => {
+                std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX))
+            }
         }
     }
 }
@@ -70,7 +72,10 @@ pub(crate) struct Inner {
 /// What an object consists of.
 pub(crate) enum Content {
     Whole(Vec<u8>),
-    Chunks { chunks: Vec<ChunkRef>, size_bytes: u64 },
+    Chunks {
+        chunks: Vec<ChunkRef>,
+        size_bytes: u64,
+    },
 }
 
 impl Cas {
@@ -94,7 +99,9 @@ impl Cas {
             recent: folders.recent,
         };
         inner.locks.sweep_stale()?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Whether an object is there.
@@ -110,7 +117,9 @@ impl Cas {
     ///
     /// *Errors* and *Cost*: as `contains`.
     pub fn size_bytes(&self, id: &ObjectId) -> Result<Option<u64>, CasError> {
-        self.inner.packs.with_entry(id, is_object, |found| Ok(found.entry.size_bytes))
+        self.inner
+            .packs
+            .with_entry(id, is_object, |found| Ok(found.entry.size_bytes))
     }
 
     /// Reads an object whole.
@@ -125,12 +134,12 @@ impl Cas {
         };
         let mut content = Vec::with_capacity(size_bytes as usize);
         for chunk in &chunks {
-            content.extend_from_slice(&self.inner.read_chunk(chunk)?);
+            content.extend_from_slice(&self.inner.read_chunk_of(id, chunk)?);
         }
         if ObjectId::of(&content) == *id {
             Ok(content)
         } else {
-            Err(self.inner.wrong_list(id))
+            Err(self.inner.fault_of(id, Damage::ChunkList))
         }
     }
 
@@ -162,7 +171,12 @@ impl Cas {
                 break;
             }
             if after > offset {
-                part.extend_from_slice(part_of(&self.inner.read_chunk(chunk)?, at, offset, end));
+                part.extend_from_slice(part_of(
+                    &self.inner.read_chunk_of(id, chunk)?,
+                    at,
+                    offset,
+                    end,
+                ));
             }
             at = after;
         }
@@ -186,7 +200,11 @@ impl Cas {
     /// is entered once.
     ///
     /// *Errors*: as `read_tree`, save `Missing`.
-    pub fn walk_tree(&self, id: &ObjectId, visit: &mut dyn FnMut(ObjectId)) -> Result<(), CasError> {
+    pub fn walk_tree(
+        &self,
+        id: &ObjectId,
+        visit: &mut dyn FnMut(ObjectId),
+    ) -> Result<(), CasError> {
         visit(*id);
         // Neither a deep tree nor one that holds another a thousand times may exhaust anything.
         let (mut entered, mut waiting) = (BTreeSet::from([*id]), vec![*id]);
@@ -214,37 +232,60 @@ impl Inner {
     /// The packs as they were when last looked at, or as they are now if that was never.
     pub(crate) fn packs_at_first(&self) -> Result<Arc<Listing>, CasError> {
         let known = self.packs.known();
-        if known.is_listed() { Ok(known) } else { self.packs.relist() }
+        if known.is_listed() {
+            Ok(known)
+        } else {
+            self.packs.relist()
+        }
     }
 
     /// Reads the content of a small object, or the list of a large one.
     pub(crate) fn open(&self, id: &ObjectId) -> Result<Content, CasError> {
-        let content = self.packs.with_entry(id, is_object, |found| match found.entry.role {
-            Role::List => Ok(Content::Chunks {
-                chunks: found.pack.read_list(&found.entry)?,
-                size_bytes: found.entry.size_bytes,
-            }),
-            Role::Object | Role::Chunk => {
-                Ok(Content::Whole(found.pack.read_content(&found.entry, &self.codec)?))
-            }
-        })?;
+        let content = self
+            .packs
+            .with_entry(id, is_object, |found| match found.entry.role {
+                Role::List => Ok(Content::Chunks {
+                    chunks: found.pack.read_list(&found.entry)?,
+                    size_bytes: found.entry.size_bytes,
+                }),
+                Role::Object | Role::Chunk => Ok(Content::Whole(
+                    found.pack.read_content(&found.entry, &self.codec)?,
+                )),
+            })?;
         content.ok_or(CasError::Missing { object: *id })
     }
 
     /// Reads a chunk and verifies it.
     pub(crate) fn read_chunk(&self, chunk: &ChunkRef) -> Result<Vec<u8>, CasError> {
-        let is_chunk = |entry: &Entry| entry.role != Role::List && entry.size_bytes == u64::from(chunk.size_bytes);
+        let is_chunk = |entry: &Entry| {
+            entry.role != Role::List && entry.size_bytes == u64::from(chunk.size_bytes)
+        };
         let content = self.packs.with_entry(&chunk.digest, is_chunk, |found| {
             found.pack.read_content(&found.entry, &self.codec)
         })?;
-        content.ok_or(CasError::Missing { object: chunk.digest })
+        content.ok_or(CasError::Missing {
+            object: chunk.digest,
+        })
     }
 
-    /// What to say of an object all of whose chunks are right, and yet not what it is.
-    pub(crate) fn wrong_list(&self, id: &ObjectId) -> CasError {
+    /// Reads a chunk of an object and verifies it.
+    pub(crate) fn read_chunk_of(
+        &self,
+        id: &ObjectId,
+        chunk: &ChunkRef,
+    ) -> Result<Vec<u8>, CasError> {
+        self.read_chunk(chunk).map_err(|error| match error {
+            CasError::Missing { .. } => self.fault_of(id, Damage::ChunkMissing),
+            error => error,
+        })
+    }
+
+    /// What to say of an object whose list of chunks was read and does not lead to it.
+    pub(crate) fn fault_of(&self, id: &ObjectId, damage: Damage) -> CasError {
         let told = self.packs.with_entry(id, is_object, |found| {
-            Err::<(), _>(found.pack.damaged(&found.entry, crate::Damage::ChunkList))
+            Err::<(), _>(found.pack.damaged(&found.entry, damage))
         });
+        // It may have been collected meanwhile.
         told.err().unwrap_or(CasError::Missing { object: *id })
     }
 
@@ -287,7 +328,9 @@ pub fn digest_file(file: &File) -> io::Result<(ObjectId, u64)> {
     digest(&mut |buffer, offset| crate::batch::read_some_at(file, buffer, offset))
 }
 
-fn digest(read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<usize>) -> io::Result<(ObjectId, u64)> {
+fn digest(
+    read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<(ObjectId, u64)> {
     let mut hasher = blake3::Hasher::new();
     // Large enough for the widest instructions, small enough for the processor's cache.
     let mut buffer = vec![0; 256 << 10];
@@ -295,7 +338,10 @@ fn digest(read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<usize>) -> io::Resu
     loop {
         let length = read(&mut buffer, size_bytes)?;
         if length == 0 {
-            return Ok((ObjectId::from_bytes(*hasher.finalize().as_bytes()), size_bytes));
+            return Ok((
+                ObjectId::from_bytes(*hasher.finalize().as_bytes()),
+                size_bytes,
+            ));
         }
         hasher.update(&buffer[..length]);
         size_bytes += length as u64;

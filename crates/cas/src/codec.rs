@@ -70,11 +70,12 @@ impl Codec {
             Some(compressor) => compressor,
             None => Compressor::new(LEVEL).ok()?,
         };
-        let compressed = if content.len() <= PROBED_MIN_BYTES || is_promising(&mut compressor, content) {
-            compress_into(&mut compressor, content)
-        } else {
-            None
-        };
+        let compressed =
+            if content.len() <= PROBED_MIN_BYTES || is_promising(&mut compressor, content) {
+                compress_into(&mut compressor, content)
+            } else {
+                None
+            };
         give_back(&self.compressors, compressor);
         compressed
     }
@@ -95,7 +96,9 @@ impl Codec {
 /// Compresses as long as it stays worth it: zstd stops when the buffer is full.
 fn compress_into(compressor: &mut Compressor<'_>, content: &[u8]) -> Option<Vec<u8>> {
     let mut compressed = Vec::with_capacity(worth_bytes(content.len()));
-    compressor.compress_to_buffer(content, &mut compressed).ok()?;
+    compressor
+        .compress_to_buffer(content, &mut compressed)
+        .ok()?;
     compressed.shrink_to_fit();
     Some(compressed)
 }
@@ -104,11 +107,16 @@ fn compress_into(compressor: &mut Compressor<'_>, content: &[u8]) -> Option<Vec<
 fn is_promising(compressor: &mut Compressor<'_>, content: &[u8]) -> bool {
     let mut sample = [0; 3 * PROBE_PART_BYTES];
     let last = content.len() - PROBE_PART_BYTES;
-    for (part, from) in sample.chunks_exact_mut(PROBE_PART_BYTES).zip([0, last / 2, last]) {
+    for (part, from) in sample
+        .chunks_exact_mut(PROBE_PART_BYTES)
+        .zip([0, last / 2, last])
+    {
         part.copy_from_slice(&content[from..from + PROBE_PART_BYTES]);
     }
     let mut compressed = [0; worth_bytes(3 * PROBE_PART_BYTES)];
-    compressor.compress_to_buffer(&sample[..], &mut compressed[..]).is_ok()
+    compressor
+        .compress_to_buffer(&sample[..], &mut compressed[..])
+        .is_ok()
 }
 
 fn take<T>(pool: &Mutex<Vec<T>>) -> Option<T> {
@@ -138,9 +146,18 @@ mod tests {
     fn what_compresses_well_comes_back() {
         let codec = Codec::default();
         for length in [64, 1000, 20_000, 131_072, 1_000_000] {
-            let content: Vec<u8> = b"a line of text, again\n".iter().copied().cycle().take(length).collect();
+            let content: Vec<u8> = b"a line of text, again\n"
+                .iter()
+                .copied()
+                .cycle()
+                .take(length)
+                .collect();
             let stored = codec.compress(&content).unwrap();
-            assert!(stored.len() <= worth_bytes(length), "{length} became {}", stored.len());
+            assert!(
+                stored.len() <= worth_bytes(length),
+                "{length} became {}",
+                stored.len()
+            );
             assert_eq!(codec.decompress(&stored, length).unwrap(), content);
         }
     }
@@ -156,7 +173,7 @@ mod tests {
     #[test]
     fn a_frame_of_another_length_is_refused_and_takes_no_more_memory_than_announced() {
         let codec = Codec::default();
-        let stored = codec.compress(&[0; 100_000]).unwrap();
+        let stored = codec.compress(&vec![0; 100_000]).unwrap();
         for length in [0, 1, 99_999, 100_001] {
             assert_eq!(codec.decompress(&stored, length), None, "{length}");
         }

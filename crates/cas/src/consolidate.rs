@@ -14,7 +14,13 @@ use crate::rewrite::{Rewriter, Snapshot, replace, snapshot_all};
 ///
 /// Each tier is eight times the one before and gathers sixteen, so a merge mostly ends in the next.
 /// From 128 MiB on packs stay as they are: looking into one costs little for what it holds.
-const TIERS: [(u64, usize); 5] = [(64 << 10, 16), (512 << 10, 16), (4 << 20, 16), (32 << 20, 16), (128 << 20, 32)];
+const TIERS: [(u64, usize); 5] = [
+    (64 << 10, 16),
+    (512 << 10, 16),
+    (4 << 20, 16),
+    (32 << 20, 16),
+    (128 << 20, 32),
+];
 
 /// One flush never copies more than this, about a second of work.
 const MERGED_MAX_BYTES: u64 = 512 << 20;
@@ -22,7 +28,10 @@ const MERGED_MAX_BYTES: u64 = 512 << 20;
 /// Merges what has become many. What was flushed is safe whatever happens here, so a fault is only noted.
 pub(crate) fn after_flush(inner: &Arc<Inner>) {
     if let Err(error) = merge_tiers(inner) {
-        tracing::warn!(error = &error as &dyn std::error::Error, "small packs were not merged");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "small packs were not merged"
+        );
     }
 }
 
@@ -53,7 +62,11 @@ fn choose(mut packs: Vec<Snapshot>) -> Vec<Snapshot> {
         sum += pack.size_bytes;
         sum <= MERGED_MAX_BYTES
     };
-    let length = packs.iter().map(is_within).take_while(|is_within| *is_within).count();
+    let length = packs
+        .iter()
+        .map(is_within)
+        .take_while(|is_within| *is_within)
+        .count();
     packs.truncate(length);
     packs
 }
@@ -67,7 +80,10 @@ fn merge(inner: &Inner, _maintenance: &LockGuard, packs: Vec<Snapshot>) -> Resul
             Err(CasError::DiskFull) => return Err(CasError::DiskFull),
             // One pack that cannot be read must not keep the others from being merged, on each flush anew.
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a pack was left out of a merge");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a pack was left out of a merge"
+                );
             }
         }
     }
@@ -90,5 +106,7 @@ fn copy_all(rewriter: &mut Rewriter<'_>, pack: &Snapshot) -> Result<(), CasError
     })?;
     // In the order of the file: chunks of one object stay together.
     entries.sort_unstable_by_key(|entry| entry.offset);
-    entries.iter().try_for_each(|entry| rewriter.copy(&pack.pack, entry))
+    entries
+        .iter()
+        .try_for_each(|entry| rewriter.copy(&pack.pack, entry))
 }

@@ -12,7 +12,7 @@ pub enum CasError {
     /// The disk, or the quota on it, has no room left; what was stored before is unharmed.
     #[error("no space is left for objects")]
     DiskFull,
-    /// No pack holds the object, or a chunk of it.
+    /// No pack holds the object.
     #[error("object `{object}` is missing")]
     Missing {
         /// What was asked for.
@@ -94,6 +94,8 @@ pub enum Damage {
     Content,
     /// A list of chunks contradicts itself.
     ChunkList,
+    /// A chunk of the object is in no pack.
+    ChunkMissing,
     /// Bytes belong to no entry.
     Unaccounted,
     /// The file has another name than its content gives it.
@@ -112,6 +114,7 @@ impl fmt::Display for Damage {
             Self::Compression => "the stored bytes cannot be decompressed",
             Self::Content => "the content has another digest",
             Self::ChunkList => "the list of chunks contradicts itself",
+            Self::ChunkMissing => "a chunk of it is missing",
             Self::Unaccounted => "there are bytes that belong to nothing",
             Self::Name => "the file has another name than its content",
         })

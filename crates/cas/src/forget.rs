@@ -36,12 +36,18 @@ impl Cas {
             };
             new.extend(replacement);
             let holds_object = pack.pack.find(id)?.as_ref().is_some_and(is_object);
-            if holds_object { last.push(pack.clone()) } else { old.push(pack.clone()) }
+            if holds_object {
+                last.push(pack.clone());
+            } else {
+                old.push(pack.clone());
+            }
         }
         // While a list of the chunks is there, this can be done again if it is cut short.
         old.extend(last);
         inner.locks.add_generation(&guard)?;
-        replace(inner, &guard, new, &old)
+        replace(inner, &guard, new, &old)?;
+        // Gone for good means also after the power fails.
+        inner.sync_packs()
     }
 }
 
@@ -62,7 +68,12 @@ impl Doomed {
             if let Some(entry) = pack.pack.find(&id)?.filter(is_object) {
                 is_there = true;
                 if entry.role == Role::List {
-                    chunks.extend(pack.pack.read_list(&entry)?.iter().map(|chunk| chunk.digest));
+                    chunks.extend(
+                        pack.pack
+                            .read_list(&entry)?
+                            .iter()
+                            .map(|chunk| chunk.digest),
+                    );
                 }
             }
         }
@@ -76,11 +87,20 @@ impl Doomed {
                 is_shared |= digest == id;
             })?;
         }
-        Ok(Self { id, is_shared, chunks })
+        Ok(Self {
+            id,
+            is_shared,
+            chunks,
+        })
     }
 
     /// Copies what stays of a pack; nothing where all of it does.
-    fn rewrite(&self, inner: &Inner, guard: &LockGuard, pack: &Snapshot) -> Result<Option<Vec<SealedPack>>, CasError> {
+    fn rewrite(
+        &self,
+        inner: &Inner,
+        guard: &LockGuard,
+        pack: &Snapshot,
+    ) -> Result<Option<Vec<SealedPack>>, CasError> {
         let mut is_touched = false;
         let mut kept = Vec::new();
         pack.pack.for_each_entry(|entry| {
@@ -104,7 +124,10 @@ impl Doomed {
         if entry.digest == self.id {
             let stays = self.is_shared && entry.role != Role::List;
             let role = Role::Chunk;
-            return stays.then(|| Entry { role, ..entry.clone() });
+            return stays.then(|| Entry {
+                role,
+                ..entry.clone()
+            });
         }
         let is_doomed = entry.role == Role::Chunk && self.chunks.contains(&entry.digest);
         (!is_doomed).then(|| entry.clone())
@@ -112,11 +135,17 @@ impl Doomed {
 }
 
 /// Visits the digests that other objects of a pack consist of.
-fn for_each_other_use(pack: &Pack, id: &ObjectId, mut visit: impl FnMut(ObjectId)) -> Result<(), CasError> {
+fn for_each_other_use(
+    pack: &Pack,
+    id: &ObjectId,
+    mut visit: impl FnMut(ObjectId),
+) -> Result<(), CasError> {
     pack.for_each_entry(|entry| {
         match entry.role {
             Role::List if entry.digest != *id => {
-                pack.read_list(&entry)?.iter().for_each(|chunk| visit(chunk.digest));
+                pack.read_list(&entry)?
+                    .iter()
+                    .for_each(|chunk| visit(chunk.digest));
             }
             Role::Object if entry.digest != *id => visit(entry.digest),
             _ => {}

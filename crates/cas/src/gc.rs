@@ -44,10 +44,15 @@ impl Cas {
     ///
     /// *Cost*: reads all indexes and lists, and writes each pack anew that loses something; 32 bytes of memory for
     /// each chunk that stays.
-    pub fn gc(&self, live: &BTreeSet<ObjectId>, options: &GcOptions) -> Result<GcSummary, CasError> {
+    pub fn gc(
+        &self,
+        live: &BTreeSet<ObjectId>,
+        options: &GcOptions,
+    ) -> Result<GcSummary, CasError> {
         let inner = &*self.inner;
         let _maintenance = inner.locks.maintenance()?;
-        let mut collection = Collection::begin(inner, live, Duration::from_millis(options.grace_ms))?;
+        let mut collection =
+            Collection::begin(inner, live, Duration::from_millis(options.grace_ms))?;
         let mut plans = collection.plan()?;
         if !options.is_dry_run {
             for plan in &mut plans {
@@ -55,10 +60,19 @@ impl Cas {
             }
             collection.carry_out(&mut plans)?;
         }
-        let removed: BTreeSet<ObjectId> = plans.iter().flat_map(|plan| &plan.dropped).filter(|entry| entry.role.is_object()).map(|entry| entry.digest).collect();
+        let removed: BTreeSet<ObjectId> = plans
+            .iter()
+            .flat_map(|plan| &plan.dropped)
+            .filter(|entry| entry.role.is_object())
+            .map(|entry| entry.digest)
+            .collect();
         Ok(GcSummary {
             removed_objects: removed.len() as u64,
-            freed_bytes: plans.iter().flat_map(|plan| &plan.dropped).map(|entry| u64::from(entry.stored_bytes) + ENTRY_BYTES as u64).sum(),
+            freed_bytes: plans
+                .iter()
+                .flat_map(|plan| &plan.dropped)
+                .map(|entry| u64::from(entry.stored_bytes) + ENTRY_BYTES as u64)
+                .sum(),
         })
     }
 }
@@ -81,7 +95,11 @@ struct Plan {
 }
 
 impl<'a> Collection<'a> {
-    fn begin(inner: &'a Inner, live: &'a BTreeSet<ObjectId>, grace: Duration) -> Result<Self, CasError> {
+    fn begin(
+        inner: &'a Inner,
+        live: &'a BTreeSet<ObjectId>,
+        grace: Duration,
+    ) -> Result<Self, CasError> {
         let guard = inner.locks.exclusive()?;
         inner.locks.sweep(&guard)?;
         sweep_recent(&inner.locks, &inner.recent, &guard)?;
@@ -98,12 +116,18 @@ impl<'a> Collection<'a> {
     /// Says of each pack that loses something what stays.
     fn plan(&self) -> Result<Vec<Plan>, CasError> {
         let chunks = self.list_kept_chunks()?;
-        let is_kept = |entry: &Entry| self.is_wanted(&entry.digest) || chunks.binary_search(&entry.digest).is_ok();
+        let is_kept = |entry: &Entry| {
+            self.is_wanted(&entry.digest) || chunks.binary_search(&entry.digest).is_ok()
+        };
         let mut plans = Vec::new();
         for pack in self.packs.iter().filter(|pack| !self.is_young(pack)) {
             let (mut kept, mut dropped) = (Vec::new(), Vec::new());
             pack.pack.for_each_entry(|entry| {
-                if is_kept(&entry) { kept.push(entry) } else { dropped.push(entry) }
+                if is_kept(&entry) {
+                    kept.push(entry);
+                } else {
+                    dropped.push(entry);
+                }
                 Ok(())
             })?;
             if !dropped.is_empty() {
@@ -125,7 +149,12 @@ impl<'a> Collection<'a> {
             let is_young = self.is_young(pack);
             pack.pack.for_each_entry(|entry| {
                 if entry.role == Role::List && (is_young || self.is_wanted(&entry.digest)) {
-                    chunks.extend(pack.pack.read_list(&entry)?.iter().map(|chunk| chunk.digest));
+                    chunks.extend(
+                        pack.pack
+                            .read_list(&entry)?
+                            .iter()
+                            .map(|chunk| chunk.digest),
+                    );
                 }
                 Ok(())
             })?;
@@ -147,8 +176,15 @@ impl<'a> Collection<'a> {
     fn carry_out(&mut self, plans: &mut Vec<Plan>) -> Result<(), CasError> {
         let guard = self.inner.locks.exclusive()?;
         let rescued = self.list_rescued(&guard)?;
-        plans.retain(|plan| plan.dropped.iter().all(|entry| !rescued.contains(&entry.digest)));
-        let new = plans.iter_mut().flat_map(|plan| plan.replacement.drain(..)).collect();
+        plans.retain(|plan| {
+            plan.dropped
+                .iter()
+                .all(|entry| !rescued.contains(&entry.digest))
+        });
+        let new = plans
+            .iter_mut()
+            .flat_map(|plan| plan.replacement.drain(..))
+            .collect();
         let old: Vec<_> = plans.iter().map(|plan| plan.pack.clone()).collect();
         replace(self.inner, &guard, new, &old)
     }
@@ -159,9 +195,13 @@ impl<'a> Collection<'a> {
     /// and the chunks that they share are those that new packs have in lists.
     fn list_rescued(&self, guard: &LockGuard) -> Result<BTreeSet<ObjectId>, CasError> {
         let inner = self.inner;
-        let elapsed = inner.locks.now(guard)?.duration_since(self.began).unwrap_or_default();
-        // As long as the plan took is young in any case, and so is a tick of the file system's clock.
-        let grace = self.grace.saturating_add(elapsed) + Duration::from_millis(50);
+        let elapsed = inner
+            .locks
+            .now(guard)?
+            .duration_since(self.began)
+            .unwrap_or_default();
+        // Up to the same moment as before, and what was pinned in the very tick of the clock too.
+        let grace = self.grace.saturating_add(elapsed) + Duration::from_nanos(1);
         let mut rescued = read_pinned(&inner.locks, &inner.recent, grace, guard)?;
         rescued.retain(|digest| !self.pinned.contains(digest));
         let pinned: Vec<ObjectId> = rescued.iter().copied().collect();

@@ -103,7 +103,11 @@ impl Cutter {
     }
 
     /// Reads on, and cuts what was read; the second value says whether this was the end.
-    fn next_piece(&mut self, work: &Work<'_>, read: &mut Source<'_>) -> Result<(Piece, bool), CasError> {
+    fn next_piece(
+        &mut self,
+        work: &Work<'_>,
+        read: &mut Source<'_>,
+    ) -> Result<(Piece, bool), CasError> {
         let mut bytes = work.take_buffer();
         let from = self.rest.len();
         let mut length = from;
@@ -122,7 +126,14 @@ impl Cutter {
         self.rest.extend_from_slice(&bytes[cut_bytes..length]);
         let number = self.next_number;
         self.next_number += 1;
-        Ok((Piece { number, bytes, lengths }, is_end))
+        Ok((
+            Piece {
+                number,
+                bytes,
+                lengths,
+            },
+            is_end,
+        ))
     }
 }
 
@@ -184,30 +195,36 @@ impl<'a> Work<'a> {
             contents.push(content);
             rest = after;
         }
-        let digests: Vec<_> = contents.iter().map(|content| ObjectId::of(content)).collect();
+        let digests: Vec<_> = contents
+            .iter()
+            .map(|content| ObjectId::of(content))
+            .collect();
         let is_there = self.batch.has_chunks(&digests)?;
         for ((digest, content), is_there) in digests.iter().zip(&contents).zip(is_there) {
             if !is_there {
                 self.batch.put_chunk(*digest, content)?;
             }
         }
-        let chunks = digests.iter().zip(&piece.lengths).map(|(digest, size_bytes)| ChunkRef {
-            digest: *digest,
-            size_bytes: *size_bytes,
-        });
+        let chunks = digests
+            .iter()
+            .zip(&piece.lengths)
+            .map(|(digest, size_bytes)| ChunkRef {
+                digest: *digest,
+                size_bytes: *size_bytes,
+            });
         lock(&self.chunks).insert(piece.number, chunks.collect());
         lock(&self.buffers).push(piece.bytes);
         Ok(())
     }
 
     fn finish(self) -> Result<Vec<ChunkRef>, CasError> {
-        match self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => {
-                let chunks = self.chunks.into_inner().unwrap_or_else(PoisonError::into_inner);
-                Ok(chunks.into_values().flatten().collect())
-            }
+        let failure = self.failure.into_inner();
+        if let Some(error) = failure.unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
         }
+        let chunks = self.chunks.into_inner();
+        let chunks = chunks.unwrap_or_else(PoisonError::into_inner);
+        Ok(chunks.into_values().flatten().collect())
     }
 }
 

@@ -67,9 +67,11 @@ fn write_format(objects: &Path, temporary: &Path, format: &Path) -> Result<(), C
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .tempfile_in(temporary)
         .map_err(CasError::io("make a file in", temporary))?;
-    let written = writeln!(file, "{FORMAT_PREFIX}{FORMAT_VERSION}").and_then(|()| file.as_file().sync_all());
+    let written =
+        writeln!(file, "{FORMAT_PREFIX}{FORMAT_VERSION}").and_then(|()| file.as_file().sync_all());
     written.map_err(CasError::io("write", file.path()))?;
-    file.persist(format).map_err(|fault| CasError::io("rename", format)(fault.error))?;
+    file.persist(format)
+        .map_err(|fault| CasError::io("rename", format)(fault.error))?;
     sync_folder(objects)?;
     match objects.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
@@ -108,8 +110,24 @@ mod tests {
         let check = |text: &[u8]| check_format(Path::new("format"), text);
         check(b"reproof objects 1\n").unwrap();
         let newer = check(b"reproof objects 2\n").unwrap_err();
-        assert!(matches!(newer, CasError::Newer { found: 2, supported: 1, .. }), "{newer}");
-        for text in [&b""[..], b"reproof objects 1", b"reproof objects 0\n", b"reproof objects +\n", b"\xff"] {
+        assert!(
+            matches!(
+                newer,
+                CasError::Newer {
+                    found: 2,
+                    supported: 1,
+                    ..
+                }
+            ),
+            "{newer}"
+        );
+        for text in [
+            &b""[..],
+            b"reproof objects 1",
+            b"reproof objects 0\n",
+            b"reproof objects +\n",
+            b"\xff",
+        ] {
             let error = check(text).unwrap_err();
             assert!(matches!(error, CasError::Damaged { .. }), "{error}");
         }

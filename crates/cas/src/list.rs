@@ -26,7 +26,10 @@ pub(crate) fn decode(bytes: &[u8], size_bytes: u64) -> Option<Vec<ChunkRef>> {
     if !bytes.len().is_multiple_of(CHUNK_REF_BYTES) {
         return None;
     }
-    let chunks: Vec<_> = bytes.chunks_exact(CHUNK_REF_BYTES).filter_map(decode_chunk).collect();
+    let chunks: Vec<_> = bytes
+        .chunks_exact(CHUNK_REF_BYTES)
+        .filter_map(decode_chunk)
+        .collect();
     let sum: u64 = chunks.iter().map(|chunk| u64::from(chunk.size_bytes)).sum();
     (sum == size_bytes && chunks.iter().all(|chunk| chunk.size_bytes > 0)).then_some(chunks)
 }
@@ -55,7 +58,10 @@ mod tests {
         assert_eq!(decode(&bytes, 7), None);
         assert_eq!(decode(&bytes[..71], 6), None);
         assert_eq!(decode(&bytes[..36], 6), None);
-        let empty = ChunkRef { size_bytes: 0, ..chunks[0] };
+        let empty = ChunkRef {
+            size_bytes: 0,
+            ..chunks[0]
+        };
         assert_eq!(decode(&encode(&[chunks[0], empty]), 3), None);
     }
 }

@@ -79,8 +79,15 @@ impl Locks {
     }
 
     /// The same for one who holds the lock already, and would wait for himself.
-    pub(crate) fn temporary_file_under(&self, _guard: &LockGuard, prefix: &str) -> Result<NamedTempFile, CasError> {
-        debug_assert!(prefix.starts_with(PREFIX), "the sweep finds temporary files by their names");
+    pub(crate) fn temporary_file_under(
+        &self,
+        _guard: &LockGuard,
+        prefix: &str,
+    ) -> Result<NamedTempFile, CasError> {
+        debug_assert!(
+            prefix.starts_with(PREFIX),
+            "the sweep finds temporary files by their names"
+        );
         // Whoever removes what is not locked holds the lock exclusively, and so cannot come in between.
         let file = tempfile::Builder::new()
             .prefix(prefix)
@@ -107,7 +114,11 @@ impl Locks {
         let mut paths = Vec::new();
         for entry in fs::read_dir(folder).map_err(CasError::io("list", folder))? {
             let entry = entry.map_err(CasError::io("list", folder))?;
-            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(prefix.as_bytes())
+            {
                 paths.push(entry.path());
             }
         }
@@ -126,7 +137,9 @@ impl Locks {
         let now = guard.now(&self.lock)?;
         for path in left {
             let modified = fs::symlink_metadata(&path).and_then(|metadata| metadata.modified());
-            let age = modified.ok().and_then(|modified| now.duration_since(modified).ok());
+            let age = modified
+                .ok()
+                .and_then(|modified| now.duration_since(modified).ok());
             if age.is_some_and(|age| age >= STALE_AFTER) {
                 remove_if_abandoned(&path)?;
             }
@@ -141,7 +154,10 @@ impl Locks {
 
     /// How many objects were forgotten so far: a batch that sees another number cannot rely on its pins.
     pub(crate) fn generation(&self, guard: &LockGuard) -> Result<u64, CasError> {
-        let metadata = guard.0.metadata().map_err(CasError::io("read", &self.lock))?;
+        let metadata = guard
+            .0
+            .metadata()
+            .map_err(CasError::io("read", &self.lock))?;
         Ok(metadata.len())
     }
 
@@ -157,7 +173,16 @@ impl Locks {
     /// Counts one more object as forgotten; the lock must be held exclusively.
     pub(crate) fn add_generation(&self, guard: &LockGuard) -> Result<(), CasError> {
         let mut file = &guard.0;
-        file.write_all(b".").map_err(CasError::io("write", &self.lock))
+        file.write_all(b".")
+            .map_err(CasError::io("write", &self.lock))
+    }
+}
+
+impl Drop for LockGuard {
+    /// Gives the lock up even where a child that was just forked still has the file open.
+    fn drop(&mut self) {
+        // It is given up at the latest when the file is closed everywhere.
+        let _: Result<(), Errno> = lock_file(&self.0, FlockOperation::Unlock);
     }
 }
 
@@ -166,6 +191,11 @@ impl LockGuard {
         touch(&self.0, path)?;
         modified(&self.0, path)
     }
+}
+
+/// Opens a temporary file to see whether it is in use; network file systems lock only what is open for writing.
+pub(crate) fn open_in_use(path: &Path) -> std::io::Result<File> {
+    File::options().read(true).write(true).open(path)
 }
 
 /// Whether somebody has a temporary file in use.
@@ -218,12 +248,15 @@ fn lock_file(file: &File, operation: FlockOperation) -> Result<(), Errno> {
 }
 
 fn remove_if_abandoned(path: &Path) -> Result<(), CasError> {
-    let Ok(file) = File::open(path) else {
+    let Ok(file) = open_in_use(path) else {
         return Ok(());
     };
     if !is_in_use(&file).map_err(|errno| CasError::io("lock", path)(errno.into()))? {
         let removed = fs::remove_file(path);
-        if !removed.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        if !removed
+            .as_ref()
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        {
             removed.map_err(CasError::io("remove", path))?;
         }
     }
@@ -273,7 +306,12 @@ mod tests {
         }
         let now = locks.now(&locks.exclusive().unwrap()).unwrap();
         let times = fs::FileTimes::new().set_modified(now - Duration::from_secs(7200));
-        File::options().write(true).open(&old).unwrap().set_times(times).unwrap();
+        File::options()
+            .write(true)
+            .open(&old)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
         locks.sweep_stale().unwrap();
         assert!(young.exists());
         assert!(!old.exists());

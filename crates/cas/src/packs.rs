@@ -73,7 +73,11 @@ impl Packs {
     /// Lists the folder again if it may have changed: one call of the system where it has not.
     pub(crate) fn current(&self) -> Result<Arc<Listing>, CasError> {
         let known = self.known();
-        if known.is_settled && known.seen.is_some_and(|(time, _)| self.changed_at().is_ok_and(|now| now == time)) {
+        if known.is_settled
+            && known
+                .seen
+                .is_some_and(|(time, _)| self.changed_at().is_ok_and(|now| now == time))
+        {
             return Ok(known);
         }
         self.relist()
@@ -81,7 +85,10 @@ impl Packs {
 
     /// Lists the folder.
     pub(crate) fn relist(&self) -> Result<Arc<Listing>, CasError> {
-        let _one_at_a_time = self.relisting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .relisting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let known = self.known();
         let changed_at = self.changed_at()?;
         let now = Instant::now();
@@ -89,7 +96,8 @@ impl Packs {
             Some((time, first_seen)) if time == changed_at => first_seen,
             _ => now,
         };
-        let mut before: BTreeMap<PackName, &Arc<Pack>> = known.packs.iter().map(|pack| (pack.name(), pack)).collect();
+        let mut before: BTreeMap<PackName, &Arc<Pack>> =
+            known.packs.iter().map(|pack| (pack.name(), pack)).collect();
         let mut packs = Vec::new();
         for name in self.list_names()? {
             packs.push(match before.remove(&name) {
@@ -104,7 +112,7 @@ impl Packs {
         let listing = Arc::new(Listing {
             packs,
             seen: Some((changed_at, first_seen)),
-            is_settled: now.duration_since(first_seen) >= TICK,
+            is_settled: now.duration_since(first_seen) >= TICK && !is_coarse(changed_at),
         });
         *self.listing.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&listing);
         Ok(listing)
@@ -170,8 +178,21 @@ impl Packs {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(CasError::io("list", &self.folder))? {
             let entry = entry.map_err(CasError::io("list", &self.folder))?;
-            names.extend(entry.file_name().to_str().and_then(PackName::from_file_name));
+            names.extend(
+                entry
+                    .file_name()
+                    .to_str()
+                    .and_then(PackName::from_file_name),
+            );
         }
         Ok(names)
     }
+}
+
+/// Whether a file system may count time in seconds, so that many changes have the same time.
+fn is_coarse(time: SystemTime) -> bool {
+    let since_epoch = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    since_epoch.subsec_nanos() == 0
 }

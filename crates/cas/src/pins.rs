@@ -24,7 +24,7 @@ use entities::ObjectId;
 use tempfile::NamedTempFile;
 
 use crate::CasError;
-use crate::locks::{LockGuard, Locks, PINS_PREFIX, is_in_use, touch};
+use crate::locks::{LockGuard, Locks, PINS_PREFIX, is_in_use, open_in_use, touch};
 use crate::pack::{Entry, Pack, Role};
 use crate::packs::{Found, Packs};
 
@@ -60,7 +60,13 @@ impl Pins {
         if found.iter().all(Option::is_none) {
             return Ok(vec![false; digests.len()]);
         }
-        self.write(locks, digests.iter().zip(&found).filter_map(|(digest, found)| found.as_ref().map(|_| digest)))?;
+        self.write(
+            locks,
+            digests
+                .iter()
+                .zip(&found)
+                .filter_map(|(digest, found)| found.as_ref().map(|_| digest)),
+        )?;
         let guard = locks.shared()?;
         self.observe(locks.generation(&guard)?);
         // Whoever took the pack away did so before this lock: now that the pin is written, nobody else will.
@@ -73,8 +79,14 @@ impl Pins {
     }
 
     /// Pins an object, or says that the store does not have it.
-    pub(crate) fn pin_object(&mut self, locks: &Locks, packs: &Packs, digest: &ObjectId) -> Result<bool, CasError> {
-        if self.objects.contains(digest) && self.generation == Some(locks.generation_at_a_glance()?) {
+    pub(crate) fn pin_object(
+        &mut self,
+        locks: &Locks,
+        packs: &Packs,
+        digest: &ObjectId,
+    ) -> Result<bool, CasError> {
+        if self.objects.contains(digest) && self.generation == Some(locks.generation_at_a_glance()?)
+        {
             return Ok(true);
         }
         let is_there = self.pin(locks, packs, &[*digest], |entry| entry.role.is_object())?[0];
@@ -97,7 +109,11 @@ impl Pins {
     }
 
     /// Whether something was forgotten since this batch began to rely on others' entries.
-    pub(crate) fn is_suspect(&mut self, locks: &Locks, guard: &LockGuard) -> Result<bool, CasError> {
+    pub(crate) fn is_suspect(
+        &mut self,
+        locks: &Locks,
+        guard: &LockGuard,
+    ) -> Result<bool, CasError> {
         self.observe(locks.generation(guard)?);
         Ok(self.is_suspect)
     }
@@ -108,7 +124,12 @@ impl Pins {
     }
 
     /// From now on the pinned objects count as young, whether the batch lives or not.
-    pub(crate) fn settle(&mut self, locks: &Locks, recent: &Path, guard: &LockGuard) -> Result<(), CasError> {
+    pub(crate) fn settle(
+        &mut self,
+        locks: &Locks,
+        recent: &Path,
+        guard: &LockGuard,
+    ) -> Result<(), CasError> {
         self.is_suspect = false;
         if self.unsettled.is_empty() {
             return Ok(());
@@ -126,7 +147,11 @@ impl Pins {
         self.generation = Some(generation);
     }
 
-    fn write<'a>(&mut self, locks: &Locks, digests: impl Iterator<Item = &'a ObjectId>) -> Result<(), CasError> {
+    fn write<'a>(
+        &mut self,
+        locks: &Locks,
+        digests: impl Iterator<Item = &'a ObjectId>,
+    ) -> Result<(), CasError> {
         if self.generation.is_none() {
             self.generation = Some(locks.generation_at_a_glance()?);
         }
@@ -135,7 +160,9 @@ impl Pins {
             empty => empty.insert(locks.temporary_file(PINS_PREFIX)?),
         };
         let lines = lines_of(digests);
-        file.as_file_mut().write_all(&lines).map_err(CasError::io("write", file.path()))
+        file.as_file_mut()
+            .write_all(&lines)
+            .map_err(CasError::io("write", file.path()))
     }
 }
 
@@ -148,11 +175,13 @@ pub(crate) fn read_pinned(
 ) -> Result<BTreeSet<ObjectId>, CasError> {
     let mut pinned = BTreeSet::new();
     for path in locks.list(PINS_PREFIX)? {
-        let Ok(mut file) = File::open(&path) else { continue };
+        let Ok(mut file) = open_in_use(&path) else {
+            continue;
+        };
         if is_in_use(&file).map_err(|errno| CasError::io("lock", &path)(errno.into()))? {
             read_lines(&mut file, &path, |object| {
-            pinned.insert(object);
-        })?;
+                pinned.insert(object);
+            })?;
         }
     }
     let now = locks.now(guard)?;
@@ -160,22 +189,31 @@ pub(crate) fn read_pinned(
         let path = entry.map_err(CasError::io("list", recent))?.path();
         let mut file = File::open(&path).map_err(CasError::io("open", &path))?;
         let modified = file.metadata().and_then(|metadata| metadata.modified());
-        let age = now.duration_since(modified.map_err(CasError::io("read", &path))?).unwrap_or_default();
+        let age = now
+            .duration_since(modified.map_err(CasError::io("read", &path))?)
+            .unwrap_or_default();
         if age < grace {
             read_lines(&mut file, &path, |object| {
-            pinned.insert(object);
-        })?;
+                pinned.insert(object);
+            })?;
         }
     }
     Ok(pinned)
 }
 
 /// Removes the files of days long past; the lock must be held exclusively.
-pub(crate) fn sweep_recent(locks: &Locks, recent: &Path, guard: &LockGuard) -> Result<(), CasError> {
+pub(crate) fn sweep_recent(
+    locks: &Locks,
+    recent: &Path,
+    guard: &LockGuard,
+) -> Result<(), CasError> {
     let today = day_of(locks.now(guard)?);
     for entry in fs::read_dir(recent).map_err(CasError::io("list", recent))? {
         let entry = entry.map_err(CasError::io("list", recent))?;
-        let day = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+        let day = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u64>().ok());
         if day.is_some_and(|day| day + RECENT_DAYS_MAX < today) {
             fs::remove_file(entry.path()).map_err(CasError::io("remove", &entry.path()))?;
         }
@@ -186,7 +224,12 @@ pub(crate) fn sweep_recent(locks: &Locks, recent: &Path, guard: &LockGuard) -> R
 fn append_recent(recent: &Path, objects: &[ObjectId], now: SystemTime) -> Result<(), CasError> {
     let path = recent.join(day_of(now).to_string());
     let mut options = File::options();
-    let mut file = options.read(true).append(true).create(true).open(&path).map_err(CasError::io("open", &path))?;
+    let mut file = options
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(&path)
+        .map_err(CasError::io("open", &path))?;
     let size_bytes = file.metadata().map_err(CasError::io("read", &path))?.len();
     let mut new: BTreeSet<ObjectId> = objects.iter().copied().collect();
     if size_bytes > RECENT_BLIND_BYTES {
@@ -194,12 +237,15 @@ fn append_recent(recent: &Path, objects: &[ObjectId], now: SystemTime) -> Result
             new.remove(&object);
         })?;
     }
-    file.write_all(&lines_of(new.iter())).map_err(CasError::io("write", &path))?;
+    file.write_all(&lines_of(new.iter()))
+        .map_err(CasError::io("write", &path))?;
     touch(&file, &path)
 }
 
 fn day_of(time: SystemTime) -> u64 {
-    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     since_epoch.as_secs() / DAY.as_secs()
 }
 
@@ -213,9 +259,14 @@ fn lines_of<'a>(digests: impl Iterator<Item = &'a ObjectId>) -> Vec<u8> {
     lines
 }
 
-fn read_lines(file: &mut File, path: &Path, mut visit: impl FnMut(ObjectId)) -> Result<(), CasError> {
+fn read_lines(
+    file: &mut File,
+    path: &Path,
+    mut visit: impl FnMut(ObjectId),
+) -> Result<(), CasError> {
     let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(CasError::io("read", path))?;
+    file.read_to_end(&mut text)
+        .map_err(CasError::io("read", path))?;
     for line in text.split(|byte| *byte == b'\n') {
         let mut digest = [0; 32];
         if hex::decode_to_slice(line, &mut digest).is_ok() {
@@ -226,9 +277,17 @@ fn read_lines(file: &mut File, path: &Path, mut visit: impl FnMut(ObjectId)) -> 
 }
 
 /// A damaged index is as good as none here: what is not found is stored once more.
-fn find_all(packs: &Packs, digests: &[ObjectId], is_wanted: impl Fn(&Entry) -> bool) -> Vec<Option<Found>> {
+fn find_all(
+    packs: &Packs,
+    digests: &[ObjectId],
+    is_wanted: impl Fn(&Entry) -> bool,
+) -> Vec<Option<Found>> {
     let known = packs.known();
-    let find = |digest| packs.find_in(&known, digest, &is_wanted).unwrap_or_default();
+    let find = |digest| {
+        packs
+            .find_in(&known, digest, &is_wanted)
+            .unwrap_or_default()
+    };
     digests.iter().map(find).collect()
 }
 
@@ -249,7 +308,10 @@ mod tests {
 
     fn parsed(path: &Path) -> Vec<ObjectId> {
         let mut objects = Vec::new();
-        read_lines(&mut File::open(path).unwrap(), path, |object| objects.push(object)).unwrap();
+        read_lines(&mut File::open(path).unwrap(), path, |object| {
+            objects.push(object);
+        })
+        .unwrap();
         objects
     }
 
@@ -268,7 +330,9 @@ mod tests {
     #[test]
     fn a_long_day_holds_no_object_twice() {
         let folder = tempfile::tempdir().unwrap();
-        let objects: Vec<_> = (0..20_000_u32).map(|number| ObjectId::of(&number.to_le_bytes())).collect();
+        let objects: Vec<_> = (0..20_000_u32)
+            .map(|number| ObjectId::of(&number.to_le_bytes()))
+            .collect();
         let now = SystemTime::UNIX_EPOCH + DAY * 7;
         for _ in 0..3 {
             append_recent(folder.path(), &objects, now).unwrap();

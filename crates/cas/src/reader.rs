@@ -12,7 +12,7 @@ use entities::ObjectId;
 
 use crate::cas::{Content, Inner};
 use crate::list::ChunkRef;
-use crate::{Cas, CasError};
+use crate::{Cas, CasError, Damage};
 
 /// Reads one object, verifying it on the way.
 pub struct ObjectReader {
@@ -29,7 +29,10 @@ pub struct ObjectReader {
 
 impl std::fmt::Debug for ObjectReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("ObjectReader").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("ObjectReader")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,12 +66,12 @@ impl ObjectReader {
         let Some(chunk) = self.chunks.next() else {
             return match self.whole.take() {
                 Some(whole) if *whole.finalize().as_bytes() != *self.id.as_bytes() => {
-                    Err(self.inner.wrong_list(&self.id))
+                    Err(self.inner.fault_of(&self.id, Damage::ChunkList))
                 }
                 _ => Ok(false),
             };
         };
-        self.chunk = self.inner.read_chunk(&chunk)?;
+        self.chunk = self.inner.read_chunk_of(&self.id, &chunk)?;
         self.position = 0;
         if let Some(whole) = &mut self.whole {
             whole.update(&self.chunk);
@@ -104,13 +107,23 @@ impl Cas {
     /// *Errors*: as `read`; `Io` when the file exists or cannot be made; `DiskFull`.
     ///
     /// *Cost*: constant memory; two threads for a large object. The file is not synced.
-    pub fn checkout_file(&self, id: &ObjectId, path: &Path, is_executable: bool) -> Result<(), CasError> {
+    pub fn checkout_file(
+        &self,
+        id: &ObjectId,
+        path: &Path,
+        is_executable: bool,
+    ) -> Result<(), CasError> {
         // First what can be found out before there is a file.
         let content = self.inner.open(id)?;
         let mode = if is_executable { 0o755 } else { 0o644 };
         let mut options = File::options();
         // `create_new` is O_EXCL, which does not follow a link at the end of the path.
-        let file = options.write(true).create_new(true).mode(mode).open(path).map_err(CasError::io("make", path))?;
+        let file = options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)
+            .map_err(CasError::io("make", path))?;
         let written = match content {
             Content::Whole(content) => write(&file, path, &content),
             Content::Chunks { chunks, .. } => self.write_chunks(id, &chunks, &file, path),
@@ -123,7 +136,13 @@ impl Cas {
     }
 
     /// One thread reads chunks and verifies them, the other digests the whole and writes.
-    fn write_chunks(&self, id: &ObjectId, chunks: &[ChunkRef], file: &File, path: &Path) -> Result<(), CasError> {
+    fn write_chunks(
+        &self,
+        id: &ObjectId,
+        chunks: &[ChunkRef],
+        file: &File,
+        path: &Path,
+    ) -> Result<(), CasError> {
         /// Chunks that wait to be written: four megabytes at most.
         const WAITING_MAX: usize = 32;
         let mut whole = blake3::Hasher::new();
@@ -133,14 +152,14 @@ impl Cas {
         };
         if self.inner.options.threads_or_default() == 1 {
             for chunk in chunks {
-                take(&self.inner.read_chunk(chunk)?)?;
+                take(&self.inner.read_chunk_of(id, chunk)?)?;
             }
         } else {
             thread::scope(|scope| {
                 let (sender, receiver) = sync_channel(WAITING_MAX);
                 scope.spawn(move || {
                     for chunk in chunks {
-                        let content = self.inner.read_chunk(chunk);
+                        let content = self.inner.read_chunk_of(id, chunk);
                         let is_last = content.is_err();
                         // Nobody receives any more when writing has failed.
                         if sender.send(content).is_err() || is_last {
@@ -154,7 +173,7 @@ impl Cas {
         if *whole.finalize().as_bytes() == *id.as_bytes() {
             Ok(())
         } else {
-            Err(self.inner.wrong_list(id))
+            Err(self.inner.fault_of(id, Damage::ChunkList))
         }
     }
 }

@@ -80,9 +80,9 @@ impl<'a> Rewriter<'a> {
         let writer = match (&mut self.writer, self.guard) {
             (Some(writer), _) => writer,
             (empty, None) => empty.insert(PackWriter::new(locks.temporary_file(PACK_PREFIX)?)),
-            (empty, Some(guard)) => {
-                empty.insert(PackWriter::new(locks.temporary_file_under(guard, PACK_PREFIX)?))
-            }
+            (empty, Some(guard)) => empty.insert(PackWriter::new(
+                locks.temporary_file_under(guard, PACK_PREFIX)?,
+            )),
         };
         if writer.find(&entry.digest).is_some() {
             if entry.role.is_object() {
@@ -139,6 +139,5 @@ pub(crate) fn replace(
             fs::remove_file(path).map_err(CasError::io("remove", path))?;
         }
     }
-    inner.packs.relist()?;
-    inner.sync_packs()
+    inner.packs.relist().map(drop)
 }

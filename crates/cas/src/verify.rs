@@ -66,7 +66,10 @@ impl fmt::Display for CasFault {
             } => (path, offset, object, chunk, "damaged"),
         };
         let path = path.display();
-        write!(formatter, "object `{object}`, listed in `{path}` at byte {offset}: its chunk `{chunk}` is {what}")
+        write!(
+            formatter,
+            "object `{object}`, listed in `{path}` at byte {offset}: its chunk `{chunk}` is {what}"
+        )
     }
 }
 
@@ -98,11 +101,22 @@ impl Cas {
         loop {
             // Packs that were merged meanwhile have their entries in new ones.
             let listing = inner.packs.relist()?;
-            let new: Vec<_> = listing.packs.iter().filter(|pack| seen.insert(pack.name())).cloned().collect();
+            let new: Vec<_> = listing
+                .packs
+                .iter()
+                .filter(|pack| seen.insert(pack.name()))
+                .cloned()
+                .collect();
             if new.is_empty() {
                 break;
             }
-            in_parallel(inner, new, on_fault, |pack, tell| verify_pack(inner, &pack, tell), &mut found)?;
+            in_parallel(
+                inner,
+                new,
+                on_fault,
+                |pack, tell| verify_pack(inner, &pack, tell),
+                &mut found,
+            );
         }
         let lists = std::mem::take(&mut found.lists).into_values().collect();
         in_parallel(
@@ -114,7 +128,7 @@ impl Cas {
                 Findings::default()
             },
             &mut Findings::default(),
-        )?;
+        );
         Ok(VerifySummary {
             objects: found.objects.len() as u64,
             bytes: found.objects.values().sum(),
@@ -145,7 +159,7 @@ fn in_parallel<T: Send>(
     on_fault: &mut dyn FnMut(CasFault),
     work: impl Fn(T, &Tell<'_>) -> Findings + Sync,
     into: &mut Findings,
-) -> Result<(), CasError> {
+) {
     let threads = inner.options.threads_or_default().min(tasks.len());
     let tasks = Mutex::new(tasks.into_iter());
     let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -169,7 +183,6 @@ fn in_parallel<T: Send>(
         drop(sender);
         receiver.into_iter().for_each(on_fault);
     });
-    Ok(())
 }
 
 fn verify_pack(inner: &Inner, pack: &Arc<Pack>, tell: &Tell<'_>) -> Findings {
@@ -177,7 +190,7 @@ fn verify_pack(inner: &Inner, pack: &Arc<Pack>, tell: &Tell<'_>) -> Findings {
     let mut entries = Vec::new();
     let tell = |error: CasError| {
         // A pack that has gone was merged into others, which are verified too, or collected.
-        if !(error.is_not_found() && !pack.path().exists()) {
+        if !error.is_not_found() || pack.path().exists() {
             tell(CasFault::File(error));
         }
     };
@@ -200,7 +213,9 @@ fn verify_pack(inner: &Inner, pack: &Arc<Pack>, tell: &Tell<'_>) -> Findings {
         }
         if entry.role == Role::List {
             let pack = Arc::clone(pack);
-            findings.lists.insert(entry.digest, FoundList { pack, entry });
+            findings
+                .lists
+                .insert(entry.digest, FoundList { pack, entry });
         }
     }
     match pack.index() {
@@ -245,7 +260,9 @@ fn verify_list(inner: &Inner, list: &FoundList, tell: &Tell<'_>) {
     let FoundList { pack, entry } = list;
     // A list that cannot be read was told with its pack.
     let is_list = |entry: &Entry| entry.role == Role::List;
-    let read = inner.packs.with_entry(&entry.digest, is_list, |found| found.pack.read_list(&found.entry));
+    let read = inner.packs.with_entry(&entry.digest, is_list, |found| {
+        found.pack.read_list(&found.entry)
+    });
     let Ok(Some(chunks)) = read else {
         return;
     };
@@ -260,7 +277,12 @@ fn verify_list(inner: &Inner, list: &FoundList, tell: &Tell<'_>) {
             Err(error) => error,
         };
         is_told = true;
-        let (path, offset, object, chunk) = (pack.path().to_owned(), entry.offset, entry.digest, chunk.digest);
+        let (path, offset, object, chunk) = (
+            pack.path().to_owned(),
+            entry.offset,
+            entry.digest,
+            chunk.digest,
+        );
         tell(match error {
             CasError::Missing { .. } => CasFault::ChunkMissing {
                 path,

@@ -188,8 +188,12 @@ impl Entry {
         let fits = match (self.role, self.encoding) {
             (Role::List, Encoding::Raw) => self.size_bytes >= SMALL_MAX_BYTES,
             (Role::List, Encoding::Zstd) => false,
-            (_, Encoding::Raw) => self.size_bytes < SMALL_MAX_BYTES && stored_bytes == self.size_bytes,
-            (_, Encoding::Zstd) => self.size_bytes < SMALL_MAX_BYTES && stored_bytes < self.size_bytes,
+            (_, Encoding::Raw) => {
+                self.size_bytes < SMALL_MAX_BYTES && stored_bytes == self.size_bytes
+            }
+            (_, Encoding::Zstd) => {
+                self.size_bytes < SMALL_MAX_BYTES && stored_bytes < self.size_bytes
+            }
         };
         is_inside && fits
     }
@@ -238,7 +242,9 @@ impl Footer {
     }
 
     pub(crate) fn decode(bytes: &[u8; FOOTER_BYTES]) -> Result<Self, FooterFault> {
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let number = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         if bytes[52..] != MAGIC {
             return Err(FooterFault::Damaged);
         }
@@ -329,14 +335,41 @@ mod tests {
     fn an_entry_survives_and_one_that_cannot_be_is_refused() {
         assert_eq!(Entry::decode(&encoded(&entry()), 19), Some(entry()));
         let wrong = [
-            Entry { offset: 15, ..entry() },
-            Entry { offset: 17, ..entry() },
-            Entry { offset: u64::MAX, ..entry() },
-            Entry { size_bytes: 4, ..entry() },
-            Entry { size_bytes: u64::MAX, encoding: Encoding::Zstd, ..entry() },
-            Entry { encoding: Encoding::Zstd, ..entry() },
-            Entry { role: Role::List, ..entry() },
-            Entry { role: Role::List, size_bytes: 2 << 20, encoding: Encoding::Zstd, ..entry() },
+            Entry {
+                offset: 15,
+                ..entry()
+            },
+            Entry {
+                offset: 17,
+                ..entry()
+            },
+            Entry {
+                offset: u64::MAX,
+                ..entry()
+            },
+            Entry {
+                size_bytes: 4,
+                ..entry()
+            },
+            Entry {
+                size_bytes: u64::MAX,
+                encoding: Encoding::Zstd,
+                ..entry()
+            },
+            Entry {
+                encoding: Encoding::Zstd,
+                ..entry()
+            },
+            Entry {
+                role: Role::List,
+                ..entry()
+            },
+            Entry {
+                role: Role::List,
+                size_bytes: 2 << 20,
+                encoding: Encoding::Zstd,
+                ..entry()
+            },
         ];
         for entry in wrong {
             assert_eq!(Entry::decode(&encoded(&entry), 19), None, "{entry:?}");
@@ -379,7 +412,14 @@ mod tests {
     fn names_of_other_files_are_no_packs() {
         let name = PackName(check_of(b"abc"));
         assert_eq!(PackName::from_file_name(&name.file_name()), Some(name));
-        for other in ["", ".pack", "a.pack", "lock", &name.file_name().to_uppercase(), &format!("{}~", name.file_name())] {
+        for other in [
+            "",
+            ".pack",
+            "a.pack",
+            "lock",
+            &name.file_name().to_uppercase(),
+            &format!("{}~", name.file_name()),
+        ] {
             assert_eq!(PackName::from_file_name(other), None, "{other}");
         }
     }

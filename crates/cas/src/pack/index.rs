@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use entities::ObjectId;
 
 use super::format::{
-    ENTRY_BYTES, Entry, FANOUT_BYTES, FOOTER_BYTES, Footer, FooterFault, FORMAT_VERSION, HEADER_BYTES, PackName,
-    check_of, segment_of,
+    ENTRY_BYTES, Entry, FANOUT_BYTES, FOOTER_BYTES, FORMAT_VERSION, Footer, FooterFault,
+    HEADER_BYTES, PackName, check_of, segment_of,
 };
 use crate::{CasError, Damage};
 
@@ -60,7 +60,10 @@ impl Index {
             None => read_exactly(file, path, fanout_offset, footer.fanout_bytes())?,
         };
         let name = PackName::of_footer(footer_bytes);
-        let tail = footer.index_offset.checked_sub(tail_from).map(|at| tail[at as usize..].to_vec());
+        let tail = footer
+            .index_offset
+            .checked_sub(tail_from)
+            .map(|at| tail[at as usize..].to_vec());
         let index = Self {
             segments: (0..footer.segments()).map(|_| OnceLock::new()).collect(),
             name,
@@ -103,7 +106,9 @@ impl Index {
             match bytes[..32].cmp(digest.as_bytes()) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return self.decode(number, middle, bytes, path).map(Some),
+                std::cmp::Ordering::Equal => {
+                    return self.decode(number, middle, bytes, path).map(Some);
+                }
             }
         }
         Ok(None)
@@ -153,7 +158,13 @@ impl Index {
         Ok(slot.get_or_init(|| bytes.into_boxed_slice()))
     }
 
-    fn decode(&self, segment: usize, at: usize, bytes: &[u8; ENTRY_BYTES], path: &Path) -> Result<Entry, CasError> {
+    fn decode(
+        &self,
+        segment: usize,
+        at: usize,
+        bytes: &[u8; ENTRY_BYTES],
+        path: &Path,
+    ) -> Result<Entry, CasError> {
         Entry::decode(bytes, self.footer.index_offset)
             .ok_or_else(|| damaged(path, self.offset_of(segment, at), Damage::Entry))
     }
@@ -165,7 +176,9 @@ impl Index {
 
     /// Which entries a segment has.
     fn bounds(&self, segment: usize) -> (usize, usize) {
-        let from = segment.checked_sub(1).map_or(0, |before| self.end_of(before));
+        let from = segment
+            .checked_sub(1)
+            .map_or(0, |before| self.end_of(before));
         (from, self.end_of(segment))
     }
 
@@ -197,7 +210,12 @@ pub(crate) fn damaged(path: &Path, offset: u64, damage: Damage) -> CasError {
 }
 
 /// Reads so many bytes, or says that the file is cut off.
-pub(crate) fn read_exactly(file: &File, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, CasError> {
+pub(crate) fn read_exactly(
+    file: &File,
+    path: &Path,
+    offset: u64,
+    length: usize,
+) -> Result<Vec<u8>, CasError> {
     let mut bytes = vec![0; length];
     match file.read_exact_at(&mut bytes, offset) {
         Ok(()) => Ok(bytes),

@@ -97,7 +97,12 @@ impl Pack {
 
     /// Reads the stored bytes of an entry as they are.
     pub(crate) fn read_stored(&self, entry: &Entry) -> Result<Vec<u8>, CasError> {
-        read_exactly(&*self.file()?, &self.path, entry.offset, entry.stored_bytes as usize)
+        read_exactly(
+            &*self.file()?,
+            &self.path,
+            entry.offset,
+            entry.stored_bytes as usize,
+        )
     }
 
     /// Reads the content of an entry that is no list, and compares its digest.
@@ -116,7 +121,8 @@ impl Pack {
         if check_of(&stored) != entry.check {
             return Err(self.damaged(entry, Damage::Stored));
         }
-        list::decode(&stored, entry.size_bytes).ok_or_else(|| self.damaged(entry, Damage::ChunkList))
+        list::decode(&stored, entry.size_bytes)
+            .ok_or_else(|| self.damaged(entry, Damage::ChunkList))
     }
 
     /// Reads everything of an entry and compares all that can be compared.
@@ -125,7 +131,8 @@ impl Pack {
             return self.read_list(entry).map(drop);
         }
         let stored = self.read_stored(entry)?;
-        let is_checked_by_digest = entry.encoding == Encoding::Raw && entry.check == half(entry.digest.as_bytes());
+        let is_checked_by_digest =
+            entry.encoding == Encoding::Raw && entry.check == half(entry.digest.as_bytes());
         if !is_checked_by_digest && check_of(&stored) != entry.check {
             return Err(self.damaged(entry, Damage::Stored));
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{File, FileTimes};
 use std::io::Write as _;
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,8 +15,10 @@ use super::format::{
     fanout_bits, half, segment_of,
 };
 use super::opened::Pack;
+use super::syncer::Syncer;
 use crate::CasError;
 use crate::codec::{Codec, Encoding};
+use crate::locks::touch;
 
 /// A pack of this many entries is closed: they are held in memory while it is written.
 const ENTRIES_MAX: usize = 1 << 18;
@@ -25,8 +26,8 @@ const ENTRIES_MAX: usize = 1 << 18;
 /// Payloads are gathered to this size before they are written.
 const BUFFER_BYTES: usize = 512 << 10;
 
-/// Each time so much was written, the system is asked to begin moving it to the disk.
-const WRITEBACK_BYTES: u64 = 16 << 20;
+/// Each time so much was written, it is synced while the next is computed, instead of all at the end.
+const SYNCED_BYTES: u64 = 32 << 20;
 
 /// Bytes as they go into a pack.
 #[derive(Clone, Debug)]
@@ -41,7 +42,12 @@ pub(crate) struct Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// Compresses a content where that pays.
-    pub(crate) fn of_content(digest: ObjectId, content: &'a [u8], role: Role, codec: &Codec) -> Self {
+    pub(crate) fn of_content(
+        digest: ObjectId,
+        content: &'a [u8],
+        role: Role,
+        codec: &Codec,
+    ) -> Self {
         let size_bytes = content.len() as u64;
         match codec.compress(content) {
             Some(stored) => Self {
@@ -93,7 +99,8 @@ pub(crate) struct PackWriter {
     temporary: NamedTempFile,
     buffer: Vec<u8>,
     written_bytes: u64,
-    writeback_bytes: u64,
+    synced_bytes: u64,
+    syncer: Option<Syncer>,
     entries: Vec<Entry>,
     by_digest: BTreeMap<ObjectId, usize>,
 }
@@ -106,7 +113,8 @@ impl PackWriter {
             temporary,
             buffer,
             written_bytes: 0,
-            writeback_bytes: 0,
+            synced_bytes: 0,
+            syncer: None,
             entries: Vec::new(),
             by_digest: BTreeMap::new(),
         }
@@ -133,7 +141,10 @@ impl PackWriter {
 
     /// Adds a payload that is not in this pack yet.
     pub(crate) fn append(&mut self, payload: &Payload<'_>) -> Result<(), CasError> {
-        debug_assert!(self.find(&payload.digest).is_none(), "each digest stands once in a pack");
+        debug_assert!(
+            self.find(&payload.digest).is_none(),
+            "each digest stands once in a pack"
+        );
         let stored_bytes = u32::try_from(payload.stored.len()).map_err(|_| CasError::Io {
             action: "store an object of so many chunks in",
             path: self.temporary.path().to_owned(),
@@ -156,7 +167,7 @@ impl PackWriter {
     pub(crate) fn seal(mut self) -> Result<SealedPack, CasError> {
         let index_offset = self.offset();
         let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_unstable_by(|a, b| a.digest.cmp(&b.digest));
+        entries.sort_unstable_by_key(|entry| entry.digest);
         let bits = fanout_bits(entries.len() as u32);
         let mut fanout = Vec::with_capacity(FANOUT_BYTES << bits);
         let mut rest = &entries[..];
@@ -166,7 +177,9 @@ impl PackWriter {
             let (here, after) = rest.split_at(length);
             rest = after;
             segment.clear();
-            here.iter().for_each(|entry| entry.encode(&mut segment));
+            for entry in here {
+                entry.encode(&mut segment);
+            }
             self.write(&segment)?;
             fanout.extend_from_slice(&((entries.len() - rest.len()) as u32).to_le_bytes());
             fanout.extend_from_slice(&check_of(&segment));
@@ -183,7 +196,11 @@ impl PackWriter {
         self.write_buffer()?;
         let name = PackName::of_footer(&footer);
         let path = self.temporary.path();
-        let file = self.temporary.as_file().try_clone().map_err(CasError::io("write", path))?;
+        let file = self
+            .temporary
+            .as_file()
+            .try_clone()
+            .map_err(CasError::io("write", path))?;
         Ok(SealedPack {
             pack: Arc::new(Pack::held(name, path, Arc::new(file))),
             temporary: self.temporary,
@@ -220,23 +237,13 @@ impl PackWriter {
             .write_all(bytes)
             .map_err(CasError::io("write", &path))?;
         self.written_bytes += bytes.len() as u64;
-        let waiting = self.written_bytes - self.writeback_bytes;
-        if waiting >= WRITEBACK_BYTES {
-            self.begin_writeback(waiting);
+        if self.written_bytes - self.synced_bytes >= SYNCED_BYTES {
+            self.synced_bytes = self.written_bytes;
+            self.syncer
+                .get_or_insert_with(|| Syncer::start(&path))
+                .begin();
         }
         Ok(())
-    }
-
-    /// Has the disk work while the next bytes are computed, instead of all at the end.
-    ///
-    /// Linux begins to write dirty pages that one says not to need, and keeps them until that is done.
-    /// A refusal costs time at the end and nothing else.
-    fn begin_writeback(&mut self, waiting: u64) {
-        let length = NonZeroU64::new(waiting);
-        let advice = rustix::fs::Advice::DontNeed;
-        if rustix::fs::fadvise(self.temporary.as_file(), self.writeback_bytes, length, advice).is_ok() {
-            self.writeback_bytes = self.written_bytes;
-        }
     }
 }
 
@@ -251,14 +258,25 @@ impl SealedPack {
     /// Waits until all is on the disk.
     pub(crate) fn sync(&self) -> Result<(), CasError> {
         let path = self.temporary.path();
-        self.temporary.as_file().sync_all().map_err(CasError::io("sync", path))
+        self.temporary
+            .as_file()
+            .sync_all()
+            .map_err(CasError::io("sync", path))
     }
 
     /// Makes the pack as old as what it was made of, so that its objects do not count as young.
     pub(crate) fn set_modified(&self, time: SystemTime) -> Result<(), CasError> {
         let path = self.temporary.path();
         let times = FileTimes::new().set_modified(time);
-        self.temporary.as_file().set_times(times).map_err(CasError::io("write", path))
+        self.temporary
+            .as_file()
+            .set_times(times)
+            .map_err(CasError::io("write", path))
+    }
+
+    /// Makes the pack as young as can be.
+    pub(crate) fn touch(&self) -> Result<(), CasError> {
+        touch(self.temporary.as_file(), self.temporary.path())
     }
 
     /// Makes the pack visible; the folder is to be synced afterwards.

@@ -1,8 +1,9 @@
 //! Collecting, forgetting, and those who write meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File, FileTimes};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +16,10 @@ const MIB: usize = 1 << 20;
 const HOUR_MS: u64 = 3_600_000;
 
 fn collect(cas: &Cas, live: &[ObjectId], grace_ms: u64) -> GcSummary {
-    let options = GcOptions { grace_ms, is_dry_run: false };
+    let options = GcOptions {
+        grace_ms,
+        is_dry_run: false,
+    };
     cas.gc(&live.iter().copied().collect(), &options).unwrap()
 }
 
@@ -24,7 +28,8 @@ fn age(store: &Store) {
     for path in files_below(&store.folder.path().join("objects")) {
         let file = File::options().append(true).open(&path).unwrap();
         let time: SystemTime = file.metadata().unwrap().modified().unwrap();
-        file.set_times(FileTimes::new().set_modified(time - Duration::from_secs(7200))).unwrap();
+        file.set_times(FileTimes::new().set_modified(time - Duration::from_secs(7200)))
+            .unwrap();
     }
 }
 
@@ -40,18 +45,35 @@ fn holds(folder: &Path, secret: &[u8]) -> bool {
 #[test]
 fn what_is_live_stays_and_what_is_dead_goes() {
     let store = Store::new();
-    let contents: Vec<_> = (0..20).map(|seed| noise(seed, 1000)).chain([noise(90, 2 * MIB), noise(91, 2 * MIB)]).collect();
+    let contents: Vec<_> = (0..20)
+        .map(|seed| noise(seed, 1000))
+        .chain([noise(90, 2 * MIB), noise(91, 2 * MIB)])
+        .collect();
     let objects = store.put_all(contents.iter().map(Vec::as_slice));
-    let (live, dead): (Vec<_>, Vec<_>) = objects.iter().copied().enumerate().partition(|(number, _)| number % 2 == 0);
+    let (live, dead): (Vec<_>, Vec<_>) = objects
+        .iter()
+        .copied()
+        .enumerate()
+        .partition(|(number, _)| number % 2 == 0);
     let live: Vec<_> = live.into_iter().map(|(_, object)| object).collect();
     let before = store.stored_bytes();
-    let options = GcOptions { grace_ms: 0, is_dry_run: true };
-    let tried = store.cas.gc(&live.iter().copied().collect(), &options).unwrap();
+    let options = GcOptions {
+        grace_ms: 0,
+        is_dry_run: true,
+    };
+    let tried = store
+        .cas
+        .gc(&live.iter().copied().collect(), &options)
+        .unwrap();
     assert_eq!(store.stored_bytes(), before, "a dry run removes nothing");
     assert_eq!(collect(&store.cas, &live, 0), tried);
     assert_eq!(tried.removed_objects, 11);
     let freed = before - store.stored_bytes();
-    assert!(freed.abs_diff(tried.freed_bytes) < 200, "{freed} of {}", tried.freed_bytes);
+    assert!(
+        freed.abs_diff(tried.freed_bytes) < 200,
+        "{freed} of {}",
+        tried.freed_bytes
+    );
     let other = store.reopened();
     for cas in [&store.cas, &other] {
         for object in &live {
@@ -62,7 +84,11 @@ fn what_is_live_stays_and_what_is_dead_goes() {
         }
     }
     store.assert_verifies();
-    assert_eq!(collect(&store.cas, &live, 0), GcSummary::default(), "there is nothing left to do");
+    assert_eq!(
+        collect(&store.cas, &live, 0),
+        GcSummary::default(),
+        "there is nothing left to do"
+    );
     collect(&store.cas, &[], 0);
     assert_eq!(store.packs().len(), 0);
 }
@@ -203,7 +229,10 @@ fn writers_readers_and_collections_at_once_lose_nothing() {
                         let put = [
                             (batch.put(&changed).unwrap(), changed),
                             (batch.put(&base[..]).unwrap(), base.clone()),
-                            (batch.put(&noise(round % 3, 5000)).unwrap(), noise(round % 3, 5000)),
+                            (
+                                batch.put(&noise(round % 3, 5000)).unwrap(),
+                                noise(round % 3, 5000),
+                            ),
                         ];
                         // What is put is in the batch, however often others collect.
                         for (object, content) in &put {
@@ -215,7 +244,9 @@ fn writers_readers_and_collections_at_once_lose_nothing() {
                 })
             })
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         is_over.store(true, Ordering::Relaxed);
     });
     store.assert_verifies();
@@ -245,11 +276,99 @@ fn what_was_committed_within_the_grace_survives_collections_at_any_moment() {
             committed.insert(batch.put(&noise(round % 7, 5000)).unwrap());
             batch.commit().unwrap();
             for object in &committed {
-                assert_eq!(ObjectId::of(&store.cas.read(object).unwrap()), *object, "round {round}");
+                assert_eq!(
+                    ObjectId::of(&store.cas.read(object).unwrap()),
+                    *object,
+                    "round {round}"
+                );
             }
         }
         is_over.store(true, Ordering::Relaxed);
     });
+    store.assert_verifies();
+}
+
+/// What several writers have said to be in use.
+#[derive(Default)]
+struct Register(Mutex<BTreeMap<ObjectId, u32>>);
+
+impl Register {
+    fn add(&self, objects: &[ObjectId]) {
+        let mut uses = self.0.lock().unwrap();
+        for object in objects {
+            *uses.entry(*object).or_default() += 1;
+        }
+    }
+
+    fn remove(&self, objects: &[ObjectId]) {
+        let mut uses = self.0.lock().unwrap();
+        for object in objects {
+            *uses.get_mut(object).unwrap() -= 1;
+        }
+        uses.retain(|_, count| *count > 0);
+    }
+
+    fn live(&self) -> Vec<ObjectId> {
+        self.0.lock().unwrap().keys().copied().collect()
+    }
+}
+
+#[test]
+fn objects_that_come_into_use_and_out_of_it_are_there_while_they_are_used() {
+    /// Longer than a writer takes from its commit to its entry in the register.
+    const GRACE_MS: u64 = 2000;
+    let store = Store::new();
+    let (register, is_over) = (Register::default(), AtomicBool::new(false));
+    let base = noise(7, 2 * MIB);
+    let removed = std::thread::scope(|scope| {
+        let collector = store.reopened();
+        let collecting = scope.spawn(|| {
+            let (cas, mut removed) = (collector, 0);
+            while !is_over.load(Ordering::Relaxed) {
+                removed += collect(&cas, &register.live(), GRACE_MS).removed_objects;
+            }
+            removed
+        });
+        let writers = [0_u64, 1, 2].map(|writer| {
+            let (cas, register, base) = (store.reopened(), &register, &base);
+            scope.spawn(move || {
+                let began = std::time::Instant::now();
+                let mut used = VecDeque::new();
+                for round in 0_u64.. {
+                    if began.elapsed() > Duration::from_secs(6) {
+                        break;
+                    }
+                    // Few different contents, so that each is often there already, and often just collected.
+                    let mut changed = base.clone();
+                    changed.splice(MIB..MIB + 8, (round % 5).to_le_bytes());
+                    let contents = [
+                        changed,
+                        noise(round % 4, 5000),
+                        noise(writer * 100 + round, 900),
+                    ];
+                    let batch = cas.batch();
+                    let objects = contents.map(|content| batch.put(&content).unwrap());
+                    batch.commit().unwrap();
+                    register.add(&objects);
+                    used.push_back(objects);
+                    std::thread::sleep(Duration::from_millis(37 * (round % 7)));
+                    for object in used.iter().flatten() {
+                        assert_eq!(ObjectId::of(&cas.read(object).unwrap()), *object);
+                    }
+                    if used.len() > 2 {
+                        register.remove(&used.pop_front().unwrap());
+                    }
+                }
+                used.iter().for_each(|objects| register.remove(objects));
+            })
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        collecting.join().unwrap()
+    });
+    assert!(removed > 10, "only {removed} objects were ever collected");
     store.assert_verifies();
 }
 
@@ -277,7 +396,12 @@ fn chunks_flushed_while_their_object_is_under_way_stay() {
     let content = noise(1, 10 * MIB);
     let batch = store.cas.batch();
     let collector = store.reopened();
-    let mut reader = Half { content: &content, batch: &batch, collector: &collector, at: 0 };
+    let mut reader = Half {
+        content: &content,
+        batch: &batch,
+        collector: &collector,
+        at: 0,
+    };
     let stored = batch.put_reader(&mut reader).unwrap();
     batch.commit().unwrap();
     assert!(store.cas.read(&stored.object).unwrap() == content);
@@ -296,7 +420,9 @@ fn a_forgotten_object_leaves_no_byte_behind() {
     for cas in [store.cas.clone(), store.reopened()] {
         assert!(!cas.contains(&object).unwrap());
         assert!(matches!(cas.forget(&object), Err(CasError::Missing { .. })));
-        others.iter().for_each(|other| drop(cas.read(other).unwrap()));
+        for other in &others {
+            cas.read(other).unwrap();
+        }
     }
     store.assert_verifies();
     // It may be stored again, and then it is there.
@@ -315,7 +441,9 @@ fn a_forgotten_secret_is_gone_from_every_pack_that_held_it() {
         batch.put(beside).unwrap();
         batch.put(&secret).unwrap();
     }
-    batches.into_iter().for_each(|batch| batch.commit().unwrap());
+    for batch in batches {
+        batch.commit().unwrap();
+    }
     assert_eq!(store.packs().len(), 2);
     store.cas.forget(&ObjectId::of(&secret)).unwrap();
     assert!(!holds(store.folder.path(), &secret));
@@ -396,11 +524,17 @@ fn a_batch_goes_on_when_something_else_is_forgotten() {
 #[test]
 fn collecting_and_forgetting_work_over_many_packs() {
     let folder = tempfile::tempdir().unwrap();
-    let options = CasOptions { pack_max_bytes: 200_000, ..CasOptions::default() };
+    let options = CasOptions {
+        pack_max_bytes: 200_000,
+        ..CasOptions::default()
+    };
     let cas = open_with(folder.path(), options);
     let batch = cas.batch();
     let contents = [text(1, 3 * MIB), noise(2, 3 * MIB), noise(3, 3 * MIB)];
-    let objects: Vec<_> = contents.iter().map(|content| batch.put(content).unwrap()).collect();
+    let objects: Vec<_> = contents
+        .iter()
+        .map(|content| batch.put(content).unwrap())
+        .collect();
     batch.commit().unwrap();
     assert_eq!(collect(&cas, &objects[1..], 0).removed_objects, 1);
     cas.forget(&objects[1]).unwrap();

@@ -38,30 +38,53 @@ fn task_of_child() -> Option<(String, u64)> {
     Some((folder, seed))
 }
 
-/// Commits batches of all kinds, collects now and then, and says which objects are committed.
-fn store_for_ever(folder: &str, seed: u64) {
-    let cas = open(Path::new(folder));
+/// File that names what a child must leave alone.
+const LIVE: &str = "live";
+
+/// Commits batches of all kinds, and says which objects are committed.
+///
+/// Now and then it collects, sparing what is young; or, where it is told what is live, everything else,
+/// and forgets something.
+fn store_for_ever(folder: &Path, seed: u64) {
+    let cas = open(folder);
     let base = noise(1, 2 * MIB);
+    let mut live: Option<BTreeSet<ObjectId>> = std::fs::read_to_string(folder.join(LIVE))
+        .ok()
+        .map(|text| text.lines().map(|line| line.parse().unwrap()).collect());
     for number in 0_u64.. {
+        let unique = seed * 10_000 + number;
         let batch = cas.batch();
         let mut objects = Vec::new();
         for part in 0..number % 5 {
-            objects.push(batch.put(&noise(seed * 10_000 + number * 10 + part, 4000)).unwrap());
+            objects.push(batch.put(&noise(unique * 10 + part, 4000)).unwrap());
             objects.push(batch.put(&text(part, 30_000)).unwrap());
         }
+        let garbage = noise(unique + 500_000_000, 3000);
+        let garbage = batch.put(&garbage).unwrap();
         if number % 3 == 0 {
             let mut changed = base.clone();
-            changed.splice(MIB..MIB + 8, (seed * 10_000 + number).to_le_bytes());
+            changed.splice(MIB..MIB + 8, unique.to_le_bytes());
             objects.push(batch.put(&changed).unwrap());
         }
         batch.commit().unwrap();
-        let mut lines: String = objects.iter().map(|object| format!("done {}\n", object.to_hex())).collect();
-        if number % 7 == 6 {
-            let options = GcOptions { grace_ms: 3_600_000, is_dry_run: false };
-            cas.gc(&BTreeSet::new(), &options).unwrap();
-            lines.push_str("collected\n");
-        }
+        let hex: Vec<_> = objects.iter().map(ObjectId::to_hex).collect();
+        let lines = hex
+            .iter()
+            .fold(String::new(), |lines, hex| lines + "done " + hex + "\n");
         std::io::stdout().write_all(lines.as_bytes()).unwrap();
+        if let Some(live) = &mut live {
+            live.extend(objects);
+        }
+        if number % 5 == 4 {
+            let options = GcOptions {
+                grace_ms: if live.is_some() { 0 } else { 3_600_000 },
+                is_dry_run: false,
+            };
+            let live = live.clone().unwrap_or_default();
+            cas.gc(&live, &options).unwrap();
+        } else if number % 5 == 2 && live.is_some() {
+            cas.forget(&garbage).unwrap();
+        }
     }
 }
 
@@ -72,18 +95,23 @@ fn kill_after(mut child: Child, time: Duration) -> Vec<ObjectId> {
     child.wait().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // The last line may be cut off.
-    let object_of = |line: String| line.strip_prefix("done ").and_then(|digits| digits.parse().ok());
+    let object_of = |line: String| {
+        line.strip_prefix("done ")
+            .and_then(|digits| digits.parse().ok())
+    };
     lines.map_while(Result::ok).filter_map(object_of).collect()
 }
 
 #[test]
 fn whatever_was_committed_survives_a_kill_at_any_moment() {
     if let Some((folder, seed)) = task_of_child() {
-        return store_for_ever(&folder, seed);
+        return store_for_ever(Path::new(&folder), seed);
     }
     let store = Store::new();
-    let mut committed = Vec::new();
+    let mut committed: Vec<ObjectId> = Vec::new();
     for round in 0..14_u64 {
+        let live: Vec<_> = committed.iter().map(ObjectId::to_hex).collect();
+        std::fs::write(store.folder.path().join(LIVE), live.join("\n")).unwrap();
         let test = "crashes::whatever_was_committed_survives_a_kill_at_any_moment";
         let child = start_child(test, store.folder.path(), round);
         // Primes, so that the moments fall everywhere in what a child does.
@@ -91,26 +119,44 @@ fn whatever_was_committed_survives_a_kill_at_any_moment() {
         let cas = store.reopened();
         assert_eq!(faults_of(&cas), Vec::<String>::new());
         for object in &committed {
-            assert_eq!(ObjectId::of(&cas.read(object).unwrap()), *object, "round {round}");
+            assert_eq!(
+                ObjectId::of(&cas.read(object).unwrap()),
+                *object,
+                "round {round}"
+            );
         }
     }
-    assert!(committed.len() > 50, "only {} objects were committed", committed.len());
+    assert!(
+        committed.len() > 50,
+        "only {} objects were committed",
+        committed.len()
+    );
     // What the killed left is found by the next collection, and is no object.
-    let options = GcOptions { grace_ms: 0, is_dry_run: false };
-    store.cas.gc(&committed.iter().copied().collect(), &options).unwrap();
+    let options = GcOptions {
+        grace_ms: 0,
+        is_dry_run: false,
+    };
+    store
+        .cas
+        .gc(&committed.iter().copied().collect(), &options)
+        .unwrap();
     assert_eq!(store.temporary().len(), 0);
-    committed.iter().for_each(|object| drop(store.cas.read(object).unwrap()));
+    for object in &committed {
+        store.cas.read(object).unwrap();
+    }
     store.assert_verifies();
 }
 
 #[test]
 fn several_processes_store_collect_and_read_at_once() {
     if let Some((folder, seed)) = task_of_child() {
-        return store_for_ever(&folder, seed);
+        return store_for_ever(Path::new(&folder), seed);
     }
     let store = Store::new();
     let test = "crashes::several_processes_store_collect_and_read_at_once";
-    let children: Vec<_> = (0..3).map(|seed| start_child(test, store.folder.path(), seed + 100)).collect();
+    let children: Vec<_> = (0..3)
+        .map(|seed| start_child(test, store.folder.path(), seed + 100))
+        .collect();
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(150));
         store.assert_verifies();
@@ -119,7 +165,11 @@ fn several_processes_store_collect_and_read_at_once() {
     for child in children {
         committed.extend(kill_after(child, Duration::ZERO));
     }
-    assert!(committed.len() > 30, "only {} objects were committed", committed.len());
+    assert!(
+        committed.len() > 30,
+        "only {} objects were committed",
+        committed.len()
+    );
     for object in &committed {
         assert_eq!(ObjectId::of(&store.cas.read(object).unwrap()), *object);
     }
@@ -133,8 +183,14 @@ impl SmallDisk {
     fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let option = format!("size={size}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &option, "tmpfs"]).arg(folder.path()).stderr(Stdio::null()).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(folder))
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &option, "tmpfs"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status();
+        mounted
+            .is_ok_and(|status| status.success())
+            .then(|| Self(folder))
     }
 }
 
@@ -174,11 +230,20 @@ fn a_full_disk_is_told_and_damages_nothing() {
     assert_eq!(files_below(&folder.join("tmp")).len(), 0);
     let out = folder.join("out");
     std::fs::write(folder.join("ballast"), vec![0; 3 * MIB]).unwrap();
-    assert!(matches!(cas.checkout_file(&kept, &out, false), Err(CasError::DiskFull)));
+    assert!(matches!(
+        cas.checkout_file(&kept, &out, false),
+        Err(CasError::DiskFull)
+    ));
     assert!(!out.exists());
     // There is no room to rewrite the pack either; it stays as it was.
-    let options = GcOptions { grace_ms: 0, is_dry_run: false };
-    assert!(matches!(cas.gc(&[kept].into(), &options), Err(CasError::DiskFull)));
+    let options = GcOptions {
+        grace_ms: 0,
+        is_dry_run: false,
+    };
+    assert!(matches!(
+        cas.gc(&[kept].into(), &options),
+        Err(CasError::DiskFull)
+    ));
     assert!(matches!(cas.forget(&small), Err(CasError::DiskFull)));
     assert!(cas.read(&kept).unwrap() == noise(1, 2 * MIB));
     assert_eq!(cas.read(&small).unwrap(), b"small");

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use cas::{Cas, CasError, CasFault, CasOptions};
+use cas::{Cas, CasError, CasFault, CasOptions, Damage};
 use entities::ObjectId;
 
 use crate::support::{Store, faults_of, files_below, noise, text};
@@ -12,7 +12,11 @@ use crate::support::{Store, faults_of, files_below, noise, text};
 const MIB: usize = 1 << 20;
 
 fn try_open(folder: &Path) -> Result<Cas, CasError> {
-    Cas::open(&folder.join("objects"), &folder.join("tmp"), CasOptions::default())
+    Cas::open(
+        &folder.join("objects"),
+        &folder.join("tmp"),
+        CasOptions::default(),
+    )
 }
 
 /// Each fault of a store that may not even open.
@@ -33,7 +37,9 @@ fn every_flipped_byte_of_a_small_store_is_found() {
     store.put(b"a");
     let mut flipped = 0;
     for path in files_below(&store.folder.path().join("objects")) {
-        let relative = path.strip_prefix(store.folder.path().join("objects")).unwrap();
+        let relative = path
+            .strip_prefix(store.folder.path().join("objects"))
+            .unwrap();
         let holds_content = relative.starts_with("packs") || relative == Path::new("format");
         let before = fs::read(&path).unwrap();
         for at in 0..before.len() {
@@ -42,7 +48,12 @@ fn every_flipped_byte_of_a_small_store_is_found() {
                 bytes[at] ^= mask;
                 fs::write(&path, &bytes).unwrap();
                 let faults = faults_below(store.folder.path());
-                assert_eq!(faults.is_empty(), !holds_content, "{} byte {at}: {faults:?}", relative.display());
+                assert_eq!(
+                    faults.is_empty(),
+                    !holds_content,
+                    "{} byte {at}: {faults:?}",
+                    relative.display()
+                );
                 if !holds_content {
                     let cas = store.reopened();
                     for (object, content) in objects.iter().zip(&contents) {
@@ -93,7 +104,11 @@ fn flips_in_a_large_object_are_found_at_their_place() {
         let cas = store.reopened();
         let mut offsets = Vec::new();
         cas.verify(&mut |fault| match fault {
-            CasFault::File(CasError::Damaged { path: named, offset, .. }) => {
+            CasFault::File(CasError::Damaged {
+                path: named,
+                offset,
+                ..
+            }) => {
                 assert_eq!(named, *path);
                 offsets.push(offset as usize);
             }
@@ -103,15 +118,23 @@ fn flips_in_a_large_object_are_found_at_their_place() {
         .unwrap();
         assert_eq!(offsets.len(), 1, "byte {at}");
         // An entry is told by where it begins; the longest is a chunk.
-        assert!((0..=131_072).contains(&(at as isize - offsets[0] as isize)), "byte {at} told as {offsets:?}");
+        assert!(
+            (0..=131_072).contains(&(at as isize - offsets[0] as isize)),
+            "byte {at} told as {offsets:?}"
+        );
         let mut read = Vec::new();
-        let outcome = cas.reader(&object).map(|mut reader| reader.read_to_end(&mut read));
-        if at < 2 * MIB && at >= 16 {
+        let outcome = cas
+            .reader(&object)
+            .map(|mut reader| reader.read_to_end(&mut read));
+        if (16..2 * MIB).contains(&at) {
             assert!(outcome.is_ok_and(|outcome| outcome.is_err()), "byte {at}");
             assert!(content.starts_with(&read), "no wrong byte is handed out");
             assert!(matches!(cas.read(&object), Err(CasError::Damaged { .. })));
             let out = store.folder.path().join("out");
-            assert!(matches!(cas.checkout_file(&object, &out, false), Err(CasError::Damaged { .. })));
+            assert!(matches!(
+                cas.checkout_file(&object, &out, false),
+                Err(CasError::Damaged { .. })
+            ));
             assert!(!out.exists(), "a damaged file is not left");
         }
         found += 1;
@@ -127,7 +150,10 @@ fn a_pack_cut_off_anywhere_is_found() {
     let before = fs::read(path).unwrap();
     for length in 0..before.len() {
         fs::write(path, &before[..length]).unwrap();
-        assert!(!faults_of(&store.reopened()).is_empty(), "cut to {length} bytes");
+        assert!(
+            !faults_of(&store.reopened()).is_empty(),
+            "cut to {length} bytes"
+        );
     }
     fs::write(path, [&before[..], b"more"].concat()).unwrap();
     assert!(!faults_of(&store.reopened()).is_empty());
@@ -153,8 +179,14 @@ fn a_damaged_pack_does_not_hide_what_others_hold() {
     batch.commit().unwrap();
     assert_eq!(cas.read(&first).unwrap(), b"first");
     // Nothing is collected as long as it is not known what the damaged pack refers to.
-    let options = cas::GcOptions { grace_ms: 0, is_dry_run: false };
-    assert!(matches!(cas.gc(&[first].into(), &options), Err(CasError::Damaged { .. })));
+    let options = cas::GcOptions {
+        grace_ms: 0,
+        is_dry_run: false,
+    };
+    assert!(matches!(
+        cas.gc(&[first].into(), &options),
+        Err(CasError::Damaged { .. })
+    ));
     assert_eq!(cas.read(&second).unwrap(), b"second");
 }
 
@@ -163,15 +195,25 @@ fn a_pack_under_another_name_is_found() {
     let store = Store::new();
     store.put(b"a");
     let path = store.packs()[0].clone();
-    fs::rename(&path, path.with_file_name(format!("{}.pack", "0".repeat(32)))).unwrap();
+    fs::rename(
+        &path,
+        path.with_file_name(format!("{}.pack", "0".repeat(32))),
+    )
+    .unwrap();
     let faults = faults_of(&store.reopened());
-    assert!(faults.len() == 1 && faults[0].contains("another name"), "{faults:?}");
+    assert!(
+        faults.len() == 1 && faults[0].contains("another name"),
+        "{faults:?}"
+    );
 }
 
 #[test]
 fn an_object_whose_chunks_are_lost_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let options = CasOptions { pack_max_bytes: 300_000, ..CasOptions::default() };
+    let options = CasOptions {
+        pack_max_bytes: 300_000,
+        ..CasOptions::default()
+    };
     let cas = crate::support::open_with(folder.path(), options);
     let batch = cas.batch();
     let object = batch.put(&noise(1, 2 * MIB)).unwrap();
@@ -184,8 +226,23 @@ fn an_object_whose_chunks_are_lost_is_told() {
     let faults = faults_of(&cas);
     assert!(!faults.is_empty());
     let expected = format!("object `{object}`, listed in");
-    assert!(faults.iter().all(|fault| fault.starts_with(&expected) && fault.ends_with("is missing")), "{faults:?}");
-    assert!(matches!(cas.read(&object), Err(CasError::Missing { .. })));
+    assert!(
+        faults
+            .iter()
+            .all(|fault| fault.starts_with(&expected) && fault.ends_with("is missing")),
+        "{faults:?}"
+    );
+    let error = cas.read(&object).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            CasError::Damaged {
+                damage: Damage::ChunkMissing,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -198,10 +255,34 @@ fn a_newer_store_and_a_newer_pack_are_refused() {
     bytes[version] = 2;
     fs::write(pack, bytes).unwrap();
     let error = store.reopened().read(&object).unwrap_err();
-    assert!(matches!(error, CasError::Newer { found: 2, supported: 1, .. }), "{error}");
-    fs::write(store.folder.path().join("objects/format"), "reproof objects 7\n").unwrap();
+    assert!(
+        matches!(
+            error,
+            CasError::Newer {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    fs::write(
+        store.folder.path().join("objects/format"),
+        "reproof objects 7\n",
+    )
+    .unwrap();
     let error = try_open(store.folder.path()).unwrap_err();
-    assert!(matches!(error, CasError::Newer { found: 7, supported: 1, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            CasError::Newer {
+                found: 7,
+                supported: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]

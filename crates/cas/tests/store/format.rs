@@ -38,8 +38,14 @@ fn the_same_contents_give_the_same_pack_to_the_byte() {
     let store = store_of(&plain());
     let pack = &store.packs()[0];
     let expected = fs::read(golden().join("plain.pack.bin")).unwrap();
-    assert!(fs::read(pack).unwrap() == expected, "the format has changed");
-    assert_eq!(pack.file_name().unwrap().to_str().unwrap(), format!("{PLAIN}.pack"));
+    assert!(
+        fs::read(pack).unwrap() == expected,
+        "the format has changed"
+    );
+    assert_eq!(
+        pack.file_name().unwrap().to_str().unwrap(),
+        format!("{PLAIN}.pack")
+    );
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The store of objects from outside.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
 
 mod collection;
 mod crashes;

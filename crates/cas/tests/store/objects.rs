@@ -6,21 +6,42 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::support::{self, Store, faults_of, noise, open_with, text};
 use cas::{CasError, CasOptions};
 use entities::{EntryKind, ObjectId, Tree, TreeEntry};
 use proptest::prelude::*;
-use crate::support::{self, Store, faults_of, noise, open_with, text};
 
 const MIB: usize = 1 << 20;
 
 /// Contents on both sides of every limit.
 fn contents() -> Vec<Vec<u8>> {
     let mut contents = vec![Vec::new(), vec![0], b"short".to_vec(), vec![7; 3 * MIB]];
-    for length in [63, 64, 8192, 16_384, 16_385, 131_072, 131_073, MIB - 1, MIB, MIB + 1, 5 * MIB + 3] {
+    for length in [
+        63,
+        64,
+        8192,
+        16_384,
+        16_385,
+        131_072,
+        131_073,
+        MIB - 1,
+        MIB,
+        MIB + 1,
+        5 * MIB + 3,
+    ] {
         contents.push(noise(length as u64, length));
         contents.push(text(length as u64, length));
     }
     contents
+}
+
+#[test]
+fn stores_batches_and_readers_go_from_thread_to_thread() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn sent<T: Send + 'static>() {}
+    shared::<cas::Cas>();
+    shared::<cas::Batch>();
+    sent::<cas::ObjectReader>();
 }
 
 #[test]
@@ -147,7 +168,11 @@ fn versions_of_a_large_file_share_their_chunks() {
 fn text_is_stored_compressed_and_noise_as_it_is() {
     let store = Store::new();
     store.put_all([&text(1, 4 * MIB)[..], &text(2, 100_000)]);
-    assert!(store.stored_bytes() < MIB as u64, "{}", store.stored_bytes());
+    assert!(
+        store.stored_bytes() < MIB as u64,
+        "{}",
+        store.stored_bytes()
+    );
     let store = Store::new();
     store.put_all([&noise(1, 4 * MIB)[..], &noise(2, 100_000)]);
     let overhead = store.stored_bytes() - (4 * MIB + 100_000) as u64;
@@ -176,7 +201,10 @@ fn a_chunk_is_no_object_until_it_is_stored_as_one() {
     let chunk = first_chunk(&content);
     let object = ObjectId::of(chunk);
     let pack = fs::read(&store.packs()[0]).unwrap();
-    assert!(pack.windows(32).any(|window| window == object.as_bytes()), "it is a chunk");
+    assert!(
+        pack.windows(32).any(|window| window == object.as_bytes()),
+        "it is a chunk"
+    );
     assert!(!store.cas.contains(&object).unwrap());
     batch.put(chunk).unwrap();
     batch.commit().unwrap();
@@ -199,7 +227,10 @@ fn a_file_is_stored_from_its_beginning_and_keeps_its_position() {
         assert_eq!(stored.size_bytes, content.len() as u64);
         assert_eq!(stored.object, ObjectId::of(&content));
         assert_eq!(file.stream_position().unwrap(), 4);
-        assert_eq!(cas::digest_file(&file).unwrap(), (stored.object, stored.size_bytes));
+        assert_eq!(
+            cas::digest_file(&file).unwrap(),
+            (stored.object, stored.size_bytes)
+        );
         let digested = cas::digest_reader(&mut &content[..]).unwrap();
         assert_eq!(digested, (stored.object, stored.size_bytes));
     }
@@ -215,7 +246,7 @@ struct Reluctant<'a> {
 impl Read for Reluctant<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.calls += 1;
-        if self.calls % 3 == 0 {
+        if self.calls.is_multiple_of(3) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if self.content.is_empty() && self.fails {
@@ -231,7 +262,11 @@ fn a_reader_may_give_little_and_be_interrupted() {
     let store = Store::new();
     let content = noise(1, 6 * MIB + 5);
     let batch = store.cas.batch();
-    let mut reader = Reluctant { content: &content, calls: 0, fails: false };
+    let mut reader = Reluctant {
+        content: &content,
+        calls: 0,
+        fails: false,
+    };
     let stored = batch.put_reader(&mut reader).unwrap();
     batch.commit().unwrap();
     assert_eq!(stored.object, ObjectId::of(&content));
@@ -244,7 +279,11 @@ fn a_source_that_breaks_off_leaves_the_batch_usable() {
     for length in [10, 6 * MIB] {
         let content = noise(length as u64, length);
         let batch = store.cas.batch();
-        let mut reader = Reluctant { content: &content, calls: 0, fails: true };
+        let mut reader = Reluctant {
+            content: &content,
+            calls: 0,
+            fails: true,
+        };
         let error = batch.put_reader(&mut reader).unwrap_err();
         assert!(matches!(error, CasError::Io { .. }), "{error}");
         let other = batch.put(b"another").unwrap();
@@ -258,18 +297,30 @@ fn a_source_that_breaks_off_leaves_the_batch_usable() {
 #[test]
 fn packs_that_are_full_are_followed_by_others() {
     let folder = tempfile::tempdir().unwrap();
-    let options = CasOptions { pack_max_bytes: 100_000, ..CasOptions::default() };
+    let options = CasOptions {
+        pack_max_bytes: 100_000,
+        ..CasOptions::default()
+    };
     let cas = open_with(folder.path(), options);
     let batch = cas.batch();
-    let contents: Vec<_> = (0..40).map(|seed| noise(seed, 20_000)).chain([noise(99, 2 * MIB)]).collect();
-    let objects: Vec<_> = contents.iter().map(|content| batch.put(content).unwrap()).collect();
+    let contents: Vec<_> = (0..40)
+        .map(|seed| noise(seed, 20_000))
+        .chain([noise(99, 2 * MIB)])
+        .collect();
+    let objects: Vec<_> = contents
+        .iter()
+        .map(|content| batch.put(content).unwrap())
+        .collect();
     // What stands in a pack that is full already is not written again.
     objects.iter().zip(&contents).for_each(|(object, content)| {
         assert_eq!(batch.put(content).unwrap(), *object);
         assert!(batch.contains(object).unwrap());
     });
     batch.commit().unwrap();
-    let bytes: u64 = support::files_below(&folder.path().join("objects/packs")).iter().map(|pack| pack.metadata().unwrap().len()).sum();
+    let bytes: u64 = support::files_below(&folder.path().join("objects/packs"))
+        .iter()
+        .map(|pack| pack.metadata().unwrap().len())
+        .sum();
     assert!(bytes < 40 * 20_000 + 2 * MIB as u64 + 50_000, "{bytes}");
     for (object, content) in objects.iter().zip(&contents) {
         assert!(cas.read(object).unwrap() == *content);
@@ -281,7 +332,9 @@ fn packs_that_are_full_are_followed_by_others() {
 fn many_small_batches_leave_few_packs_and_lose_nothing() {
     let store = Store::new();
     let other = store.reopened();
-    let objects: Vec<_> = (0..400_u32).map(|number| store.put(&number.to_le_bytes())).collect();
+    let objects: Vec<_> = (0..400_u32)
+        .map(|number| store.put(&number.to_le_bytes()))
+        .collect();
     assert!(store.packs().len() <= 32, "{} packs", store.packs().len());
     for cas in [&store.cas, &other] {
         for (object, number) in objects.iter().zip(0..400_u32) {
@@ -316,7 +369,9 @@ fn many_threads_may_share_a_batch() {
     });
     batch.commit().unwrap();
     assert_eq!(stored.into_inner(), 360);
-    let objects = (0..120).map(|seed| noise(seed, 3000)).chain((0..6).map(|thread| noise(1000 + thread, 2 * MIB)));
+    let objects = (0..120)
+        .map(|seed| noise(seed, 3000))
+        .chain((0..6).map(|thread| noise(1000 + thread, 2 * MIB)));
     for content in objects {
         assert!(store.cas.read(&ObjectId::of(&content)).unwrap() == content);
     }
@@ -344,7 +399,10 @@ fn a_checkout_has_the_mode_that_was_asked_for() {
     let object = store.put(b"content");
     let mode = |is_executable| {
         let path = store.folder.path().join(format!("{is_executable}"));
-        store.cas.checkout_file(&object, &path, is_executable).unwrap();
+        store
+            .cas
+            .checkout_file(&object, &path, is_executable)
+            .unwrap();
         path.metadata().unwrap().permissions().mode() & 0o777
     };
     let (plain, executable) = (mode(false), mode(true));
@@ -353,7 +411,12 @@ fn a_checkout_has_the_mode_that_was_asked_for() {
 }
 
 fn entry(name: &str, kind: EntryKind, object: ObjectId) -> TreeEntry {
-    TreeEntry { name: name.into(), kind, size_bytes: 1, object }
+    TreeEntry {
+        name: name.into(),
+        kind,
+        size_bytes: 1,
+        object,
+    }
 }
 
 #[test]
@@ -362,7 +425,11 @@ fn a_tree_is_walked_with_what_is_absent() {
     let batch = store.cas.batch();
     let file = batch.put(b"file").unwrap();
     let absent = ObjectId::of(b"absent");
-    let inner = Tree::new(vec![entry("a", EntryKind::File, file), entry("b", EntryKind::File, absent)]).unwrap();
+    let inner = Tree::new(vec![
+        entry("a", EntryKind::File, file),
+        entry("b", EntryKind::File, absent),
+    ])
+    .unwrap();
     let inner_id = batch.put_tree(&inner).unwrap();
     let absent_tree = ObjectId::of(b"absent tree");
     let outer = Tree::new(vec![
@@ -376,7 +443,10 @@ fn a_tree_is_walked_with_what_is_absent() {
     batch.commit().unwrap();
     assert_eq!(store.cas.read_tree(&outer_id).unwrap(), outer);
     let mut visited = Vec::new();
-    store.cas.walk_tree(&outer_id, &mut |object| visited.push(object)).unwrap();
+    store
+        .cas
+        .walk_tree(&outer_id, &mut |object| visited.push(object))
+        .unwrap();
     visited.sort_unstable();
     visited.dedup();
     let mut expected = vec![outer_id, inner_id, absent_tree, file, absent];
@@ -394,7 +464,9 @@ fn a_tree_that_holds_another_many_times_is_walked_in_no_time() {
     let mut tree = batch.put_tree(&Tree::default()).unwrap();
     for _ in 0..64 {
         let entries = ["a", "b"].map(|name| entry(name, EntryKind::Directory, tree));
-        tree = batch.put_tree(&Tree::new(entries.to_vec()).unwrap()).unwrap();
+        tree = batch
+            .put_tree(&Tree::new(entries.to_vec()).unwrap())
+            .unwrap();
     }
     batch.commit().unwrap();
     let mut count = 0;
@@ -408,7 +480,10 @@ fn a_reader_goes_on_when_the_packs_are_replaced_under_it() {
     let reader_cas = store.reopened();
     let contents: Vec<_> = (0..4).map(|seed| noise(seed, MIB + 17)).collect();
     let objects: Vec<_> = contents.iter().map(|content| store.put(content)).collect();
-    let mut readers: Vec<_> = objects.iter().map(|object| reader_cas.reader(object).unwrap()).collect();
+    let mut readers: Vec<_> = objects
+        .iter()
+        .map(|object| reader_cas.reader(object).unwrap())
+        .collect();
     let stop = Arc::new(AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let stopped = Arc::clone(&stop);

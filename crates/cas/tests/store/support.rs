@@ -40,16 +40,25 @@ impl Store {
         object
     }
 
-    pub(crate) fn put_all<'a>(&self, contents: impl IntoIterator<Item = &'a [u8]>) -> Vec<ObjectId> {
+    pub(crate) fn put_all<'a>(
+        &self,
+        contents: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Vec<ObjectId> {
         let batch = self.cas.batch();
-        let objects = contents.into_iter().map(|content| batch.put(content).unwrap()).collect();
+        let objects = contents
+            .into_iter()
+            .map(|content| batch.put(content).unwrap())
+            .collect();
         batch.commit().unwrap();
         objects
     }
 
     /// Bytes of all packs together.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        self.packs().iter().map(|pack| pack.metadata().unwrap().len()).sum()
+        self.packs()
+            .iter()
+            .map(|pack| pack.metadata().unwrap().len())
+            .sum()
     }
 
     pub(crate) fn assert_verifies(&self) {
@@ -85,7 +94,8 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 /// Lines that compress well, and no two of which are the same.
 pub(crate) fn text(seed: u64, length: usize) -> Vec<u8> {
-    let lines = (0_u64..).flat_map(|line| format!("{seed},{line},a value of some kind\n").into_bytes());
+    let lines =
+        (0_u64..).flat_map(|line| format!("{seed},{line},a value of some kind\n").into_bytes());
     lines.take(length).collect()
 }
 
