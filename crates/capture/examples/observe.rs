@@ -5,7 +5,10 @@
 //!
 //! Beside showing how the tracer is used, this is what the tests start where they need a process of their own.
 #![expect(clippy::print_stderr, reason = "a program for the command line")]
-#![expect(clippy::disallowed_methods, reason = "a program of its own: it reads its environment and the clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own: it reads its environment and the clock"
+)]
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,7 +20,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use capture::trace::{
-    Access, AccessKind, Bind, Method, MethodChoice, Observer, ScanScope, TraceError, TraceOptions, trace,
+    Access, AccessKind, Bind, Method, MethodChoice, Observer, ScanScope, TraceError, TraceOptions,
+    trace,
 };
 use entities::{Clock, Exit, RecordedPath, Timestamp};
 
@@ -25,7 +29,9 @@ struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 }
@@ -58,16 +64,33 @@ fn describe(kind: &AccessKind) -> (String, PathBuf) {
     let one = |word: &str, path: &PathBuf| (format!("{word} {}", recorded(path)), path.clone());
     match kind {
         AccessKind::Read { path } => one("read", path),
-        AccessKind::Write { path, keeps_content, reads } => {
-            let word = format!("write{}{}", if *keeps_content { "+keep" } else { "" }, if *reads { "+read" } else { "" });
+        AccessKind::Write {
+            path,
+            keeps_content,
+            reads,
+        } => {
+            let word = format!(
+                "write{}{}",
+                if *keeps_content { "+keep" } else { "" },
+                if *reads { "+read" } else { "" }
+            );
             one(&word, path)
         }
         AccessKind::Remove { path } => one("remove", path),
-        AccessKind::Rename { from, to } => (format!("rename {} {}", recorded(from), recorded(to)), to.clone()),
-        AccessKind::Link { from, to } => (format!("link {} {}", recorded(from), recorded(to)), to.clone()),
+        AccessKind::Rename { from, to } => (
+            format!("rename {} {}", recorded(from), recorded(to)),
+            to.clone(),
+        ),
+        AccessKind::Link { from, to } => (
+            format!("link {} {}", recorded(from), recorded(to)),
+            to.clone(),
+        ),
         AccessKind::Symlink { path } => one("symlink", path),
         AccessKind::Execute { path } => one("execute", path),
-        AccessKind::Connect { peer } => (format!("connect {} {}", peer.family, peer.address), PathBuf::new()),
+        AccessKind::Connect { peer } => (
+            format!("connect {} {}", peer.family, peer.address),
+            PathBuf::new(),
+        ),
     }
 }
 
@@ -108,7 +131,10 @@ fn parse() -> Option<Arguments> {
             "--scan" => options.scan.roots.push(PathBuf::from(value()?)),
             "--bind" => {
                 let (source, target) = split(&value()?)?;
-                options.binds.push(Bind { source: source.into(), target: target.into() });
+                options.binds.push(Bind {
+                    source: source.into(),
+                    target: target.into(),
+                });
             }
             "--slow" => {
                 let (name, time_ms) = split(&value()?)?;
@@ -123,12 +149,19 @@ fn parse() -> Option<Arguments> {
         }
     }
     options.command = words.collect();
-    Some(Arguments { options, log, outcome })
+    Some(Arguments {
+        options,
+        log,
+        outcome,
+    })
 }
 
 fn choice(word: &str) -> Option<MethodChoice> {
     let methods = [Method::Notify, Method::Ptrace, Method::Scan];
-    let forced = methods.into_iter().find(|method| method.as_str() == word).map(MethodChoice::Force);
+    let forced = methods
+        .into_iter()
+        .find(|method| method.as_str() == word)
+        .map(MethodChoice::Force);
     forced.or_else(|| (word == "auto").then_some(MethodChoice::Auto))
 }
 
@@ -140,14 +173,21 @@ fn split(word: &OsStr) -> Option<(OsString, OsString)> {
 }
 
 fn main() -> ExitCode {
-    let Some(Arguments { options, log, outcome: report }) = parse() else {
+    let Some(Arguments {
+        options,
+        log,
+        outcome: report,
+    }) = parse()
+    else {
         eprintln!("observe: wrong arguments; see the head of its source");
         return ExitCode::from(125);
     };
     let outcome = match trace(&options, Arc::new(log), &mut |_| {}) {
         Ok(outcome) => outcome,
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause = std::error::Error::source(&error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
             eprintln!("observe: {error}{cause}");
             return ExitCode::from(match error {
                 TraceError::NotFound { .. } => 127,
@@ -157,7 +197,8 @@ fn main() -> ExitCode {
         }
     };
     if let Some(report) = report {
-        let lists = |gaps: &[entities::Gap]| gaps.iter().map(|gap| gap.code.clone()).collect::<Vec<_>>();
+        let lists =
+            |gaps: &[entities::Gap]| gaps.iter().map(|gap| gap.code.clone()).collect::<Vec<_>>();
         let samples = outcome.samples.iter();
         let value = serde_json::json!({
             "exit": outcome.exit,

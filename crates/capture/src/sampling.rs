@@ -29,7 +29,11 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     /// Begins to sample the descendants of a process; itself it counts for what its ended children have used.
-    pub(crate) fn start(root: u32, interval_ms: u64, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        root: u32,
+        interval_ms: u64,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(1);
         let interval = Duration::from_millis(interval_ms);
         let thread = std::thread::Builder::new()
@@ -45,7 +49,12 @@ impl Sampler {
     }
 }
 
-fn sample_until(stopped: &Receiver<()>, root: u32, interval: Duration, clock: &dyn Clock) -> Vec<Sample> {
+fn sample_until(
+    stopped: &Receiver<()>,
+    root: u32,
+    interval: Duration,
+    clock: &dyn Clock,
+) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut before = Measure::take(root);
     while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
@@ -53,7 +62,11 @@ fn sample_until(stopped: &Receiver<()>, root: u32, interval: Duration, clock: &d
         // A tree that is gone has no memory; that would be no sample of the command.
         if now.memory_bytes > 0 {
             let cpu_percent = now.percent_since(&before);
-            samples.push(Sample { at: clock.now(), cpu_percent, memory_bytes: now.memory_bytes });
+            samples.push(Sample {
+                at: clock.now(),
+                cpu_percent,
+                memory_bytes: now.memory_bytes,
+            });
         }
         before = now;
     }
@@ -83,7 +96,11 @@ impl Measure {
         let seconds = self.at.duration_since(before.at).as_secs_f64();
         // A process whose parent ignores its children takes its time with it: never less than nothing.
         let ticks = self.cpu_ticks.saturating_sub(before.cpu_ticks);
-        if seconds > 0.0 { ticks as f64 / clock_ticks_per_second() as f64 / seconds * 100.0 } else { 0.0 }
+        if seconds > 0.0 {
+            ticks as f64 / clock_ticks_per_second() as f64 / seconds * 100.0
+        } else {
+            0.0
+        }
     }
 }
 
@@ -101,15 +118,29 @@ mod tests {
 
     #[test]
     fn a_busy_child_shows_in_the_samples() {
-        #[expect(clippy::disallowed_methods, reason = "a test of what watches processes starts one")]
-        let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test of what watches processes starts one"
+        )]
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
         let sampler = Sampler::start(std::process::id(), 50, Arc::new(Fixed)).unwrap();
         std::thread::sleep(Duration::from_millis(600));
         let samples = sampler.stop();
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(samples.len() >= 2, "{samples:?}");
-        assert!(samples.iter().all(|sample| sample.at == Timestamp::from_millis(7)));
-        assert!(samples.iter().any(|sample| sample.cpu_percent > 5.0 && sample.memory_bytes > 100_000));
+        assert!(
+            samples
+                .iter()
+                .all(|sample| sample.at == Timestamp::from_millis(7))
+        );
+        assert!(
+            samples
+                .iter()
+                .any(|sample| sample.cpu_percent > 5.0 && sample.memory_bytes > 100_000)
+        );
     }
 }

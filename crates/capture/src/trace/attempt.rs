@@ -27,7 +27,9 @@ use super::scan::Snapshot;
 use super::signals::{Signals, signals_to_reset};
 use super::stdio::Stdio;
 use super::view::{PLACE, View};
-use super::{Method, Observer, ScanDifference, ScanScope, TraceError, TraceOptions, TraceOutcome, sys};
+use super::{
+    Method, Observer, ScanDifference, ScanScope, TraceError, TraceOptions, TraceOutcome, sys,
+};
 use crate::sampling::Sampler;
 
 /// How calls come to be seen.
@@ -55,7 +57,10 @@ impl Way {
             Self::Ptrace => (Report::Trace, false),
             Self::Join | Self::Scan => return None,
         };
-        Some(Filter { program: filter_program(report), has_listener })
+        Some(Filter {
+            program: filter_program(report),
+            has_listener,
+        })
     }
 }
 
@@ -96,16 +101,25 @@ impl Attempt<'_> {
         on_started: &mut dyn FnMut(u32),
     ) -> Result<Attempted, TraceError> {
         if let Some(error) = self.refusal() {
-            return Ok(Attempted::Failed(LaunchFailure { stage: Stage::Filter, error }));
+            return Ok(Attempted::Failed(LaunchFailure {
+                stage: Stage::Filter,
+                error,
+            }));
         }
         let failure = Failure::new().map_err(TraceError::io("make a descriptor for events"))?;
-        let shared = Shared { findings: Arc::default(), failure: Arc::new(failure), observer };
+        let shared = Shared {
+            findings: Arc::default(),
+            failure: Arc::new(failure),
+            observer,
+        };
         let door = self.open_door()?;
         let address = door.as_ref().map(Door::address);
         let stdio = Stdio::open(self.options)?;
         let session = stdio.session.clone();
         let before = Snapshot::take(&self.scan_scope());
-        let launched = match launch(|report, control| self.make_plan(&stdio, address.as_deref(), report, control))? {
+        let launched = match launch(|report, control| {
+            self.make_plan(&stdio, address.as_deref(), report, control)
+        })? {
             Ok(launched) => launched,
             Err(failure) => return Ok(Attempted::Failed(failure)),
         };
@@ -123,11 +137,16 @@ impl Attempt<'_> {
         }
         let sampler = self.start_sampler(launched.keeper.pid())?;
         on_started(launched.command.pid);
-        let Launched { keeper, command, .. } = launched;
+        // Dropped before everything above, should something panic; after it, if not: then our terminal is as it was.
+        let Launched {
+            mut keeper,
+            command,
+            ..
+        } = launched;
         let life = Life {
             ends_orphans: self.options.ends_orphans,
-            keeper,
-            command,
+            keeper: &mut keeper,
+            command: &command,
             signals: self.signals,
             failure: &shared.failure,
             findings: &shared.findings,
@@ -140,13 +159,25 @@ impl Attempt<'_> {
         let wall_ms = started_at.elapsed().as_millis() as u64;
         let scan = self.finish_watch(watch);
         drop(pumps);
+        drop(keeper);
         let samples = sampler.map(Sampler::stop).unwrap_or_default();
         if let Some(panic) = shared.failure.take() {
             std::panic::resume_unwind(panic);
         }
-        let Ended { exit, user_us, system_us, peak_kib, reaped, was_interrupted } = ended;
+        let Ended {
+            exit,
+            user_us,
+            system_us,
+            peak_kib,
+            reaped,
+            was_interrupted,
+        } = ended;
         self.note_limits(&shared.findings);
-        let processes = if scan.is_some() { u64::from(reaped) } else { shared.findings.processes() };
+        let processes = if scan.is_some() {
+            u64::from(reaped)
+        } else {
+            shared.findings.processes()
+        };
         Ok(Attempted::Done(Box::new(TraceOutcome {
             exit,
             usage: Usage {
@@ -180,15 +211,19 @@ impl Attempt<'_> {
     /// A place for inner runs to join. Where calls are seen in another way, it tells them that they cannot.
     fn open_door(&self) -> Result<Option<Door>, TraceError> {
         match self.way {
-            Way::Notify | Way::Ptrace => {
-                Door::open().map(Some).map_err(TraceError::io("make a socket for inner runs"))
-            }
+            Way::Notify | Way::Ptrace => Door::open()
+                .map(Some)
+                .map_err(TraceError::io("make a socket for inner runs")),
             Way::Join | Way::Scan => Ok(None),
         }
     }
 
     fn scan_scope(&self) -> ScanScope {
-        if self.way == Way::Scan { self.options.scan.clone() } else { ScanScope::default() }
+        if self.way == Way::Scan {
+            self.options.scan.clone()
+        } else {
+            ScanScope::default()
+        }
     }
 
     fn make_plan(
@@ -200,7 +235,10 @@ impl Attempt<'_> {
     ) -> Result<Plan, TraceError> {
         let command = &self.options.command;
         let environment = self.environment(address);
-        let own_terminal = stdio.session.as_ref().and_then(|session| session.settings());
+        let own_terminal = stdio
+            .session
+            .as_ref()
+            .and_then(|session| session.settings());
         Ok(Plan {
             candidates: plan::find_candidates(command, &environment)?,
             arguments: plan::arguments(command)?,
@@ -231,7 +269,11 @@ impl Attempt<'_> {
 
     fn working_directory(&self) -> PathBuf {
         let directory = &self.options.working_directory;
-        if self.mounts.are_applied { directory.clone() } else { map_to_source(&self.options.binds, directory) }
+        if self.mounts.are_applied {
+            directory.clone()
+        } else {
+            map_to_source(&self.options.binds, directory)
+        }
     }
 
     /// Puts in place whatever sees the calls, and lets the command go.
@@ -242,17 +284,27 @@ impl Attempt<'_> {
         before: Snapshot,
         shared: &Shared,
     ) -> Result<Result<Watch, LaunchFailure>, TraceError> {
-        let Shared { findings, failure, observer } = shared;
+        let Shared {
+            findings,
+            failure,
+            observer,
+        } = shared;
         let keeper = launched.keeper.pid();
-        let busy = LaunchFailure { stage: Stage::Filter, error: libc::EBUSY };
+        let busy = LaunchFailure {
+            stage: Stage::Filter,
+            error: libc::EBUSY,
+        };
         match self.way {
             Way::Scan => {
                 launched.let_go()?;
                 Ok(Ok(Watch::Scan(before)))
             }
             Way::Join => {
-                let Some(invitation) = self.invitation else { return Ok(Err(busy)) };
-                let joined = invitation.accept(keeper, observer.clone(), findings.clone(), failure.clone());
+                let Some(invitation) = self.invitation else {
+                    return Ok(Err(busy));
+                };
+                let joined =
+                    invitation.accept(keeper, observer.clone(), findings.clone(), failure.clone());
                 let Some(membership) = joined.map_err(TraceError::io("join the outer run"))? else {
                     return Ok(Err(busy));
                 };
@@ -262,7 +314,8 @@ impl Attempt<'_> {
             Way::Notify | Way::Ptrace => {
                 let interpreter = Arc::new(self.make_interpreter(launched, shared)?);
                 let forwarder = Forwarder::start(door, keeper);
-                let forwarder = Arc::new(forwarder.map_err(TraceError::io("start a thread for inner runs"))?);
+                let forwarder =
+                    Arc::new(forwarder.map_err(TraceError::io("start a thread for inner runs"))?);
                 if self.way == Way::Ptrace {
                     watch_by_ptrace(launched, &interpreter, forwarder, failure)
                 } else {
@@ -272,11 +325,24 @@ impl Attempt<'_> {
         }
     }
 
-    fn make_interpreter(&self, launched: &Launched, shared: &Shared) -> Result<Interpreter, TraceError> {
+    fn make_interpreter(
+        &self,
+        launched: &Launched,
+        shared: &Shared,
+    ) -> Result<Interpreter, TraceError> {
         let view = self.open_root(launched.command.pid).and_then(View::new);
-        let view = view.map_err(io::Error::from).map_err(TraceError::io("see files as the command does"))?;
-        let Shared { findings, observer, .. } = shared;
-        Ok(Interpreter::new(view, findings.clone(), observer.clone(), launched.command.pid))
+        let view = view
+            .map_err(io::Error::from)
+            .map_err(TraceError::io("see files as the command does"))?;
+        let Shared {
+            findings, observer, ..
+        } = shared;
+        Ok(Interpreter::new(
+            view,
+            findings.clone(),
+            observer.clone(),
+            launched.command.pid,
+        ))
     }
 
     /// The root of the command, where mounts of its own make it another one than ours.
@@ -288,7 +354,11 @@ impl Attempt<'_> {
     }
 
     fn start_sampler(&self, keeper: u32) -> Result<Option<Sampler>, TraceError> {
-        let TraceOptions { sample_interval_ms, clock, .. } = self.options;
+        let TraceOptions {
+            sample_interval_ms,
+            clock,
+            ..
+        } = self.options;
         if *sample_interval_ms == 0 {
             return Ok(None);
         }
@@ -302,7 +372,9 @@ impl Attempt<'_> {
             Watch::Join(membership) => drop(membership),
             Watch::Notify(answerers) => drop(answerers),
             Watch::Ptrace(tracer) => tracer.finish(),
-            Watch::Scan(before) => return Some(before.difference(&Snapshot::take(&self.options.scan))),
+            Watch::Scan(before) => {
+                return Some(before.difference(&Snapshot::take(&self.options.scan)));
+            }
         }
         None
     }
@@ -338,11 +410,16 @@ fn watch_by_listener(
         interpreter.expect_no_new_privileges();
     }
     let Some(listener) = filtered.listener else {
-        return Ok(Err(LaunchFailure { stage: Stage::Other, error: libc::ESRCH }));
+        return Ok(Err(LaunchFailure {
+            stage: Stage::Other,
+            error: libc::ESRCH,
+        }));
     };
     forwarder.admit(listener.clone());
     let answerers = Answerers::start(listener, interpreter, forwarder, failure.clone());
-    Ok(Ok(Watch::Notify(answerers.map_err(TraceError::io("start threads that observe"))?)))
+    Ok(Ok(Watch::Notify(
+        answerers.map_err(TraceError::io("start threads that observe"))?,
+    )))
 }
 
 fn watch_by_ptrace(
@@ -351,11 +428,19 @@ fn watch_by_ptrace(
     forwarder: Arc<Forwarder>,
     failure: &Arc<Failure>,
 ) -> Result<Result<Watch, LaunchFailure>, TraceError> {
-    let tracer = match Tracer::start(launched.command.pid, interpreter.clone(), forwarder, failure.clone()) {
+    let tracer = match Tracer::start(
+        launched.command.pid,
+        interpreter.clone(),
+        forwarder,
+        failure.clone(),
+    ) {
         Ok(tracer) => tracer,
         Err(error) => {
             let error = error.raw_os_error().unwrap_or(libc::EPERM);
-            return Ok(Err(LaunchFailure { stage: Stage::Filter, error }));
+            return Ok(Err(LaunchFailure {
+                stage: Stage::Filter,
+                error,
+            }));
         }
     };
     launched.let_go()?;

@@ -22,6 +22,10 @@ pub(super) enum Call {
     Connect,
     SendTo,
     /// The one socket call of 32-bit x86, with its true arguments in memory.
+    #[cfg_attr(
+        target_arch = "aarch64",
+        expect(dead_code, reason = "no ABI of this machine has it")
+    )]
     AnySocket,
     IoUringSetup,
     Clone,
@@ -40,8 +44,14 @@ pub(super) struct Abi {
 
 /// The ABIs that this machine's kernel may serve, its own first.
 pub(super) const ABIS: [Abi; 2] = [
-    Abi { arch: native::ARCH, calls: native::CALLS },
-    Abi { arch: foreign::ARCH, calls: foreign::CALLS },
+    Abi {
+        arch: native::ARCH,
+        calls: native::CALLS,
+    },
+    Abi {
+        arch: foreign::ARCH,
+        calls: foreign::CALLS,
+    },
 ];
 
 /// Bit of a call's number that marks the x32 ABI, which shares the `AUDIT_ARCH` of x86-64.
@@ -60,8 +70,15 @@ pub(super) fn find_call(arch: u32, number: u32) -> Option<Known> {
     let has_x32 = cfg!(target_arch = "x86_64") && index == 0;
     let is_x32 = has_x32 && number & X32_BIT != 0;
     let number = if has_x32 { number & !X32_BIT } else { number };
-    let (call, _) = ABIS.get(index)?.calls.iter().find(|(_, known)| *known == number)?;
-    Some(Known { call: *call, is_foreign: is_x32 || index != 0 })
+    let (call, _) = ABIS
+        .get(index)?
+        .calls
+        .iter()
+        .find(|(_, known)| *known == number)?;
+    Some(Known {
+        call: *call,
+        is_foreign: is_x32 || index != 0,
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -219,9 +236,21 @@ mod tests {
     #[test]
     fn calls_of_another_abi_are_known_as_foreign() {
         let own = find_call(ABIS[0].arch, libc::SYS_openat as u32).unwrap();
-        assert_eq!(own, Known { call: Call::OpenAt, is_foreign: false });
+        assert_eq!(
+            own,
+            Known {
+                call: Call::OpenAt,
+                is_foreign: false
+            }
+        );
         let other = find_call(ABIS[1].arch, 5).unwrap();
-        assert_eq!(other, Known { call: Call::Open, is_foreign: true });
+        assert_eq!(
+            other,
+            Known {
+                call: Call::Open,
+                is_foreign: true
+            }
+        );
         assert_eq!(find_call(ABIS[0].arch, libc::SYS_read as u32), None);
         assert_eq!(find_call(0, libc::SYS_openat as u32), None);
     }
@@ -230,8 +259,20 @@ mod tests {
     #[test]
     fn the_x32_abi_is_foreign_with_numbers_of_its_own_for_execution() {
         let open = find_call(ABIS[0].arch, X32_BIT | libc::SYS_openat as u32).unwrap();
-        assert_eq!(open, Known { call: Call::OpenAt, is_foreign: true });
+        assert_eq!(
+            open,
+            Known {
+                call: Call::OpenAt,
+                is_foreign: true
+            }
+        );
         let execute = find_call(ABIS[0].arch, X32_BIT | 0x208).unwrap();
-        assert_eq!(execute, Known { call: Call::Execute, is_foreign: true });
+        assert_eq!(
+            execute,
+            Known {
+                call: Call::Execute,
+                is_foreign: true
+            }
+        );
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Only calls that are safe after the fork of a process with several threads: nothing is allocated, nothing locked,
 //! nothing can panic.
-#![expect(unsafe_code, reason = "between fork and exec there are only calls of the kernel")]
+#![expect(
+    unsafe_code,
+    reason = "between fork and exec there are only calls of the kernel"
+)]
 
 use std::os::fd::BorrowedFd;
 use std::ptr::null_mut;
@@ -38,12 +41,16 @@ enum Never {}
 fn start(plan: &Plan) -> Result<Never, Failure> {
     close_keepers(plan);
     if let Some(terminal) = plan.terminal {
-        enter_foreground(terminal).map_err(|error| Failure { stage: Stage::Other, error })?;
+        enter_foreground(terminal).map_err(|error| Failure {
+            stage: Stage::Other,
+            error,
+        })?;
     }
     if let Some(mounts) = &plan.mounts {
         mounts.apply().map_err(failed_at(Stage::Mounts))?;
     }
-    rustix::process::chdir(plan.working_directory.as_c_str()).map_err(failed_at(Stage::Directory))?;
+    rustix::process::chdir(plan.working_directory.as_c_str())
+        .map_err(failed_at(Stage::Directory))?;
     report(plan, Message::Ready);
     wait_to_go(plan)?;
     replace_stdio(plan)?;
@@ -51,7 +58,10 @@ fn start(plan: &Plan) -> Result<Never, Failure> {
         install(plan, filter)?;
     }
     restore_signals(plan);
-    Err(Failure { stage: Stage::Execute, error: execute(plan) })
+    Err(Failure {
+        stage: Stage::Execute,
+        error: execute(plan),
+    })
 }
 
 /// Closes what only the keeper needs.
@@ -66,7 +76,10 @@ fn close_keepers(plan: &Plan) {
 }
 
 fn failed_at(stage: Stage) -> impl FnOnce(Errno) -> Failure {
-    move |error| Failure { stage, error: error.raw_os_error() }
+    move |error| Failure {
+        stage,
+        error: error.raw_os_error(),
+    }
 }
 
 /// Makes this process a group of its own that the terminal listens to.
@@ -76,13 +89,24 @@ fn enter_foreground(terminal: i32) -> Result<(), i32> {
         libc::setpgid(0, 0);
         libc::tcsetpgrp(terminal, libc::getpid())
     };
-    if result == 0 { Ok(()) } else { Err(last_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(last_error())
+    }
 }
 
 fn report(plan: &Plan, message: Message) {
     let packet = message.to_packet();
     // SAFETY: the packet outlives the call, which reads no more than its length.
-    unsafe { libc::send(plan.report, packet.as_ptr().cast(), packet.len(), libc::MSG_NOSIGNAL) };
+    unsafe {
+        libc::send(
+            plan.report,
+            packet.as_ptr().cast(),
+            packet.len(),
+            libc::MSG_NOSIGNAL,
+        )
+    };
 }
 
 /// Waits until the supervisor is ready for what this process does.
@@ -95,7 +119,12 @@ fn wait_to_go(plan: &Plan) -> Result<(), Failure> {
             1 => return Ok(()),
             -1 if last_error() == libc::EINTR => {}
             // The supervisor has gone: nobody would answer.
-            _ => return Err(Failure { stage: Stage::Other, error: libc::EPIPE }),
+            _ => {
+                return Err(Failure {
+                    stage: Stage::Other,
+                    error: libc::EPIPE,
+                });
+            }
         }
     }
 }
@@ -105,7 +134,10 @@ fn replace_stdio(plan: &Plan) -> Result<(), Failure> {
         let Some(source) = source else { continue };
         // SAFETY: numbers only; the source is a descriptor of the plan, above 2.
         if unsafe { libc::dup2(*source, target as i32) } < 0 {
-            return Err(Failure { stage: Stage::Other, error: last_error() });
+            return Err(Failure {
+                stage: Stage::Other,
+                error: last_error(),
+            });
         }
     }
     Ok(())
@@ -118,7 +150,11 @@ fn install(plan: &Plan, filter: &Filter) -> Result<(), Failure> {
     let listening = plain | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     // While its question is answered, a thread is woken by nothing but its end: no signal makes it ask twice (5.19).
     let patient = listening | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    let forms: &[libc::c_ulong] = if filter.has_listener { &[patient, listening] } else { &[plain] };
+    let forms: &[libc::c_ulong] = if filter.has_listener {
+        &[patient, listening]
+    } else {
+        &[plain]
+    };
     let mut has_no_new_privileges = false;
     let mut error = libc::EINVAL;
     let mut tried = 0;
@@ -138,11 +174,21 @@ fn install(plan: &Plan, filter: &Filter) -> Result<(), Failure> {
             _ => break,
         }
     }
-    Err(Failure { stage: Stage::Filter, error })
+    Err(Failure {
+        stage: Stage::Filter,
+        error,
+    })
 }
 
-fn hand_over(plan: &Plan, filter: &Filter, listener: i32, has_no_new_privileges: bool) -> Result<(), Failure> {
-    let message = Message::Filtered { has_no_new_privileges };
+fn hand_over(
+    plan: &Plan,
+    filter: &Filter,
+    listener: i32,
+    has_no_new_privileges: bool,
+) -> Result<(), Failure> {
+    let message = Message::Filtered {
+        has_no_new_privileges,
+    };
     if !filter.has_listener {
         report(plan, message);
         return Ok(());
@@ -153,7 +199,10 @@ fn hand_over(plan: &Plan, filter: &Filter, listener: i32, has_no_new_privileges:
     // SAFETY: the descriptor has just been made for this process; were it kept, the command could outlive its
     // supervisor without noticing.
     unsafe { libc::close(listener) };
-    sent.map_err(|error| Failure { stage: Stage::Other, error: error.raw_os_error().unwrap_or(libc::EIO) })
+    sent.map_err(|error| Failure {
+        stage: Stage::Other,
+        error: error.raw_os_error().unwrap_or(libc::EIO),
+    })
 }
 
 /// Sets back what this program has changed and a new program would inherit.
@@ -171,7 +220,13 @@ fn execute(plan: &Plan) -> i32 {
     let mut error = libc::ENOENT;
     for candidate in &plan.candidates {
         // SAFETY: path, arguments and environment end with their zeros and live in the plan.
-        unsafe { libc::execve(candidate.path.as_ptr(), plan.arguments.as_ptr(), plan.environment.as_ptr()) };
+        unsafe {
+            libc::execve(
+                candidate.path.as_ptr(),
+                plan.arguments.as_ptr(),
+                plan.environment.as_ptr(),
+            )
+        };
         let failure = last_error();
         match failure {
             libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ESTALE | libc::ETIMEDOUT => {}

@@ -16,15 +16,38 @@ use super::view::{Place, View};
 /// What a call asks for.
 #[derive(Debug)]
 pub(super) enum Intent {
-    Open { place: Place, flags: i32 },
-    Remove { place: Place },
-    Rename { from: Place, to: Place, flags: u32 },
-    Link { from: Place, to: Place, follows: bool },
-    Symlink { place: Place },
-    Truncate { place: Place },
-    Execute { place: Place, follows: bool },
+    Open {
+        place: Place,
+        flags: i32,
+    },
+    Remove {
+        place: Place,
+    },
+    Rename {
+        from: Place,
+        to: Place,
+        flags: u32,
+    },
+    Link {
+        from: Place,
+        to: Place,
+        follows: bool,
+    },
+    Symlink {
+        place: Place,
+    },
+    Truncate {
+        place: Place,
+    },
+    Execute {
+        place: Place,
+        follows: bool,
+    },
     /// The place is that of a socket with a path.
-    Connect { address: PeerAddress, place: Option<Place> },
+    Connect {
+        address: PeerAddress,
+        place: Option<Place>,
+    },
     /// To be refused, since what would follow could not be seen.
     SetUpIoUring,
     /// Nothing that is told.
@@ -33,7 +56,9 @@ pub(super) enum Intent {
 
 /// Reads what a call asks for.
 pub(super) fn decode(view: &View, notes: &RefCell<Notes>, call: &RawCall) -> Intent {
-    let Some(known) = find_call(call.arch, call.number) else { return Intent::Nothing };
+    let Some(known) = find_call(call.arch, call.number) else {
+        return Intent::Nothing;
+    };
     if known.is_foreign {
         notes.borrow_mut().gap(findings::FOREIGN_ABI);
     }
@@ -71,7 +96,9 @@ impl Decoder<'_> {
             Call::Link => self.link((None, 0), (None, 1), 0),
             Call::LinkAt => self.link((Some(0), 1), (Some(2), 3), self.flags(4)),
             Call::Symlink => Ok(self.place(None, 1)?.map(|place| Intent::Symlink { place })),
-            Call::SymlinkAt => Ok(self.place(Some(1), 2)?.map(|place| Intent::Symlink { place })),
+            Call::SymlinkAt => Ok(self
+                .place(Some(1), 2)?
+                .map(|place| Intent::Symlink { place })),
             Call::Truncate => Ok(self.place(None, 0)?.map(|place| Intent::Truncate { place })),
             Call::Execute => self.execute(None, 0, 0),
             Call::ExecuteAt => self.execute(Some(0), 1, self.flags(4)),
@@ -112,7 +139,9 @@ impl Decoder<'_> {
         path: usize,
         allows_empty: bool,
     ) -> Result<Option<Place>, MemoryFault> {
-        Ok(self.place(folder, path)?.filter(|place| allows_empty || !place.path.is_empty()))
+        Ok(self
+            .place(folder, path)?
+            .filter(|place| allows_empty || !place.path.is_empty()))
     }
 
     fn open(&self, folder: Option<usize>, path: usize, flags: i32) -> Decoded {
@@ -133,9 +162,17 @@ impl Decoder<'_> {
             place = place.and_then(|place| {
                 let base = match place.base {
                     Some(base) => Some(base),
-                    None => self.view.place(self.call.tid, self.flags(0), b".".to_vec())?.base,
+                    None => {
+                        self.view
+                            .place(self.call.tid, self.flags(0), b".".to_vec())?
+                            .base
+                    }
                 };
-                Some(Place { base, is_in_base: true, ..place })
+                Some(Place {
+                    base,
+                    is_in_base: true,
+                    ..place
+                })
             });
         }
         Ok(place.map(|place| Intent::Open { place, flags }))
@@ -145,20 +182,26 @@ impl Decoder<'_> {
         if flags & libc::AT_REMOVEDIR != 0 {
             return Ok(None);
         }
-        Ok(self.place(folder, path)?.map(|place| Intent::Remove { place }))
+        Ok(self
+            .place(folder, path)?
+            .map(|place| Intent::Remove { place }))
     }
 
     fn rename(&self, from: Pair, to: Pair, flags: u32) -> Decoded {
         let from = self.place(from.0, from.1)?;
         let to = self.place(to.0, to.1)?;
-        Ok(from.zip(to).map(|(from, to)| Intent::Rename { from, to, flags }))
+        Ok(from
+            .zip(to)
+            .map(|(from, to)| Intent::Rename { from, to, flags }))
     }
 
     fn link(&self, from: Pair, to: Pair, flags: i32) -> Decoded {
         let from = self.place_or_descriptor(from.0, from.1, flags & libc::AT_EMPTY_PATH != 0)?;
         let to = self.place(to.0, to.1)?;
         let follows = flags & libc::AT_SYMLINK_FOLLOW != 0;
-        Ok(from.zip(to).map(|(from, to)| Intent::Link { from, to, follows }))
+        Ok(from
+            .zip(to)
+            .map(|(from, to)| Intent::Link { from, to, follows }))
     }
 
     fn execute(&self, folder: Option<usize>, path: usize, flags: i32) -> Decoded {
@@ -172,7 +215,9 @@ impl Decoder<'_> {
         let mut bytes = [0; ADDRESS_BYTES_MAX];
         let bytes = bytes.get_mut(..length).unwrap_or_default();
         read_fully(self.call.tid, address, bytes)?;
-        let Some(address) = parse_address(bytes) else { return Ok(None) };
+        let Some(address) = parse_address(bytes) else {
+            return Ok(None);
+        };
         let place = match &address {
             PeerAddress::UnixPath(path) => {
                 let path = path.as_os_str().as_bytes().to_vec();
@@ -192,7 +237,10 @@ impl Decoder<'_> {
             SEND_TO => 4,
             _ => return Ok(None),
         };
-        let from = self.argument(1).checked_add(address_index * 4).ok_or(MemoryFault::Bad)?;
+        let from = self
+            .argument(1)
+            .checked_add(address_index * 4)
+            .ok_or(MemoryFault::Bad)?;
         let number = |at: u64| read_bytes(self.call.tid, at).map(u32::from_ne_bytes);
         let address = number(from)?;
         if address == 0 {

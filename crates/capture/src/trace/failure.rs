@@ -14,17 +14,26 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self { panic: Mutex::new(None), signal: rustix::event::eventfd(0, EventfdFlags::CLOEXEC)? })
+        Ok(Self {
+            panic: Mutex::new(None),
+            signal: rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?,
+        })
     }
 
     pub(super) fn set(&self, panic: Box<dyn Any + Send>) {
-        self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+        self.panic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(panic);
         let _ = rustix::io::write(&self.signal, &1_u64.to_ne_bytes());
     }
 
     /// Takes the panic, to go on with it.
     pub(super) fn take(&self) -> Option<Box<dyn Any + Send>> {
-        self.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.panic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 

@@ -4,8 +4,12 @@
 //! It sees numbers and arguments, not memory; so flags can be looked at and paths cannot.
 //! It never forbids anything: it observes, and is no sandbox.
 
-use libc::{BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
-use libc::{SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF, sock_filter};
+use libc::{
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
+};
+use libc::{
+    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF, sock_filter,
+};
 
 use super::calls::{ABIS, Abi, Call, X32_BIT};
 
@@ -30,7 +34,12 @@ pub(super) fn filter_program(report: Report) -> Vec<sock_filter> {
         let block = abi_block(abi, index == 0, report);
         program.push(jump(BPF_JEQ, abi.arch, 1, 0));
         // The next block is too far for the 8 bits of a conditional jump.
-        program.push(sock_filter { code: (BPF_JMP | BPF_JA) as u16, jt: 0, jf: 0, k: block.len() as u32 });
+        program.push(sock_filter {
+            code: (BPF_JMP | BPF_JA) as u16,
+            jt: 0,
+            jf: 0,
+            k: block.len() as u32,
+        });
         program.extend(block);
     }
     program.push(allow());
@@ -45,7 +54,8 @@ fn abi_block(abi: &Abi, is_native: bool, report: Report) -> Vec<sock_filter> {
     }
     for &(call, number) in abi.calls {
         let verdict = call_verdict(call, report);
-        let length = u8::try_from(verdict.len()).expect("the verdict on one call is a few instructions");
+        let length =
+            u8::try_from(verdict.len()).expect("the verdict on one call is a few instructions");
         block.push(jump(BPF_JEQ, number, 0, length));
         block.extend(verdict);
     }
@@ -60,10 +70,20 @@ fn call_verdict(call: Call, report: Report) -> Vec<sock_filter> {
         Report::Trace => ret(SECCOMP_RET_TRACE),
     };
     let unless = |argument: u32, flags: u32| {
-        vec![load_argument(argument), jump(BPF_JSET, flags, 0, 1), allow(), reported]
+        vec![
+            load_argument(argument),
+            jump(BPF_JSET, flags, 0, 1),
+            allow(),
+            reported,
+        ]
     };
     let only_if = |argument: u32, flags: u32| {
-        vec![load_argument(argument), jump(BPF_JSET, flags, 1, 0), allow(), reported]
+        vec![
+            load_argument(argument),
+            jump(BPF_JSET, flags, 1, 0),
+            allow(),
+            reported,
+        ]
     };
     match call {
         Call::Open => unless(1, UNINTERESTING_OPEN),
@@ -96,11 +116,21 @@ fn call_verdict(call: Call, report: Report) -> Vec<sock_filter> {
 const UNINTERESTING_OPEN: u32 = (libc::O_PATH | libc::O_DIRECTORY) as u32;
 
 const fn statement(code: u32, k: u32) -> sock_filter {
-    sock_filter { code: code as u16, jt: 0, jf: 0, k }
+    sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 const fn jump(condition: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter { code: (BPF_JMP | condition | BPF_K) as u16, jt, jf, k }
+    sock_filter {
+        code: (BPF_JMP | condition | BPF_K) as u16,
+        jt,
+        jf,
+        k,
+    }
 }
 
 const fn load(offset: u32) -> sock_filter {
@@ -154,7 +184,11 @@ mod tests {
                     } else {
                         accumulator == instruction.k
                     };
-                    at += usize::from(if holds { instruction.jt } else { instruction.jf });
+                    at += usize::from(if holds {
+                        instruction.jt
+                    } else {
+                        instruction.jf
+                    });
                 }
                 _ if code == BPF_RET | BPF_K => return instruction.k,
                 _ => panic!("instruction {code:x} is not known"),
@@ -163,14 +197,20 @@ mod tests {
     }
 
     fn native(number: libc::c_long, arguments: [u64; 6]) -> u32 {
-        run(&filter_program(Report::Notify), ABIS[0].arch, number as u32, arguments)
+        run(
+            &filter_program(Report::Notify),
+            ABIS[0].arch,
+            number as u32,
+            arguments,
+        )
     }
 
     #[test]
     fn every_call_of_interest_is_reported_in_every_abi() {
-        for (report, action) in
-            [(Report::Notify, SECCOMP_RET_USER_NOTIF), (Report::Trace, SECCOMP_RET_TRACE)]
-        {
+        for (report, action) in [
+            (Report::Notify, SECCOMP_RET_USER_NOTIF),
+            (Report::Trace, SECCOMP_RET_TRACE),
+        ] {
             let program = filter_program(report);
             for abi in &ABIS {
                 for &(call, number) in abi.calls {
@@ -184,7 +224,11 @@ mod tests {
                     } else {
                         action
                     };
-                    assert_eq!(run(&program, abi.arch, number, arguments), expected, "{call:?}");
+                    assert_eq!(
+                        run(&program, abi.arch, number, arguments),
+                        expected,
+                        "{call:?}"
+                    );
                 }
             }
         }
@@ -192,27 +236,57 @@ mod tests {
 
     #[test]
     fn reading_and_writing_are_never_stopped() {
-        for number in [libc::SYS_read, libc::SYS_write, libc::SYS_mmap, libc::SYS_futex, libc::SYS_exit_group] {
+        for number in [
+            libc::SYS_read,
+            libc::SYS_write,
+            libc::SYS_mmap,
+            libc::SYS_futex,
+            libc::SYS_exit_group,
+        ] {
             assert_eq!(native(number, [u64::MAX; 6]), SECCOMP_RET_ALLOW);
         }
         let program = filter_program(Report::Notify);
-        assert_eq!(run(&program, AUDIT_OTHER, libc::SYS_openat as u32, [0; 6]), SECCOMP_RET_ALLOW);
+        assert_eq!(
+            run(&program, AUDIT_OTHER, libc::SYS_openat as u32, [0; 6]),
+            SECCOMP_RET_ALLOW
+        );
     }
 
     #[test]
     fn flags_spare_reports_of_what_reads_nothing() {
         let open = |flags: i32| native(libc::SYS_openat, [0, 0, flags as u64, 0, 0, 0]);
-        assert_eq!(open(libc::O_RDONLY | libc::O_CLOEXEC), SECCOMP_RET_USER_NOTIF);
+        assert_eq!(
+            open(libc::O_RDONLY | libc::O_CLOEXEC),
+            SECCOMP_RET_USER_NOTIF
+        );
         assert_eq!(open(libc::O_WRONLY | libc::O_CREAT), SECCOMP_RET_USER_NOTIF);
         assert_eq!(open(libc::O_DIRECTORY), SECCOMP_RET_ALLOW);
         assert_eq!(open(libc::O_PATH | libc::O_CLOEXEC), SECCOMP_RET_ALLOW);
         let clone = |flags: i32| native(libc::SYS_clone, [flags as u64, 0, 0, 0, 0, 0]);
         assert_eq!(clone(libc::SIGCHLD), SECCOMP_RET_ALLOW);
-        assert_eq!(clone(libc::CLONE_NEWNS | libc::SIGCHLD), SECCOMP_RET_USER_NOTIF);
-        assert_eq!(native(libc::SYS_unlinkat, [0, 0, libc::AT_REMOVEDIR as u64, 0, 0, 0]), SECCOMP_RET_ALLOW);
-        assert_eq!(native(libc::SYS_sendto, [3, 1, 1, 0, 0, 0]), SECCOMP_RET_ALLOW);
-        assert_eq!(native(libc::SYS_sendto, [3, 1, 1, 0, 7, 16]), SECCOMP_RET_USER_NOTIF);
-        assert_eq!(native(libc::SYS_unshare, [libc::CLONE_FILES as u64, 0, 0, 0, 0, 0]), SECCOMP_RET_ALLOW);
+        assert_eq!(
+            clone(libc::CLONE_NEWNS | libc::SIGCHLD),
+            SECCOMP_RET_USER_NOTIF
+        );
+        assert_eq!(
+            native(
+                libc::SYS_unlinkat,
+                [0, 0, libc::AT_REMOVEDIR as u64, 0, 0, 0]
+            ),
+            SECCOMP_RET_ALLOW
+        );
+        assert_eq!(
+            native(libc::SYS_sendto, [3, 1, 1, 0, 0, 0]),
+            SECCOMP_RET_ALLOW
+        );
+        assert_eq!(
+            native(libc::SYS_sendto, [3, 1, 1, 0, 7, 16]),
+            SECCOMP_RET_USER_NOTIF
+        );
+        assert_eq!(
+            native(libc::SYS_unshare, [libc::CLONE_FILES as u64, 0, 0, 0, 0, 0]),
+            SECCOMP_RET_ALLOW
+        );
     }
 
     #[test]

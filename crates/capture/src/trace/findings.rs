@@ -29,8 +29,10 @@ pub(super) const FOREIGN_ABI: Note = (
     "foreign_abi",
     "a program made calls in another ABI than this machine's own (32-bit or x32); they were followed as far as known",
 );
-pub(super) const IO_URING: Note =
-    ("io_uring", "a program wanted to set up io_uring, which was refused so that no access is missed");
+pub(super) const IO_URING: Note = (
+    "io_uring",
+    "a program wanted to set up io_uring, which was refused so that no access is missed",
+);
 pub(super) const UNREADABLE_PROCESS: Note = (
     "unreadable_process",
     "a process could not be looked into (it had other rights than Reproof), so some of its accesses are missing",
@@ -39,49 +41,71 @@ pub(super) const OTHER_VIEW: Note = (
     "other_view",
     "a process had mounts of its own (a container or a sandbox); its paths are recorded as it saw them",
 );
-pub(super) const UNNAMED_PROGRAM: Note =
-    ("unnamed_program", "a program without a path was executed (a file in memory or a deleted one)");
-pub(super) const PATH_TOO_LONG: Note =
-    ("path_too_long", "a file had a path of more than 4096 bytes, by which it can neither be told nor opened");
-pub(super) const EXCHANGED_FOLDERS: Note =
-    ("exchanged_folders", "two folders were exchanged in one step; the files in them were not told one by one");
+pub(super) const UNNAMED_PROGRAM: Note = (
+    "unnamed_program",
+    "a program without a path was executed (a file in memory or a deleted one)",
+);
+pub(super) const PATH_TOO_LONG: Note = (
+    "path_too_long",
+    "a file had a path of more than 4096 bytes, by which it can neither be told nor opened",
+);
+pub(super) const EXCHANGED_FOLDERS: Note = (
+    "exchanged_folders",
+    "two folders were exchanged in one step; the files in them were not told one by one",
+);
 pub(super) const SETUID_IGNORED: Note = (
     "setuid_ignored",
     "a setuid or setgid program ran without its rights, since an unprivileged observer may not hand them on",
 );
-pub(super) const ENTRY_ONLY: Note =
-    ("entry_only", "calls were seen as they began, not whether they succeeded");
-pub(super) const IO_URING_UNSEEN: Note =
-    ("io_uring_unseen", "io_uring was refused without noticing whether a program wanted it");
+pub(super) const ENTRY_ONLY: Note = (
+    "entry_only",
+    "calls were seen as they began, not whether they succeeded",
+);
+pub(super) const IO_URING_UNSEEN: Note = (
+    "io_uring_unseen",
+    "io_uring was refused without noticing whether a program wanted it",
+);
 pub(super) const READS_NOT_SEEN: Note = (
     "reads_not_seen",
     "only files that changed in the scanned folders are known: neither what was read, nor executed, nor connected to",
 );
-pub(super) const LOST_SUPERVISION: Note =
-    ("lost_supervision", "the process that waits for the command was ended, and with it the command's true status");
-pub(super) const OUTPUT_NOT_KEPT: Note =
-    ("output_not_kept", "the copy of standard output or error could not be written to its end");
-pub(super) const OUTPUT_CUT: Note =
-    ("output_cut", "whoever read standard output or error stopped reading, so the command could not write on");
-pub(super) const ORPHANS_ENDED: Note =
-    ("orphans_ended", "processes that outlived the command were ended");
+pub(super) const LOST_SUPERVISION: Note = (
+    "lost_supervision",
+    "the process that waits for the command was ended, and with it the command's true status",
+);
+pub(super) const OUTPUT_NOT_KEPT: Note = (
+    "output_not_kept",
+    "the copy of standard output or error could not be written to its end",
+);
+pub(super) const OUTPUT_CUT: Note = (
+    "output_cut",
+    "whoever read standard output or error stopped reading, so the command could not write on",
+);
+pub(super) const ORPHANS_ENDED: Note = (
+    "orphans_ended",
+    "processes that outlived the command were ended",
+);
 pub(super) const VIEW_REBUILT: Note = (
     "view_rebuilt",
     "a folder was recreated in memory to show the recorded paths; what was newly written straight into it is gone",
 );
 pub(super) const NETWORK_USED: Note = ("network_used", "the command talked to another machine");
-pub(super) const RANDOMNESS_READ: Note =
-    ("randomness_read", "the command read random bytes from /dev/random or /dev/urandom");
+pub(super) const RANDOMNESS_READ: Note = (
+    "randomness_read",
+    "the command read random bytes from /dev/random or /dev/urandom",
+);
 
 impl Notes {
     /// Notes that something may be missing.
     pub(super) fn gap(&mut self, note: Note) {
-        self.gaps.insert(Cow::Borrowed(note.0), Cow::Borrowed(note.1));
+        self.gaps
+            .insert(Cow::Borrowed(note.0), Cow::Borrowed(note.1));
     }
 
     /// Notes a sign of nondeterminism.
     pub(super) fn sign(&mut self, note: Note) {
-        self.signs.insert(Cow::Borrowed(note.0), Cow::Borrowed(note.1));
+        self.signs
+            .insert(Cow::Borrowed(note.0), Cow::Borrowed(note.1));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -108,11 +132,17 @@ impl Findings {
 
     /// Notes that a process was seen. One that did nothing of interest never is.
     pub(super) fn saw_process(&self, pid: u32) {
-        self.processes.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(pid);
     }
 
     pub(super) fn processes(&self) -> u64 {
-        self.processes.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len() as u64
     }
 
     pub(super) fn gaps(&self) -> Vec<Gap> {
@@ -129,5 +159,11 @@ impl Findings {
 }
 
 fn list(notes: &BTreeMap<Cow<'static, str>, Cow<'static, str>>) -> Vec<Gap> {
-    notes.iter().map(|(code, message)| Gap { code: code.to_string(), message: message.to_string() }).collect()
+    notes
+        .iter()
+        .map(|(code, message)| Gap {
+            code: code.to_string(),
+            message: message.to_string(),
+        })
+        .collect()
 }

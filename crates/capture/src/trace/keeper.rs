@@ -7,14 +7,16 @@
 //!
 //! It is forked from a process with several threads and never executes anything:
 //! nothing is allocated, nothing locked, nothing can panic.
-#![expect(unsafe_code, reason = "after the fork there are only calls of the kernel")]
+#![expect(
+    unsafe_code,
+    reason = "after the fork there are only calls of the kernel"
+)]
 
 use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::AsRawFd as _;
 use std::ptr::{null, null_mut};
 
 use rustix::fs::{Mode, OFlags, RawDir};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::child::{become_command, last_error};
 use super::message::{Message, order};
@@ -64,6 +66,8 @@ pub(super) fn become_keeper(plan: &Plan) -> ! {
     }
     keeper.send(Message::Started { pid: pid as u32 });
     keeper.close_others();
+    // The folder that the command was started from may be unmounted or removed as far as this process goes.
+    let _ = rustix::process::chdir(c"/");
     keeper.keep()
 }
 
@@ -97,8 +101,16 @@ impl Keeper<'_> {
         loop {
             self.reap();
             let mut sources = [
-                libc::pollfd { fd: signals, events: libc::POLLIN, revents: 0 },
-                libc::pollfd { fd: self.control(), events: libc::POLLIN, revents: 0 },
+                libc::pollfd {
+                    fd: signals,
+                    events: libc::POLLIN,
+                    revents: 0,
+                },
+                libc::pollfd {
+                    fd: self.control(),
+                    events: libc::POLLIN,
+                    revents: 0,
+                },
             ];
             // SAFETY: two structs, as said; they outlive the call.
             unsafe { libc::poll(sources.as_mut_ptr(), 2, self.wait_ms()) };
@@ -120,7 +132,11 @@ impl Keeper<'_> {
 
     /// Nobody to listen to when the supervisor has gone: `poll` passes over negative numbers.
     fn control(&self) -> i32 {
-        if self.is_abandoned { -1 } else { self.plan.control }
+        if self.is_abandoned {
+            -1
+        } else {
+            self.plan.control
+        }
     }
 
     fn wait_ms(&self) -> i32 {
@@ -147,7 +163,9 @@ impl Keeper<'_> {
                 }
                 _ if libc::WIFSTOPPED(status) => {
                     if pid == self.command {
-                        self.send(Message::Stopped { signal: libc::WSTOPSIG(status) });
+                        self.send(Message::Stopped {
+                            signal: libc::WSTOPSIG(status),
+                        });
                     }
                 }
                 _ => self.count(pid, status, &usage),
@@ -158,7 +176,10 @@ impl Keeper<'_> {
     fn count(&mut self, pid: libc::pid_t, status: i32, usage: &libc::rusage) {
         self.usage.user_us = self.usage.user_us.saturating_add(micros(usage.ru_utime));
         self.usage.system_us = self.usage.system_us.saturating_add(micros(usage.ru_stime));
-        self.usage.peak_kib = self.usage.peak_kib.max(u64::try_from(usage.ru_maxrss).unwrap_or_default());
+        self.usage.peak_kib = self
+            .usage
+            .peak_kib
+            .max(u64::try_from(usage.ru_maxrss).unwrap_or_default());
         self.usage.reaped = self.usage.reaped.saturating_add(1);
         if pid == self.command {
             self.has_exited = true;
@@ -167,21 +188,71 @@ impl Keeper<'_> {
     }
 
     fn finish(&mut self) -> ! {
-        let Usage { user_us, system_us, peak_kib, reaped } = self.usage;
-        self.send(Message::Finished { user_us, system_us, peak_kib, reaped });
+        let Usage {
+            user_us,
+            system_us,
+            peak_kib,
+            reaped,
+        } = self.usage;
+        self.send(Message::Finished {
+            user_us,
+            system_us,
+            peak_kib,
+            reaped,
+        });
+        // The supervisor may be killed even now, with the terminal not yet as it was.
+        if !self.waits_for_leave() {
+            self.restore_terminal();
+        }
         exit(0)
+    }
+
+    /// Waits until the supervisor needs nothing more; false when it has gone without saying so.
+    fn waits_for_leave(&self) -> bool {
+        let mut given = 0_u8;
+        loop {
+            // SAFETY: the kernel writes at most one byte.
+            let read = unsafe { libc::recv(self.plan.control, (&raw mut given).cast(), 1, 0) };
+            match read {
+                1 if given == order::LEAVE => return true,
+                1 => {}
+                -1 if last_error() == libc::EINTR => {}
+                _ => return false,
+            }
+        }
+    }
+
+    fn restore_terminal(&self) {
+        if let Some((terminal, settings)) = &self.plan.own_terminal {
+            // SAFETY: settings that the terminal itself gave out; they outlive the call.
+            unsafe { libc::tcsetattr(*terminal, libc::TCSANOW, settings) };
+        }
     }
 
     fn send(&self, message: Message) {
         let packet = message.to_packet();
         // SAFETY: the packet outlives the call, which reads no more than its length.
-        unsafe { libc::send(self.plan.control, packet.as_ptr().cast(), packet.len(), libc::MSG_NOSIGNAL) };
+        unsafe {
+            libc::send(
+                self.plan.control,
+                packet.as_ptr().cast(),
+                packet.len(),
+                libc::MSG_NOSIGNAL,
+            )
+        };
     }
 
     fn take_orders(&mut self) {
         let mut given = 0_u8;
         // SAFETY: the kernel writes at most one byte.
-        let read = unsafe { libc::recv(self.plan.control, (&raw mut given).cast(), 1, libc::MSG_DONTWAIT) };
+        let read = unsafe {
+            libc::recv(
+                self.plan.control,
+                (&raw mut given).cast(),
+                1,
+                libc::MSG_DONTWAIT,
+            )
+        };
         match (read, given) {
             (1, order::END) => self.end_at_ms = self.end_at_ms.or(Some(now_ms() + GRACE_MS)),
             (1, order::KILL) => self.end_at_ms = Some(now_ms()),
@@ -195,10 +266,7 @@ impl Keeper<'_> {
     /// The supervisor was killed: without it the command's calls fail, so it is ended.
     fn be_abandoned(&mut self) {
         self.is_abandoned = true;
-        if let Some((terminal, settings)) = &self.plan.own_terminal {
-            // SAFETY: settings that the terminal itself gave out; they outlive the call.
-            unsafe { libc::tcsetattr(*terminal, libc::TCSANOW, settings) };
-        }
+        self.restore_terminal();
         self.kill_children(libc::SIGTERM);
         self.kill_children(libc::SIGCONT);
         self.end_at_ms = Some(now_ms() + GRACE_MS);
@@ -237,7 +305,11 @@ impl Keeper<'_> {
             // SAFETY: numbers only. Where a job of the command had the terminal, it is the one to go on.
             unsafe {
                 let foreground = libc::tcgetpgrp(terminal);
-                let group = if foreground > 0 { foreground } else { self.command };
+                let group = if foreground > 0 {
+                    foreground
+                } else {
+                    self.command
+                };
                 libc::kill(-group, libc::SIGCONT);
                 libc::kill(-self.command, libc::SIGCONT);
             }
@@ -246,7 +318,11 @@ impl Keeper<'_> {
 
     /// Closes everything else that is not needed, so that whoever waits for the end of a pipe does not wait for this.
     fn close_others(&self) {
-        let own_terminal = self.plan.own_terminal.as_ref().map_or(-1, |(terminal, _)| *terminal);
+        let own_terminal = self
+            .plan
+            .own_terminal
+            .as_ref()
+            .map_or(-1, |(terminal, _)| *terminal);
         let session_terminal = self.plan.terminal.unwrap_or(-1);
         let mut kept = [self.plan.control, own_terminal, session_terminal];
         kept.sort_unstable();
@@ -267,13 +343,23 @@ impl Keeper<'_> {
 /// neither would notice the supervisor's end.
 fn close_supervisors(plan: &Plan) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(folder) = rustix::fs::open(c"/proc/self/fd", flags, Mode::empty()) else { return };
+    let Ok(folder) = rustix::fs::open(c"/proc/self/fd", flags, Mode::empty()) else {
+        return;
+    };
     let own_terminal = plan.own_terminal.as_ref().map(|(terminal, _)| *terminal);
-    let kept = [Some(folder.as_raw_fd()), Some(plan.report), Some(plan.control), plan.terminal, own_terminal];
+    let kept = [
+        Some(folder.as_raw_fd()),
+        Some(plan.report),
+        Some(plan.control),
+        plan.terminal,
+        own_terminal,
+    ];
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut entries = RawDir::new(&folder, &mut buffer);
     while let Some(Ok(entry)) = entries.next() {
-        let Some(descriptor) = parse_number(entry.file_name().to_bytes()) else { continue };
+        let Some(descriptor) = parse_number(entry.file_name().to_bytes()) else {
+            continue;
+        };
         let is_kept = kept.contains(&Some(descriptor)) || plan.stdio.contains(&Some(descriptor));
         // SAFETY: numbers only; what is closed is used by the supervisor's threads only, none of which is in here.
         unsafe {
@@ -291,7 +377,9 @@ fn parse_number(digits: &[u8]) -> Option<i32> {
         if !digit.is_ascii_digit() {
             return None;
         }
-        number = number.checked_mul(10)?.checked_add(i32::from(*digit - b'0'))?;
+        number = number
+            .checked_mul(10)?
+            .checked_add(i32::from(*digit - b'0'))?;
     }
     Some(number)
 }
@@ -319,7 +407,11 @@ fn watch_children() -> i32 {
         let mut signals: libc::sigset_t = zeroed();
         libc::sigemptyset(&raw mut signals);
         libc::sigaddset(&raw mut signals, libc::SIGCHLD);
-        libc::signalfd(-1, &raw const signals, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        libc::signalfd(
+            -1,
+            &raw const signals,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        )
     }
 }
 
@@ -331,12 +423,22 @@ fn send_signal(pid: i32, signal: i32) {
 }
 
 fn now_ms() -> i64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.wrapping_mul(1000).wrapping_add(now.tv_nsec / 1_000_000)
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call fills the struct. (The one of rustix first looks for the vDSO, which may allocate.)
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec
+        .wrapping_mul(1000)
+        .wrapping_add(now.tv_nsec / 1_000_000)
 }
 
 fn micros(time: libc::timeval) -> u64 {
-    let micros = time.tv_sec.wrapping_mul(1_000_000).wrapping_add(time.tv_usec);
+    let micros = time
+        .tv_sec
+        .wrapping_mul(1_000_000)
+        .wrapping_add(time.tv_usec);
     u64::try_from(micros).unwrap_or_default()
 }
 
@@ -390,6 +492,7 @@ pub(super) fn is_ignored(signal: i32) -> bool {
     // SAFETY: the struct is filled by the call; zero is a value of each field.
     unsafe {
         let mut action: libc::sigaction = zeroed();
-        libc::sigaction(signal, null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+        libc::sigaction(signal, null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
     }
 }

@@ -57,9 +57,14 @@ pub(super) struct Filtered {
 
 /// A pair of sockets for packets: our end and the other one's.
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), TraceError> {
-    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(io::Error::from)
-        .map_err(TraceError::io("make sockets for the command's keeper"))
+    rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(io::Error::from)
+    .map_err(TraceError::io("make sockets for the command's keeper"))
 }
 
 /// Starts the keeper and the command, as far as before the filter.
@@ -77,17 +82,38 @@ pub(super) fn launch(
     unblock_signals(&plan.signal_mask);
     drop((keepers_control, commands_report));
     let pid = forked.map_err(TraceError::io("start a process"))?;
-    let mut keeper = Keeper { pid, control, is_finished: false };
-    let lost = || io::Error::from(io::ErrorKind::UnexpectedEof);
-    let Some(Message::Started { pid }) = keeper.receive().map_err(TraceError::io("start a process"))? else {
-        return Err(TraceError::Io { action: "start a process", source: lost() });
+    let mut keeper = Keeper {
+        pid,
+        control,
+        is_finished: false,
     };
-    let pidfd = Pid::from_raw(pid as i32).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
-    let launched = Launched { keeper, command: Command { pid, descriptor: pidfd }, report };
+    let lost = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    let Some(Message::Started { pid }) = keeper
+        .receive()
+        .map_err(TraceError::io("start a process"))?
+    else {
+        return Err(TraceError::Io {
+            action: "start a process",
+            source: lost(),
+        });
+    };
+    let pidfd = Pid::from_raw(pid as i32)
+        .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+    let launched = Launched {
+        keeper,
+        command: Command {
+            pid,
+            descriptor: pidfd,
+        },
+        report,
+    };
     match launched.receive_report()?.0 {
         Some(Message::Ready) => Ok(Ok(launched)),
         Some(Message::Failed { stage, error }) => Ok(Err(LaunchFailure { stage, error })),
-        _ => Err(TraceError::Io { action: "start a process", source: lost() }),
+        _ => Err(TraceError::Io {
+            action: "start a process",
+            source: lost(),
+        }),
     }
 }
 
@@ -103,13 +129,24 @@ impl Launched {
     /// Waits for the filter.
     pub(super) fn wait_for_filter(&self) -> Result<Result<Filtered, LaunchFailure>, TraceError> {
         match self.receive_report()? {
-            (Some(Message::Filtered { has_no_new_privileges }), descriptor) => {
+            (
+                Some(Message::Filtered {
+                    has_no_new_privileges,
+                }),
+                descriptor,
+            ) => {
                 let listener = descriptor.map(|descriptor| Arc::new(Listener::new(descriptor)));
-                Ok(Ok(Filtered { has_no_new_privileges, listener }))
+                Ok(Ok(Filtered {
+                    has_no_new_privileges,
+                    listener,
+                }))
             }
             (Some(Message::Failed { stage, error }), _) => Ok(Err(LaunchFailure { stage, error })),
             // Killed before it came so far: what follows finds that out.
-            _ => Ok(Ok(Filtered { has_no_new_privileges: false, listener: None })),
+            _ => Ok(Ok(Filtered {
+                has_no_new_privileges: false,
+                listener: None,
+            })),
         }
     }
 
@@ -126,10 +163,19 @@ impl Launched {
         loop {
             match sys::receive_with_descriptor(self.report.as_fd(), &mut packet) {
                 Ok(None) => return Ok((None, None)),
-                Ok(Some((_, descriptor))) => return Ok((Message::from_packet(&packet), descriptor)),
+                Ok(Some((_, descriptor))) => {
+                    return Ok((Message::from_packet(&packet), descriptor));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => return Ok((None, None)),
-                Err(source) => return Err(TraceError::Io { action: "start a process", source }),
+                Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => {
+                    return Ok((None, None));
+                }
+                Err(source) => {
+                    return Err(TraceError::Io {
+                        action: "start a process",
+                        source,
+                    });
+                }
             }
         }
     }
@@ -179,8 +225,12 @@ impl Keeper {
     /// Sends a signal to every process of the command.
     pub(super) fn signal_all(&self, signal: i32) {
         for pid in list_descendants(self.pid) {
-            let Some(raw) = Pid::from_raw(pid as i32) else { continue };
-            let Ok(descriptor) = rustix::process::pidfd_open(raw, PidfdFlags::empty()) else { continue };
+            let Some(raw) = Pid::from_raw(pid as i32) else {
+                continue;
+            };
+            let Ok(descriptor) = rustix::process::pidfd_open(raw, PidfdFlags::empty()) else {
+                continue;
+            };
             // The number may have gone to another process before it was opened.
             if descends_from(pid, self.pid) {
                 sys::signal_process(descriptor.as_fd(), signal);
@@ -215,6 +265,7 @@ impl Drop for Keeper {
                 break;
             }
         }
+        self.order(order::LEAVE);
         if let Some(pid) = Pid::from_raw(self.pid as i32) {
             let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
         }

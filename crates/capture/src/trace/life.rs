@@ -18,8 +18,8 @@ use super::{TraceError, sys, tree};
 /// A command that runs.
 pub(super) struct Life<'a> {
     pub(super) ends_orphans: bool,
-    pub(super) keeper: Keeper,
-    pub(super) command: Command,
+    pub(super) keeper: &'a mut Keeper,
+    pub(super) command: &'a Command,
     pub(super) signals: &'a Signals,
     pub(super) failure: &'a Failure,
     pub(super) findings: &'a Findings,
@@ -80,7 +80,11 @@ impl Life<'_> {
 
     /// Waits for something to happen: a message of the keeper, a signal, a panic of the observer.
     fn wait(&self, has_failed: bool) -> Result<[bool; 3], TraceError> {
-        let failing = if has_failed { PollFlags::empty() } else { PollFlags::IN };
+        let failing = if has_failed {
+            PollFlags::empty()
+        } else {
+            PollFlags::IN
+        };
         let mut polled = [
             PollFd::from_borrowed_fd(self.keeper.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
@@ -95,7 +99,11 @@ impl Life<'_> {
 
     /// Takes what the keeper tells; true at the end.
     fn take_message(&mut self, ended: &mut Ended) -> Result<bool, TraceError> {
-        match self.keeper.receive().map_err(TraceError::io("wait for the command"))? {
+        match self
+            .keeper
+            .receive()
+            .map_err(TraceError::io("wait for the command"))?
+        {
             Some(Message::Exited { status }) => {
                 ended.exit = exit_of(status);
                 if self.ends_orphans {
@@ -106,7 +114,12 @@ impl Life<'_> {
                 }
             }
             Some(Message::Stopped { signal: _ }) => self.stop(),
-            Some(Message::Finished { user_us, system_us, peak_kib, reaped }) => {
+            Some(Message::Finished {
+                user_us,
+                system_us,
+                peak_kib,
+                reaped,
+            }) => {
                 (ended.user_us, ended.system_us) = (user_us, system_us);
                 (ended.peak_kib, ended.reaped) = (peak_kib, reaped);
                 return Ok(true);
@@ -148,7 +161,10 @@ impl Life<'_> {
     }
 
     fn take_signal(&mut self, received: Received, has_exited: bool) {
-        let Received { signal, is_from_kernel } = received;
+        let Received {
+            signal,
+            is_from_kernel,
+        } = received;
         match (signal, self.session) {
             (libc::SIGWINCH, Some(_)) => self.pumps.resize(),
             (libc::SIGWINCH, None) => {
@@ -175,7 +191,10 @@ impl Life<'_> {
 }
 
 fn is_interruption(signal: i32) -> bool {
-    matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)
+    matches!(
+        signal,
+        libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT
+    )
 }
 
 fn exit_of(status: i32) -> Exit {
@@ -185,4 +204,3 @@ fn exit_of(status: i32) -> Exit {
         Exit::Code(libc::WEXITSTATUS(status))
     }
 }
-

@@ -58,7 +58,9 @@ impl Listener {
                     arguments: notification.data.args,
                 },
             })),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => Ok(None),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -74,7 +76,15 @@ impl Listener {
             Answer::Continue => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
             Answer::Fail(error) => (-error, 0),
         };
-        match sys::send_answer(self.0.as_fd(), libc::seccomp_notif_resp { id, val: 0, error, flags }) {
+        match sys::send_answer(
+            self.0.as_fd(),
+            libc::seccomp_notif_resp {
+                id,
+                val: 0,
+                error,
+                flags,
+            },
+        ) {
             Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
             _ => Ok(()),
         }

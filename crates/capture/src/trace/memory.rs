@@ -28,7 +28,9 @@ pub(super) fn read_path(tid: u32, address: u64) -> Result<Vec<u8>, MemoryFault> 
     let page = sys::page_size();
     let mut wanted = FIRST_READ_BYTES;
     while path.len() < PATH_BYTES_MAX {
-        let from = address.checked_add(path.len() as u64).ok_or(MemoryFault::Bad)?;
+        let from = address
+            .checked_add(path.len() as u64)
+            .ok_or(MemoryFault::Bad)?;
         // Not beyond the page: what follows may not be there, and a partial read is told only by pages.
         let to_page_end = (page - from % page) as usize;
         let length = wanted.min(to_page_end).min(PATH_BYTES_MAX - path.len());
@@ -57,7 +59,11 @@ pub(super) fn read_bytes<const N: usize>(tid: u32, address: u64) -> Result<[u8; 
 
 /// Fills a buffer from an address.
 pub(super) fn read_fully(tid: u32, address: u64, buffer: &mut [u8]) -> Result<(), MemoryFault> {
-    if read_at(tid, address, buffer)? == buffer.len() { Ok(()) } else { Err(MemoryFault::Bad) }
+    if read_at(tid, address, buffer)? == buffer.len() {
+        Ok(())
+    } else {
+        Err(MemoryFault::Bad)
+    }
 }
 
 fn read_at(tid: u32, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryFault> {
@@ -65,10 +71,12 @@ fn read_at(tid: u32, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryFau
         Ok(read) => Ok(read),
         Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Err(MemoryFault::Bad),
         // Where that call is not built in or a filter of the host forbids it, the file may still work.
-        Err(_) => read_from_file(tid, address, buffer).map_err(|error| match error.raw_os_error() {
-            Some(libc::EACCES | libc::EPERM) => MemoryFault::Denied,
-            _ => MemoryFault::Bad,
-        }),
+        Err(_) => {
+            read_from_file(tid, address, buffer).map_err(|error| match error.raw_os_error() {
+                Some(libc::EACCES | libc::EPERM) => MemoryFault::Denied,
+                _ => MemoryFault::Bad,
+            })
+        }
     }
 }
 
@@ -95,13 +103,19 @@ mod tests {
 
     #[test]
     fn a_path_without_an_end_is_refused() {
-        assert_eq!(read_own(&vec![b'x'; 3 * PATH_BYTES_MAX]), Err(MemoryFault::Bad));
+        assert_eq!(
+            read_own(&vec![b'x'; 3 * PATH_BYTES_MAX]),
+            Err(MemoryFault::Bad)
+        );
     }
 
     #[test]
     fn wild_addresses_and_dead_threads_are_refused() {
         for address in [0, 1, 0xdead_beef, u64::MAX, u64::MAX - 4095, 1 << 63] {
-            assert!(read_path(std::process::id(), address).is_err(), "{address:x}");
+            assert!(
+                read_path(std::process::id(), address).is_err(),
+                "{address:x}"
+            );
         }
         assert!(read_path(u32::MAX, 4096).is_err());
         assert!(read_bytes::<16>(std::process::id(), 8).is_err());

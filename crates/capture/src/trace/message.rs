@@ -13,7 +13,12 @@ pub(super) enum Message {
     /// Keeper: the command's first process has ended.
     Exited { status: i32 },
     /// Keeper: no descendant is left. Times and memory of all of them.
-    Finished { user_us: u64, system_us: u64, peak_kib: u64, reaped: u32 },
+    Finished {
+        user_us: u64,
+        system_us: u64,
+        peak_kib: u64,
+        reaped: u32,
+    },
     /// Command: everything before the filter is done; it waits to be let go.
     Ready,
     /// Command: the filter is in place; its listener may come with this.
@@ -32,7 +37,13 @@ pub(super) enum Stage {
     Other,
 }
 
-const STAGES: [Stage; 5] = [Stage::Mounts, Stage::Directory, Stage::Filter, Stage::Execute, Stage::Other];
+const STAGES: [Stage; 5] = [
+    Stage::Mounts,
+    Stage::Directory,
+    Stage::Filter,
+    Stage::Execute,
+    Stage::Other,
+];
 
 impl Message {
     /// Its packet. Allocates nothing, so that it may be used after a fork.
@@ -41,13 +52,21 @@ impl Message {
             Self::Started { pid } => (1, pid as i32, [0; 3]),
             Self::Stopped { signal } => (2, signal, [0; 3]),
             Self::Exited { status } => (3, status, [0; 3]),
-            Self::Finished { user_us, system_us, peak_kib, reaped } => {
-                (4, reaped as i32, [user_us, system_us, peak_kib])
-            }
+            Self::Finished {
+                user_us,
+                system_us,
+                peak_kib,
+                reaped,
+            } => (4, reaped as i32, [user_us, system_us, peak_kib]),
             Self::Ready => (5, 0, [0; 3]),
-            Self::Filtered { has_no_new_privileges } => (6, i32::from(has_no_new_privileges), [0; 3]),
+            Self::Filtered {
+                has_no_new_privileges,
+            } => (6, i32::from(has_no_new_privileges), [0; 3]),
             Self::Failed { stage, error } => {
-                let stage = STAGES.iter().position(|known| *known == stage).unwrap_or_default();
+                let stage = STAGES
+                    .iter()
+                    .position(|known| *known == stage)
+                    .unwrap_or_default();
                 (7, error, [stage as u64, 0, 0])
             }
         };
@@ -80,8 +99,13 @@ impl Message {
                 reaped: small as u32,
             },
             5 => Self::Ready,
-            6 => Self::Filtered { has_no_new_privileges: small != 0 },
-            7 => Self::Failed { stage: *STAGES.get(number(0)? as usize)?, error: small },
+            6 => Self::Filtered {
+                has_no_new_privileges: small != 0,
+            },
+            7 => Self::Failed {
+                stage: *STAGES.get(number(0)? as usize)?,
+                error: small,
+            },
             _ => return None,
         })
     }
@@ -93,6 +117,8 @@ pub(super) mod order {
     pub(in super::super) const END: u8 = b'E';
     /// End what is left by force, at once.
     pub(in super::super) const KILL: u8 = b'K';
+    /// All is done here, and our terminal as it was: the keeper may go.
+    pub(in super::super) const LEAVE: u8 = b'L';
     /// Let the command go on that was stopped, in the foreground of its terminal.
     pub(in super::super) const CONTINUE: u8 = b'C';
 }
@@ -107,11 +133,24 @@ mod tests {
             Message::Started { pid: 4_194_303 },
             Message::Stopped { signal: 20 },
             Message::Exited { status: -1 },
-            Message::Finished { user_us: u64::MAX, system_us: 1, peak_kib: 2, reaped: 3 },
+            Message::Finished {
+                user_us: u64::MAX,
+                system_us: 1,
+                peak_kib: 2,
+                reaped: 3,
+            },
             Message::Ready,
-            Message::Filtered { has_no_new_privileges: true },
-            Message::Failed { stage: Stage::Other, error: 13 },
-            Message::Failed { stage: Stage::Mounts, error: 1 },
+            Message::Filtered {
+                has_no_new_privileges: true,
+            },
+            Message::Failed {
+                stage: Stage::Other,
+                error: 13,
+            },
+            Message::Failed {
+                stage: Stage::Mounts,
+                error: 1,
+            },
         ];
         for message in messages {
             assert_eq!(Message::from_packet(&message.to_packet()), Some(message));
@@ -122,7 +161,11 @@ mod tests {
     fn foreign_packets_are_refused() {
         assert_eq!(Message::from_packet(&[0; PACKET_BYTES]), None);
         assert_eq!(Message::from_packet(&[0xff; PACKET_BYTES]), None);
-        let mut packet = Message::Failed { stage: Stage::Other, error: 1 }.to_packet();
+        let mut packet = Message::Failed {
+            stage: Stage::Other,
+            error: 1,
+        }
+        .to_packet();
         packet[8] = 99;
         assert_eq!(Message::from_packet(&packet), None);
     }

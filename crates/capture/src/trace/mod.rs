@@ -48,8 +48,8 @@ mod walk;
 
 pub use access::{Access, AccessKind, Observer};
 pub use error::TraceError;
-pub use mounts::can_bind;
 pub use method::{Method, MethodChoice};
+pub use mounts::can_bind;
 pub use options::{Bind, ScanScope, TraceOptions};
 pub use outcome::{ScanDifference, TraceOutcome};
 pub use run::trace;

@@ -11,12 +11,14 @@ use std::os::fd::{AsFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
 use rustix::thread::UnshareFlags;
 
 use super::options::map_to_source;
@@ -44,20 +46,45 @@ struct UserMap {
 #[derive(Clone, Debug)]
 enum Step {
     /// Takes a tree with all that is mounted in it, without a place of its own.
-    Take { slot: usize, path: CString },
+    Take {
+        slot: usize,
+        path: CString,
+    },
     /// Puts a taken tree somewhere.
-    Put { slot: usize, path: CString },
+    Put {
+        slot: usize,
+        path: CString,
+    },
     /// Remembers a folder, to reach what is in it when something else covers it.
-    Remember { slot: usize, path: CString },
+    Remember {
+        slot: usize,
+        path: CString,
+    },
     /// Shows something of a remembered folder.
-    Show { slot: usize, name: CString, path: CString },
+    Show {
+        slot: usize,
+        name: CString,
+        path: CString,
+    },
     /// Covers a folder with an empty one in memory.
-    Cover { path: CString, options: CString },
-    MakeFolder { path: CString },
-    MakeFile { path: CString },
-    MakeLink { text: CString, path: CString },
+    Cover {
+        path: CString,
+        options: CString,
+    },
+    MakeFolder {
+        path: CString,
+    },
+    MakeFile {
+        path: CString,
+    },
+    MakeLink {
+        text: CString,
+        path: CString,
+    },
     /// Makes a folder the root.
-    Enter { path: CString },
+    Enter {
+        path: CString,
+    },
 }
 
 /// More neighbours than this are not recreated.
@@ -65,20 +92,32 @@ const NEIGHBOURS_MAX: usize = 20_000;
 
 impl MountPlan {
     /// Plans the binds; none when a missing place has too many neighbours or cannot be looked at.
-    pub(super) fn new(binds: &[Bind], needs_user_namespace: bool) -> Result<Option<Self>, TraceError> {
-        let mut planner = Planner { binds, ..Planner::default() };
+    pub(super) fn new(
+        binds: &[Bind],
+        needs_user_namespace: bool,
+    ) -> Result<Option<Self>, TraceError> {
+        let mut planner = Planner {
+            binds,
+            ..Planner::default()
+        };
         if !planner.plan()? {
             return Ok(None);
         }
         let user = needs_user_namespace.then(|| {
-            let map = |id: u32| CString::new(format!("{id} {id} 1")).expect("numbers hold no zero byte");
+            let map =
+                |id: u32| CString::new(format!("{id} {id} 1")).expect("numbers hold no zero byte");
             UserMap {
                 uid: map(rustix::process::geteuid().as_raw()),
                 gid: map(rustix::process::getegid().as_raw()),
             }
         });
         let slots = (0..planner.slots).map(|_| AtomicI32::new(-1)).collect();
-        Ok(Some(Self { user, steps: planner.steps, slots, rebuilds: !planner.rebuilt.is_empty() }))
+        Ok(Some(Self {
+            user,
+            steps: planner.steps,
+            slots,
+            rebuilds: !planner.rebuilt.is_empty(),
+        }))
     }
 
     /// Mounts everything in namespaces of this thread. Allocates nothing, so that it may be used after a fork.
@@ -91,7 +130,10 @@ impl MountPlan {
             write_file(c"/proc/self/uid_map", user.uid.to_bytes())?;
         }
         // What is mounted outside later still shows, what is mounted here stays here.
-        rustix::mount::mount_change(c"/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+        rustix::mount::mount_change(
+            c"/",
+            MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+        )?;
         self.steps.iter().try_for_each(|step| self.apply_step(step))
     }
 
@@ -101,7 +143,10 @@ impl MountPlan {
             Step::Put { slot, path } => put_tree(self.slot(*slot)?, path),
             Step::Remember { slot, path } => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                self.keep(*slot, rustix::fs::open(path.as_c_str(), flags, Mode::empty())?)
+                self.keep(
+                    *slot,
+                    rustix::fs::open(path.as_c_str(), flags, Mode::empty())?,
+                )
             }
             Step::Show { slot, name, path } => {
                 let tree = take_tree(self.slot(*slot)?, name)?;
@@ -114,9 +159,11 @@ impl MountPlan {
                 MountFlags::NOSUID | MountFlags::NODEV,
                 options.as_c_str(),
             ),
-            Step::MakeFolder { path } => {
-                allow_existing(rustix::fs::mkdirat(CWD, path.as_c_str(), Mode::from_raw_mode(0o755)))
-            }
+            Step::MakeFolder { path } => allow_existing(rustix::fs::mkdirat(
+                CWD,
+                path.as_c_str(),
+                Mode::from_raw_mode(0o755),
+            )),
             Step::MakeFile { path } => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
                 let made = rustix::fs::open(path.as_c_str(), flags, Mode::from_raw_mode(0o644));
@@ -137,13 +184,23 @@ impl MountPlan {
 
     fn keep(&self, slot: usize, opened: OwnedFd) -> rustix::io::Result<()> {
         // Closed when the command is executed.
-        self.slots.get(slot).ok_or(Errno::BADF)?.store(opened.into_raw_fd(), Ordering::Relaxed);
+        self.slots
+            .get(slot)
+            .ok_or(Errno::BADF)?
+            .store(opened.into_raw_fd(), Ordering::Relaxed);
         Ok(())
     }
 
-    #[expect(unsafe_code, reason = "a descriptor kept as a number, since the plan is made before it exists")]
+    #[expect(
+        unsafe_code,
+        reason = "a descriptor kept as a number, since the plan is made before it exists"
+    )]
     fn slot(&self, slot: usize) -> rustix::io::Result<BorrowedFd<'_>> {
-        let raw: RawFd = self.slots.get(slot).ok_or(Errno::BADF)?.load(Ordering::Relaxed);
+        let raw: RawFd = self
+            .slots
+            .get(slot)
+            .ok_or(Errno::BADF)?
+            .load(Ordering::Relaxed);
         if raw < 0 {
             return Err(Errno::BADF);
         }
@@ -152,20 +209,35 @@ impl MountPlan {
     }
 }
 
-#[expect(unsafe_code, reason = "leaving a namespace that is shared with other threads is up to the caller")]
+#[expect(
+    unsafe_code,
+    reason = "leaving a namespace that is shared with other threads is up to the caller"
+)]
 fn enter_namespaces(with_user: bool) -> rustix::io::Result<()> {
-    let flags = if with_user { UnshareFlags::NEWUSER | UnshareFlags::NEWNS } else { UnshareFlags::NEWNS };
+    let flags = if with_user {
+        UnshareFlags::NEWUSER | UnshareFlags::NEWNS
+    } else {
+        UnshareFlags::NEWNS
+    };
     // SAFETY: called in a child with one thread only, which has no descriptor table or stack to share.
     unsafe { rustix::thread::unshare_unsafe(flags) }
 }
 
 fn take_tree(folder: BorrowedFd<'_>, path: &CStr) -> rustix::io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
     rustix::mount::open_tree(folder, path, flags)
 }
 
 fn put_tree(tree: BorrowedFd<'_>, path: &CStr) -> rustix::io::Result<()> {
-    rustix::mount::move_mount(tree, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    rustix::mount::move_mount(
+        tree,
+        c"",
+        CWD,
+        path,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
 }
 
 fn write_file(path: &CStr, bytes: &[u8]) -> rustix::io::Result<()> {
@@ -185,10 +257,15 @@ pub fn can_bind() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {
         let folder = Path::new("/proc").to_owned();
-        let binds = [Bind { source: folder.clone(), target: folder }];
+        let binds = [Bind {
+            source: folder.clone(),
+            target: folder,
+        }];
         [false, true].into_iter().any(|with_user| {
             let plan = MountPlan::new(&binds, with_user);
-            plan.is_ok_and(|plan| plan.is_some_and(|plan| keeper::succeeds_in_child(|| plan.apply().is_ok())))
+            plan.is_ok_and(|plan| {
+                plan.is_some_and(|plan| keeper::succeeds_in_child(|| plan.apply().is_ok()))
+            })
         })
     })
 }
@@ -210,14 +287,20 @@ impl Planner<'_> {
         // All sources first: what is put somewhere may cover one.
         for bind in self.binds {
             let slot = self.new_slot();
-            self.steps.push(Step::Take { slot, path: c_path(&bind.source)? });
+            self.steps.push(Step::Take {
+                slot,
+                path: c_path(&bind.source)?,
+            });
             sources.push(slot);
         }
         for (index, (bind, slot)) in self.binds.iter().zip(sources).enumerate() {
             if !self.make_target(index, bind)? {
                 return Ok(false);
             }
-            self.steps.push(Step::Put { slot, path: c_path(&bind.target)? });
+            self.steps.push(Step::Put {
+                slot,
+                path: c_path(&bind.target)?,
+            });
         }
         Ok(true)
     }
@@ -232,11 +315,20 @@ impl Planner<'_> {
         if self.exists(index, &bind.target) {
             return Ok(true);
         }
-        let Some(nearest) = bind.target.ancestors().skip(1).find(|path| self.exists(index, path)) else {
+        let Some(nearest) = bind
+            .target
+            .ancestors()
+            .skip(1)
+            .find(|path| self.exists(index, path))
+        else {
             return Ok(false);
         };
         let nearest = nearest.to_owned();
-        let is_bound = self.binds.iter().take(index).any(|earlier| nearest.starts_with(&earlier.target));
+        let is_bound = self
+            .binds
+            .iter()
+            .take(index)
+            .any(|earlier| nearest.starts_with(&earlier.target));
         let is_made = self.made.contains(&nearest) || self.rebuilt.contains(&nearest);
         if !is_bound && !is_made && !self.rebuild(&nearest)? {
             return Ok(false);
@@ -268,7 +360,9 @@ impl Planner<'_> {
 
     /// Recreates a folder in memory.
     fn rebuild(&mut self, folder: &Path) -> Result<bool, TraceError> {
-        let (Ok(metadata), Ok(entries)) = (fs::metadata(folder), fs::read_dir(folder)) else { return Ok(false) };
+        let (Ok(metadata), Ok(entries)) = (fs::metadata(folder), fs::read_dir(folder)) else {
+            return Ok(false);
+        };
         let mut entries: Vec<_> = entries.flatten().take(NEIGHBOURS_MAX + 1).collect();
         if entries.len() > NEIGHBOURS_MAX {
             return Ok(false);
@@ -278,24 +372,42 @@ impl Planner<'_> {
         let options = format!("mode={:o}", metadata.permissions().mode() & 0o7777);
         let options = CString::new(options).expect("digits hold no zero byte");
         let remembered = self.new_slot();
-        self.steps.push(Step::Remember { slot: remembered, path: c_path(folder)? });
+        self.steps.push(Step::Remember {
+            slot: remembered,
+            path: c_path(folder)?,
+        });
         // The root cannot be covered, only left: the new one is put together on one of its folders.
-        let base = entries.iter().find(|entry| is_root && entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let base = entries
+            .iter()
+            .find(|entry| is_root && entry.file_type().is_ok_and(|kind| kind.is_dir()));
         let (workshop, covered) = match base {
             Some(base) => {
                 let slot = self.new_slot();
-                self.steps.push(Step::Take { slot, path: c_path(&base.path())? });
+                self.steps.push(Step::Take {
+                    slot,
+                    path: c_path(&base.path())?,
+                });
                 (base.path(), Some((base.file_name(), slot)))
             }
             None if is_root => return Ok(false),
             None => (folder.to_owned(), None),
         };
-        self.steps.push(Step::Cover { path: c_path(&workshop)?, options });
+        self.steps.push(Step::Cover {
+            path: c_path(&workshop)?,
+            options,
+        });
         for entry in &entries {
-            self.show_again(entry, remembered, covered.as_ref(), &workshop.join(entry.file_name()))?;
+            self.show_again(
+                entry,
+                remembered,
+                covered.as_ref(),
+                &workshop.join(entry.file_name()),
+            )?;
         }
         if is_root {
-            self.steps.push(Step::Enter { path: c_path(&workshop)? });
+            self.steps.push(Step::Enter {
+                path: c_path(&workshop)?,
+            });
         }
         self.rebuilt.insert(folder.to_owned());
         Ok(true)
@@ -308,25 +420,42 @@ impl Planner<'_> {
         covered: Option<&(OsString, usize)>,
         path: &Path,
     ) -> Result<(), TraceError> {
-        let Ok(kind) = entry.file_type() else { return Ok(()) };
+        let Ok(kind) = entry.file_type() else {
+            return Ok(());
+        };
         let path = c_path(path)?;
         if kind.is_symlink() {
             if let Ok(text) = fs::read_link(entry.path()) {
-                self.steps.push(Step::MakeLink { text: c_path(&text)?, path });
+                self.steps.push(Step::MakeLink {
+                    text: c_path(&text)?,
+                    path,
+                });
             }
             return Ok(());
         }
         let path_again = path.clone();
-        self.steps.push(if kind.is_dir() { Step::MakeFolder { path } } else { Step::MakeFile { path } });
+        self.steps.push(if kind.is_dir() {
+            Step::MakeFolder { path }
+        } else {
+            Step::MakeFile { path }
+        });
         self.steps.push(match covered {
-            Some((name, slot)) if *name == entry.file_name() => Step::Put { slot: *slot, path: path_again },
-            _ => Step::Show { slot: remembered, name: to_c(entry.file_name())?, path: path_again },
+            Some((name, slot)) if *name == entry.file_name() => Step::Put {
+                slot: *slot,
+                path: path_again,
+            },
+            _ => Step::Show {
+                slot: remembered,
+                name: to_c(entry.file_name())?,
+                path: path_again,
+            },
         });
         Ok(())
     }
 }
 
 fn c_path(path: &Path) -> Result<CString, TraceError> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| TraceError::ZeroByte { text: path.as_os_str().to_owned() })
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| TraceError::ZeroByte {
+        text: path.as_os_str().to_owned(),
+    })
 }

@@ -14,8 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::EventfdFlags;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::failure::Failure;
@@ -66,9 +66,22 @@ impl Answerers {
     ) -> io::Result<Self> {
         let queue = epoll::create(CreateFlags::CLOEXEC)?;
         let finish = rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?;
-        epoll::add(&queue, listener.as_fd(), EventData::new_u64(QUESTION), WAITING)?;
+        epoll::add(
+            &queue,
+            listener.as_fd(),
+            EventData::new_u64(QUESTION),
+            WAITING,
+        )?;
         epoll::add(&queue, &finish, EventData::new_u64(FINISH), EventFlags::IN)?;
-        let shared = Arc::new(Shared { listener, interpreter, forwarder, failure, queue, finish, work: Mutex::default() });
+        let shared = Arc::new(Shared {
+            listener,
+            interpreter,
+            forwarder,
+            failure,
+            queue,
+            finish,
+            work: Mutex::default(),
+        });
         let mut threads = Vec::new();
         for _ in 0..THREADS {
             let shared = shared.clone();
@@ -101,7 +114,11 @@ impl Shared {
         let mut events = Vec::with_capacity(1);
         loop {
             events.clear();
-            match epoll::wait(&self.queue, rustix::buffer::spare_capacity(&mut events), None) {
+            match epoll::wait(
+                &self.queue,
+                rustix::buffer::spare_capacity(&mut events),
+                None,
+            ) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "the kernel's questions cannot be waited for");
@@ -119,9 +136,12 @@ impl Shared {
 
     fn answer_one(&self) {
         let question = self.listener.receive();
-        if let Err(error) =
-            epoll::modify(&self.queue, self.listener.as_fd(), EventData::new_u64(QUESTION), WAITING)
-        {
+        if let Err(error) = epoll::modify(
+            &self.queue,
+            self.listener.as_fd(),
+            EventData::new_u64(QUESTION),
+            WAITING,
+        ) {
             tracing::error!(%error, "no further question can be waited for");
         }
         let mut next = match question {

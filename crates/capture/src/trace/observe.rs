@@ -48,7 +48,14 @@ impl Interpreter {
         command: u32,
     ) -> Self {
         let has_no_new_privileges = AtomicBool::new(false);
-        Self { view, findings, observer, command, has_no_new_privileges, pids: Mutex::default() }
+        Self {
+            view,
+            findings,
+            observer,
+            command,
+            has_no_new_privileges,
+            pids: Mutex::default(),
+        }
     }
 
     /// From here on setuid programs are known to run without their rights.
@@ -61,7 +68,10 @@ impl Interpreter {
         let notes = RefCell::new(Notes::default());
         let intent = decode(&self.view, &notes, call);
         let executes = matches!(intent, Intent::Execute { .. });
-        let actor = Actor { tid: call.tid, pid: self.pid_of(call.tid, executes) };
+        let actor = Actor {
+            tid: call.tid,
+            pid: self.pid_of(call.tid, executes),
+        };
         if !is_there() {
             return None;
         }
@@ -75,7 +85,11 @@ impl Interpreter {
                 if self.view.may_differ() && self.view.has_other_mounts(actor.tid, self.command) {
                     notes.borrow_mut().gap(findings::OTHER_VIEW);
                 }
-                let resolver = Resolver { interpreter: self, actor, notes: &notes };
+                let resolver = Resolver {
+                    interpreter: self,
+                    actor,
+                    notes: &notes,
+                };
                 let accesses = resolver.resolve(intent);
                 if self.view.take_long_path() {
                     notes.borrow_mut().gap(findings::PATH_TOO_LONG);
@@ -85,13 +99,21 @@ impl Interpreter {
         };
         let notes = notes.into_inner();
         self.findings.absorb(&notes);
-        Some(Observed { actor, accesses, notes, answer })
+        Some(Observed {
+            actor,
+            accesses,
+            notes,
+            answer,
+        })
     }
 
     /// Tells the observer; the thread waits meanwhile.
     pub(super) fn tell(&self, observed: &Observed) {
         for kind in &observed.accesses {
-            self.observer.before(Access { pid: observed.actor.pid, kind: kind.clone() });
+            self.observer.before(Access {
+                pid: observed.actor.pid,
+                kind: kind.clone(),
+            });
         }
     }
 
@@ -124,12 +146,18 @@ impl Resolver<'_> {
         match intent {
             Intent::Open { place, flags } => self.open(&place, flags).into_iter().collect(),
             Intent::Remove { place } => self.remove(&place).into_iter().collect(),
-            Intent::Rename { from, to, flags } => self.rename(&from, &to, flags).unwrap_or_default(),
-            Intent::Link { from, to, follows } => self.link(&from, &to, follows).into_iter().collect(),
+            Intent::Rename { from, to, flags } => {
+                self.rename(&from, &to, flags).unwrap_or_default()
+            }
+            Intent::Link { from, to, follows } => {
+                self.link(&from, &to, follows).into_iter().collect()
+            }
             Intent::Symlink { place } => self.symlink(&place).into_iter().collect(),
             Intent::Truncate { place } => self.truncate(&place).into_iter().collect(),
             Intent::Execute { place, follows } => self.execute(&place, follows),
-            Intent::Connect { address, place } => self.connect(&address, place.as_ref()).into_iter().collect(),
+            Intent::Connect { address, place } => {
+                self.connect(&address, place.as_ref()).into_iter().collect()
+            }
             Intent::SetUpIoUring | Intent::Nothing => Vec::new(),
         }
     }
@@ -163,8 +191,10 @@ impl Resolver<'_> {
             Look::Absent(path) => creates.then(|| write(path)),
             Look::Nowhere => None,
             Look::There(found) => {
-                let is_openable =
-                    !matches!(found.file_type(), FileType::Directory | FileType::Symlink | FileType::Socket);
+                let is_openable = !matches!(
+                    found.file_type(),
+                    FileType::Directory | FileType::Symlink | FileType::Socket
+                );
                 if must_create || !is_openable {
                     return None;
                 }
@@ -173,14 +203,19 @@ impl Resolver<'_> {
                     self.sign(findings::RANDOMNESS_READ);
                 }
                 let writes = mode != libc::O_RDONLY || truncates;
-                Some(if writes { write(path) } else { AccessKind::Read { path } })
+                Some(if writes {
+                    write(path)
+                } else {
+                    AccessKind::Read { path }
+                })
             }
         }
     }
 
     fn remove(&self, place: &Place) -> Option<AccessKind> {
         let spot = self.interpreter.view.spot(self.actor, place)?;
-        (spot.present.is_some() && !spot.is_directory()).then_some(AccessKind::Remove { path: spot.path })
+        (spot.present.is_some() && !spot.is_directory())
+            .then_some(AccessKind::Remove { path: spot.path })
     }
 
     fn rename(&self, from: &Place, to: &Place, flags: u32) -> Option<Vec<AccessKind>> {
@@ -194,7 +229,11 @@ impl Resolver<'_> {
             }
             // Both names get other content.
             let changed = [from, to].into_iter().filter(|spot| !spot.is_directory());
-            let write = |path| AccessKind::Write { path, keeps_content: false, reads: false };
+            let write = |path| AccessKind::Write {
+                path,
+                keeps_content: false,
+                reads: false,
+            };
             return Some(changed.map(|spot| write(spot.path)).collect());
         }
         let is_kept = flags & libc::RENAME_NOREPLACE != 0 && to.present.is_some();
@@ -202,11 +241,16 @@ impl Resolver<'_> {
         if is_kept || is_same {
             return None;
         }
-        Some(vec![AccessKind::Rename { from: from.path, to: to.path }])
+        Some(vec![AccessKind::Rename {
+            from: from.path,
+            to: to.path,
+        }])
     }
 
     fn link(&self, from: &Place, to: &Place, follows: bool) -> Option<AccessKind> {
-        let Look::There(from) = self.look(from, follows) else { return None };
+        let Look::There(from) = self.look(from, follows) else {
+            return None;
+        };
         let to = self.interpreter.view.spot(self.actor, to)?;
         if to.present.is_some() || from.file_type() == FileType::Directory {
             return None;
@@ -214,26 +258,40 @@ impl Resolver<'_> {
         Some(match from.path {
             Some(from) => AccessKind::Link { from, to: to.path },
             // A file without a name (`O_TMPFILE`) is born with this one.
-            None => AccessKind::Write { path: to.path, keeps_content: false, reads: false },
+            None => AccessKind::Write {
+                path: to.path,
+                keeps_content: false,
+                reads: false,
+            },
         })
     }
 
     fn symlink(&self, place: &Place) -> Option<AccessKind> {
         let spot = self.interpreter.view.spot(self.actor, place)?;
-        spot.present.is_none().then_some(AccessKind::Symlink { path: spot.path })
+        spot.present
+            .is_none()
+            .then_some(AccessKind::Symlink { path: spot.path })
     }
 
     fn truncate(&self, place: &Place) -> Option<AccessKind> {
-        let Look::There(found) = self.look(place, true) else { return None };
+        let Look::There(found) = self.look(place, true) else {
+            return None;
+        };
         if found.file_type() != FileType::RegularFile {
             return None;
         }
-        Some(AccessKind::Write { path: found.path?, keeps_content: true, reads: false })
+        Some(AccessKind::Write {
+            path: found.path?,
+            keeps_content: true,
+            reads: false,
+        })
     }
 
     fn execute(&self, place: &Place, follows: bool) -> Vec<AccessKind> {
         let mut accesses = Vec::new();
-        let Look::There(mut program) = self.look(place, follows) else { return accesses };
+        let Look::There(mut program) = self.look(place, follows) else {
+            return accesses;
+        };
         let mut named = self.name_of(place);
         for _ in 0..INTERPRETERS_MAX {
             if !self.note_program(&program) {
@@ -247,7 +305,10 @@ impl Resolver<'_> {
             match companion {
                 None => break,
                 Some(Companion::Loader(path)) => {
-                    if let Some(Found { path: Some(path), .. }) = self.look_at_path(path) {
+                    if let Some(Found {
+                        path: Some(path), ..
+                    }) = self.look_at_path(path)
+                    {
                         accesses.push(AccessKind::Read { path });
                     }
                     break;
@@ -268,10 +329,16 @@ impl Resolver<'_> {
     fn note_program(&self, program: &Found) -> bool {
         let mode = Mode::from_raw_mode(program.stat.st_mode);
         let is_setuid = mode.intersects(Mode::SUID | Mode::SGID);
-        if is_setuid && self.interpreter.has_no_new_privileges.load(Ordering::Relaxed) {
+        if is_setuid
+            && self
+                .interpreter
+                .has_no_new_privileges
+                .load(Ordering::Relaxed)
+        {
             self.gap(findings::SETUID_IGNORED);
         }
-        program.file_type() == FileType::RegularFile && mode.intersects(Mode::XUSR | Mode::XGRP | Mode::XOTH)
+        program.file_type() == FileType::RegularFile
+            && mode.intersects(Mode::XUSR | Mode::XGRP | Mode::XOTH)
     }
 
     /// What the kernel opens on the process's behalf, from its working directory.
@@ -284,7 +351,11 @@ impl Resolver<'_> {
 
     fn place_at(&self, path: PathBuf) -> Option<Place> {
         use std::os::unix::ffi::OsStringExt as _;
-        self.interpreter.view.place(self.actor.tid, libc::AT_FDCWD, path.into_os_string().into_vec())
+        self.interpreter.view.place(
+            self.actor.tid,
+            libc::AT_FDCWD,
+            path.into_os_string().into_vec(),
+        )
     }
 
     /// The path of a program as it was asked for, its last link not followed: an interpreter finds its virtual
@@ -292,7 +363,9 @@ impl Resolver<'_> {
     fn name_of(&self, place: &Place) -> Option<PathBuf> {
         match self.look(place, false) {
             // A name in /proc or /dev/fd means another thing to everybody who asks.
-            Look::There(found) => found.path.filter(|path| !path.starts_with("/proc") && !path.starts_with("/dev")),
+            Look::There(found) => found
+                .path
+                .filter(|path| !path.starts_with("/proc") && !path.starts_with("/dev")),
             Look::Absent(_) | Look::Nowhere => None,
         }
     }
@@ -318,4 +391,3 @@ impl Resolver<'_> {
 
 /// Scripts whose interpreters are scripts: the kernel goes no deeper (fs/exec.c, `exec_binprm`).
 const INTERPRETERS_MAX: usize = 6;
-

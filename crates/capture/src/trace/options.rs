@@ -69,7 +69,10 @@ pub struct ScanScope {
 
 /// Maps a path of the command's view back to where it really is.
 pub(super) fn map_to_source(binds: &[Bind], path: &Path) -> PathBuf {
-    let covering = binds.iter().rev().find(|bind| path.starts_with(&bind.target));
+    let covering = binds
+        .iter()
+        .rev()
+        .find(|bind| path.starts_with(&bind.target));
     match covering.and_then(|bind| Some((bind, path.strip_prefix(&bind.target).ok()?))) {
         Some((bind, rest)) if rest.as_os_str().is_empty() => bind.source.clone(),
         Some((bind, rest)) => bind.source.join(rest),
@@ -82,7 +85,10 @@ mod tests {
     use super::*;
 
     fn bind(source: &str, target: &str) -> Bind {
-        Bind { source: PathBuf::from(source), target: PathBuf::from(target) }
+        Bind {
+            source: PathBuf::from(source),
+            target: PathBuf::from(target),
+        }
     }
 
     #[test]

@@ -32,14 +32,18 @@ pub(super) fn parse_address(bytes: &[u8]) -> Option<PeerAddress> {
         libc::AF_INET6 => {
             let port = u16::from_be_bytes(rest.first_chunk::<2>().copied()?);
             let address = Ipv6Addr::from(rest.get(6..)?.first_chunk::<16>().copied()?);
-            Some(PeerAddress::Inet(SocketAddrV6::new(address, port, 0, 0).into()))
+            Some(PeerAddress::Inet(
+                SocketAddrV6::new(address, port, 0, 0).into(),
+            ))
         }
         libc::AF_UNIX => match rest.split_first() {
             Some((0, [])) | None => None,
             Some((0, name)) => Some(PeerAddress::UnixAbstract(name.to_vec())),
             Some(_) => {
                 let path = rest.split(|&byte| byte == 0).next()?;
-                Some(PeerAddress::UnixPath(PathBuf::from(std::ffi::OsStr::from_bytes(path))))
+                Some(PeerAddress::UnixPath(PathBuf::from(
+                    std::ffi::OsStr::from_bytes(path),
+                )))
             }
         },
         _ => None,
@@ -54,11 +58,17 @@ pub(super) fn is_remote(address: &SocketAddr) -> bool {
 
 pub(super) fn inet_peer(address: &SocketAddr) -> NetworkPeer {
     let family = if address.is_ipv4() { "inet" } else { "inet6" };
-    NetworkPeer { family: family.to_owned(), address: address.to_string() }
+    NetworkPeer {
+        family: family.to_owned(),
+        address: address.to_string(),
+    }
 }
 
 pub(super) fn unix_peer(path: &Path) -> NetworkPeer {
-    NetworkPeer { family: "unix".to_owned(), address: RecordedPath::new(path).as_str().to_owned() }
+    NetworkPeer {
+        family: "unix".to_owned(),
+        address: RecordedPath::new(path).as_str().to_owned(),
+    }
 }
 
 /// A name of the kernel's own name space, written with `@` in place of its zero byte, as `ss` and `lsof` do.
@@ -80,7 +90,8 @@ mod tests {
 
     #[test]
     fn addresses_of_each_family_are_read() {
-        let four = parse_address(&address(libc::AF_INET, &[0x1f, 0x90, 127, 0, 0, 1, 0, 0])).unwrap();
+        let four =
+            parse_address(&address(libc::AF_INET, &[0x1f, 0x90, 127, 0, 0, 1, 0, 0])).unwrap();
         assert_eq!(four, PeerAddress::Inet("127.0.0.1:8080".parse().unwrap()));
         let mut bytes = vec![0, 80, 0, 0, 0, 0];
         bytes.extend(Ipv6Addr::LOCALHOST.octets());
@@ -96,11 +107,22 @@ mod tests {
 
     #[test]
     fn short_and_foreign_addresses_are_no_peer() {
-        for family in [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK, 0, 0xffff] {
+        for family in [
+            libc::AF_INET,
+            libc::AF_INET6,
+            libc::AF_UNIX,
+            libc::AF_NETLINK,
+            0,
+            0xffff,
+        ] {
             // Two zeros and more are a name in the kernel's own name space.
             let lengths = if family == libc::AF_UNIX { 0..2 } else { 0..5 };
             for length in lengths {
-                assert_eq!(parse_address(&address(family, &vec![0; length])), None, "{family} {length}");
+                assert_eq!(
+                    parse_address(&address(family, &vec![0; length])),
+                    None,
+                    "{family} {length}"
+                );
             }
         }
         assert_eq!(parse_address(&[]), None);

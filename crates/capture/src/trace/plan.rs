@@ -65,7 +65,11 @@ pub(super) struct Texts {
 impl Texts {
     fn new(owned: Vec<CString>) -> Self {
         // As numbers, so that the plan may be looked at from any thread; they are only used where `owned` lives.
-        let pointers = owned.iter().map(|text| text.as_ptr() as usize).chain([0]).collect();
+        let pointers = owned
+            .iter()
+            .map(|text| text.as_ptr() as usize)
+            .chain([0])
+            .collect();
         Self { owned, pointers }
     }
 
@@ -85,7 +89,10 @@ pub(super) fn find_candidates(
     command: &[OsString],
     environment: &[(OsString, OsString)],
 ) -> Result<Vec<Candidate>, TraceError> {
-    let name = command.first().filter(|name| !name.is_empty()).ok_or(TraceError::NoCommand)?;
+    let name = command
+        .first()
+        .filter(|name| !name.is_empty())
+        .ok_or(TraceError::NoCommand)?;
     if name.as_bytes().contains(&b'/') {
         return Ok(vec![candidate(name.clone(), command)?]);
     }
@@ -106,14 +113,25 @@ pub(super) fn find_candidates(
 
 fn candidate(path: OsString, command: &[OsString]) -> Result<Candidate, TraceError> {
     let shell = OsStr::from_bytes(SHELL.to_bytes()).to_owned();
-    let arguments = [shell, path.clone()].into_iter().chain(command.iter().skip(1).cloned());
+    let arguments = [shell, path.clone()]
+        .into_iter()
+        .chain(command.iter().skip(1).cloned());
     let shell_arguments = Texts::new(arguments.map(to_c).collect::<Result<_, _>>()?);
-    Ok(Candidate { path: to_c(path)?, shell_arguments })
+    Ok(Candidate {
+        path: to_c(path)?,
+        shell_arguments,
+    })
 }
 
 /// The arguments of a command.
 pub(super) fn arguments(command: &[OsString]) -> Result<Texts, TraceError> {
-    Ok(Texts::new(command.iter().cloned().map(to_c).collect::<Result<_, _>>()?))
+    Ok(Texts::new(
+        command
+            .iter()
+            .cloned()
+            .map(to_c)
+            .collect::<Result<_, _>>()?,
+    ))
 }
 
 /// The environment of a command as `NAME=VALUE`.
@@ -141,9 +159,15 @@ mod tests {
     }
 
     fn paths(command: &[&str], path: Option<&str>) -> Vec<String> {
-        let environment: Vec<_> = path.into_iter().map(|path| ("PATH".into(), path.into())).collect();
+        let environment: Vec<_> = path
+            .into_iter()
+            .map(|path| ("PATH".into(), path.into()))
+            .collect();
         let candidates = find_candidates(&words(command), &environment).unwrap();
-        candidates.iter().map(|candidate| candidate.path.to_str().unwrap().to_owned()).collect()
+        candidates
+            .iter()
+            .map(|candidate| candidate.path.to_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
@@ -156,11 +180,23 @@ mod tests {
 
     #[test]
     fn what_no_process_can_be_given_is_refused() {
-        assert!(matches!(find_candidates(&[], &[]), Err(TraceError::NoCommand)));
-        assert!(matches!(find_candidates(&words(&[""]), &[]), Err(TraceError::NoCommand)));
-        assert!(matches!(arguments(&words(&["a", "b\0c"])), Err(TraceError::ZeroByte { .. })));
+        assert!(matches!(
+            find_candidates(&[], &[]),
+            Err(TraceError::NoCommand)
+        ));
+        assert!(matches!(
+            find_candidates(&words(&[""]), &[]),
+            Err(TraceError::NoCommand)
+        ));
+        assert!(matches!(
+            arguments(&words(&["a", "b\0c"])),
+            Err(TraceError::ZeroByte { .. })
+        ));
         let variables = [(OsString::from("A"), OsString::from("x\0"))];
-        assert!(matches!(environment(&variables), Err(TraceError::ZeroByte { .. })));
+        assert!(matches!(
+            environment(&variables),
+            Err(TraceError::ZeroByte { .. })
+        ));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What the kernel reads of a file that is executed: the interpreter of a script, the loader of a binary.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -33,7 +33,11 @@ pub(super) fn read_companion(found: &Found) -> Option<Companion> {
         return None;
     }
     let path = format!("/proc/self/fd/{}", found.place.as_fd().as_raw_fd());
-    let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+    let opened = rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+    );
     let file = File::from(opened.ok()?);
     let mut buffer = [0; ELF_BYTES];
     let read = file.read_at(&mut buffer, 0).ok()?;
@@ -47,7 +51,10 @@ fn parse_script(head: &[u8]) -> Option<Companion> {
     let line = line.split(|&byte| byte == b'\n').next()?;
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = line.iter().position(|byte| !is_blank(byte))?;
-    let word = line.get(start..)?.split(|byte| is_blank(byte) || *byte == 0).next()?;
+    let word = line
+        .get(start..)?
+        .split(|byte| is_blank(byte) || *byte == 0)
+        .next()?;
     (!word.is_empty()).then(|| Companion::Interpreter(PathBuf::from(OsStr::from_bytes(word))))
 }
 
@@ -66,24 +73,42 @@ fn parse_elf(head: &[u8], file: &File) -> Option<Companion> {
         return None;
     }
     let (offset_at, size_at, count_at) = if is_64 { (32, 54, 56) } else { (28, 42, 44) };
-    let headers = if is_64 { read_u64(head, offset_at)? } else { u64::from(read_u32(head, offset_at)?) };
+    let headers = if is_64 {
+        read_u64(head, offset_at)?
+    } else {
+        u64::from(read_u32(head, offset_at)?)
+    };
     let size = usize::from(read_u16(head, size_at)?);
     let count = usize::from(read_u16(head, count_at)?);
     for index in 0..count {
-        let at = usize::try_from(headers).ok()?.checked_add(index.checked_mul(size)?)?;
+        let at = usize::try_from(headers)
+            .ok()?
+            .checked_add(index.checked_mul(size)?)?;
         if read_u32(head, at)? != PT_INTERP {
             continue;
         }
         let (offset, length) = if is_64 {
-            (read_u64(head, at.checked_add(8)?)?, read_u64(head, at.checked_add(32)?)?)
+            (
+                read_u64(head, at.checked_add(8)?)?,
+                read_u64(head, at.checked_add(32)?)?,
+            )
         } else {
             let offset = read_u32(head, at.checked_add(4)?)?;
-            (u64::from(offset), u64::from(read_u32(head, at.checked_add(16)?)?))
+            (
+                u64::from(offset),
+                u64::from(read_u32(head, at.checked_add(16)?)?),
+            )
         };
-        let mut path = vec![0; usize::try_from(length).ok().filter(|&length| length <= ELF_BYTES)?];
+        let mut path = vec![
+            0;
+            usize::try_from(length)
+                .ok()
+                .filter(|&length| length <= ELF_BYTES)?
+        ];
         file.read_exact_at(&mut path, offset).ok()?;
         let path = path.split(|&byte| byte == 0).next()?;
-        return (!path.is_empty()).then(|| Companion::Loader(PathBuf::from(OsStr::from_bytes(path))));
+        return (!path.is_empty())
+            .then(|| Companion::Loader(PathBuf::from(OsStr::from_bytes(path))));
     }
     None
 }
@@ -115,10 +140,23 @@ mod tests {
 
     #[test]
     fn the_first_word_behind_the_mark_is_the_interpreter() {
-        assert_eq!(interpreter(b"#!/bin/sh -e\nrest"), Some(PathBuf::from("/bin/sh")));
-        assert_eq!(interpreter(b"#! \t/usr/bin/env python3\n"), Some(PathBuf::from("/usr/bin/env")));
+        assert_eq!(
+            interpreter(b"#!/bin/sh -e\nrest"),
+            Some(PathBuf::from("/bin/sh"))
+        );
+        assert_eq!(
+            interpreter(b"#! \t/usr/bin/env python3\n"),
+            Some(PathBuf::from("/usr/bin/env"))
+        );
         assert_eq!(interpreter(b"#!sh"), Some(PathBuf::from("sh")));
-        for head in [&b"#!"[..], b"#!\n/bin/sh", b"#! \n", b"", b"# !/bin/sh", b"\x7fELF"] {
+        for head in [
+            &b"#!"[..],
+            b"#!\n/bin/sh",
+            b"#! \n",
+            b"",
+            b"# !/bin/sh",
+            b"\x7fELF",
+        ] {
             assert_eq!(interpreter(head), None);
         }
     }
@@ -128,7 +166,9 @@ mod tests {
         let file = File::open("/bin/sh").unwrap();
         let mut head = [0; ELF_BYTES];
         let read = file.read_at(&mut head, 0).unwrap();
-        let Some(Companion::Loader(path)) = parse_elf(&head[..read], &file) else { panic!("no loader") };
+        let Some(Companion::Loader(path)) = parse_elf(&head[..read], &file) else {
+            panic!("no loader")
+        };
         assert!(path.exists(), "{}", path.display());
     }
 

@@ -2,7 +2,10 @@
 //!
 //! The filter stops a thread at each call of interest, and this one thread looks at it and lets it go on.
 //! All stops are taken one after the other: while the observer is busy with one thread, the others wait.
-#![expect(unsafe_code, reason = "ptrace and waiting for traced threads are calls of the kernel")]
+#![expect(
+    unsafe_code,
+    reason = "ptrace and waiting for traced threads are calls of the kernel"
+)]
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -34,17 +37,22 @@ impl Tracer {
         failure: Arc<Failure>,
     ) -> io::Result<Self> {
         let (tell, attached) = sync_channel(1);
-        let thread = std::thread::Builder::new().name("tracer".to_owned()).spawn(move || {
-            // Only the thread that has attached may trace.
-            let result = attach(pid);
-            let is_attached = result.is_ok();
-            let _ = tell.send(result);
-            if is_attached {
-                follow(&interpreter, &failure);
-            }
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("tracer".to_owned())
+            .spawn(move || {
+                // Only the thread that has attached may trace.
+                let result = attach(pid);
+                let is_attached = result.is_ok();
+                let _ = tell.send(result);
+                if is_attached {
+                    follow(&interpreter, &failure);
+                }
+            })?;
         attached.recv().map_err(io::Error::other)??;
-        Ok(Self { thread, _forwarder: forwarder })
+        Ok(Self {
+            thread,
+            _forwarder: forwarder,
+        })
     }
 
     /// Waits until no traced thread is left.
@@ -72,7 +80,12 @@ const EVENT_STOP: i32 = 128;
 fn attach(pid: u32) -> io::Result<()> {
     // SAFETY: numbers only; the options are given in place of an address.
     let result = unsafe {
-        libc::ptrace(libc::PTRACE_SEIZE, pid as libc::pid_t, null_mut::<libc::c_void>(), OPTIONS as usize)
+        libc::ptrace(
+            libc::PTRACE_SEIZE,
+            pid as libc::pid_t,
+            null_mut::<libc::c_void>(),
+            OPTIONS as usize,
+        )
     };
     check(result).map(|_| ())
 }
@@ -112,7 +125,10 @@ fn handle_stop(interpreter: &Interpreter, failure: &Failure, tid: libc::pid_t, s
 }
 
 fn is_stopping(signal: i32) -> bool {
-    matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
+    matches!(
+        signal,
+        libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
+    )
 }
 
 /// A thread that was killed meanwhile is no error: its end comes next.
@@ -140,14 +156,24 @@ fn read_call(tid: libc::pid_t) -> Option<RawCall> {
     }
     // SAFETY: with this operation the kernel has filled in this member of the union.
     let call = unsafe { info.u.seccomp };
-    Some(RawCall { tid: tid as u32, arch: info.arch, number: call.nr as u32, arguments: call.args })
+    Some(RawCall {
+        tid: tid as u32,
+        arch: info.arch,
+        number: call.nr as u32,
+        arguments: call.args,
+    })
 }
 
 /// Whether this kernel can tell a call without looking at registers.
 pub(super) fn is_supported() -> bool {
     let release = rustix::system::uname();
     let release = release.release().to_string_lossy();
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse::<u32>().ok());
+    let version = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
     version >= (5, 3)
 }

@@ -25,21 +25,36 @@ use super::{Method, MethodChoice, Observer, TraceError, TraceOptions, TraceOutco
 /// # Errors
 ///
 /// A command that was started has an outcome, however it ended; an error is that it could not be.
-#[expect(clippy::needless_pass_by_value, reason = "the observer is shared with threads; callers hand theirs over")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the observer is shared with threads; callers hand theirs over"
+)]
 pub fn trace(
     options: &TraceOptions,
     observer: Arc<dyn Observer>,
     on_started: &mut dyn FnMut(u32),
 ) -> Result<TraceOutcome, TraceError> {
-    let outer = options.environment.iter().rev().find(|(name, _)| name == VARIABLE);
+    let outer = options
+        .environment
+        .iter()
+        .rev()
+        .find(|(name, _)| name == VARIABLE);
     let invitation = outer.and_then(|(_, address)| Invitation::find(address.to_str()?));
     let signals = Signals::watch()?;
     let mut mounting = Mounting::new(options);
     let mut ways = list_ways(options.choice, invitation.is_some()).into_iter();
     let mut way = ways.next().unwrap_or(Way::Scan);
     loop {
-        let Some(mounts) = mounting.plan(options)? else { continue };
-        let attempt = Attempt { options, way, signals: &signals, invitation: invitation.as_ref(), mounts };
+        let Some(mounts) = mounting.plan(options)? else {
+            continue;
+        };
+        let attempt = Attempt {
+            options,
+            way,
+            signals: &signals,
+            invitation: invitation.as_ref(),
+            mounts,
+        };
         let failure = match attempt.run(observer.clone(), on_started)? {
             Attempted::Done(outcome) => return Ok(*outcome),
             Attempted::Failed(failure) => failure,
@@ -51,12 +66,18 @@ pub fn trace(
             }
             Stage::Filter => {
                 tracing::info!(method = way.method().as_str(), error = %failure.source(), "method refused");
-                let unsupported = TraceError::Unsupported { method: way.method(), source: failure.source() };
+                let unsupported = TraceError::Unsupported {
+                    method: way.method(),
+                    source: failure.source(),
+                };
                 way = ways.next().ok_or(unsupported)?;
             }
             Stage::Directory => {
                 let path = options.working_directory.clone();
-                return Err(TraceError::WorkingDirectory { path, source: failure.source() });
+                return Err(TraceError::WorkingDirectory {
+                    path,
+                    source: failure.source(),
+                });
             }
             Stage::Execute => return Err(execution_error(options, &failure)),
             Stage::Other => return Err(TraceError::io("start the command")(failure.source())),
@@ -94,7 +115,11 @@ enum Mounting {
 
 impl Mounting {
     fn new(options: &TraceOptions) -> Self {
-        if options.binds.is_empty() { Self::Unneeded } else { Self::Own }
+        if options.binds.is_empty() {
+            Self::Unneeded
+        } else {
+            Self::Own
+        }
     }
 
     fn give_up(&mut self) {
@@ -107,13 +132,19 @@ impl Mounting {
     /// The plan for it; none if there is no such plan, and the next way is to be asked for.
     fn plan(&mut self, options: &TraceOptions) -> Result<Option<Mounts>, TraceError> {
         if matches!(self, Self::Unneeded | Self::Impossible) {
-            return Ok(Some(Mounts { plan: None, are_applied: *self == Self::Unneeded }));
+            return Ok(Some(Mounts {
+                plan: None,
+                are_applied: *self == Self::Unneeded,
+            }));
         }
         let Some(plan) = MountPlan::new(&options.binds, *self == Self::User)? else {
             *self = Self::Impossible;
             return Ok(None);
         };
-        Ok(Some(Mounts { plan: Some(plan), are_applied: true }))
+        Ok(Some(Mounts {
+            plan: Some(plan),
+            are_applied: true,
+        }))
     }
 }
 
@@ -134,9 +165,14 @@ fn execution_error(options: &TraceOptions, failure: &LaunchFailure) -> TraceErro
         map_to_source(&options.binds, &seen).is_file()
     };
     let candidates = find_candidates(&options.command, &options.environment).unwrap_or_default();
-    let exists = candidates.iter().any(|file| is_there(Path::new(OsStr::from_bytes(file.path.as_bytes()))));
+    let exists = candidates
+        .iter()
+        .any(|file| is_there(Path::new(OsStr::from_bytes(file.path.as_bytes()))));
     if is_missing && !exists {
         return TraceError::NotFound { command };
     }
-    TraceError::NotExecutable { command, source: io::Error::from_raw_os_error(failure.error) }
+    TraceError::NotExecutable {
+        command,
+        source: io::Error::from_raw_os_error(failure.error),
+    }
 }

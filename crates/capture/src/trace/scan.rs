@@ -28,12 +28,20 @@ impl Snapshot {
         let mut snapshot = Self::default();
         let mut open: Vec<PathBuf> = scope.roots.clone();
         while let Some(path) = open.pop() {
-            if scope.excludes.iter().any(|exclude| path.starts_with(exclude)) {
+            if scope
+                .excludes
+                .iter()
+                .any(|exclude| path.starts_with(exclude))
+            {
                 continue;
             }
-            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let Ok(metadata) = fs::symlink_metadata(&path) else {
+                continue;
+            };
             if metadata.is_dir() {
-                let Ok(entries) = fs::read_dir(&path) else { continue };
+                let Ok(entries) = fs::read_dir(&path) else {
+                    continue;
+                };
                 open.extend(entries.flatten().map(|entry| entry.path()));
             } else {
                 snapshot.0.insert(path, Mark::of(&metadata));
@@ -56,7 +64,8 @@ impl Snapshot {
 
 impl Mark {
     fn of(metadata: &fs::Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -82,14 +91,20 @@ mod tests {
             fs::write(at(name), "before").unwrap();
         }
         std::os::unix::fs::symlink("circle", at("circle")).unwrap();
-        let scope = ScanScope { roots: vec![folder.path().to_owned()], excludes: vec![at("left_out")] };
+        let scope = ScanScope {
+            roots: vec![folder.path().to_owned()],
+            excludes: vec![at("left_out")],
+        };
         let before = Snapshot::take(&scope);
         fs::write(at("changed"), "longer than before").unwrap();
         fs::remove_file(at("sub/deleted")).unwrap();
         fs::write(at("sub/new"), "").unwrap();
         fs::write(at("left_out/y"), "").unwrap();
         let difference = before.difference(&Snapshot::take(&scope));
-        assert_eq!(difference.created_or_changed, [at("changed"), at("sub/new")]);
+        assert_eq!(
+            difference.created_or_changed,
+            [at("changed"), at("sub/new")]
+        );
         assert_eq!(difference.deleted, [at("sub/deleted")]);
     }
 
@@ -98,10 +113,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "aaaa").unwrap();
-        let scope = ScanScope { roots: vec![folder.path().to_owned()], excludes: Vec::new() };
+        let scope = ScanScope {
+            roots: vec![folder.path().to_owned()],
+            excludes: Vec::new(),
+        };
         let before = Snapshot::take(&scope);
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&path, "bbbb").unwrap();
-        assert_eq!(before.difference(&Snapshot::take(&scope)).created_or_changed, [path]);
+        assert_eq!(
+            before
+                .difference(&Snapshot::take(&scope))
+                .created_or_changed,
+            [path]
+        );
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Handlers belong to the whole process, and several commands may be traced at once:
 //! the first one installs them, the last one sets back what was there, and each has a pipe of its own.
-#![expect(unsafe_code, reason = "installing signal handlers, and the handler itself")]
+#![expect(
+    unsafe_code,
+    reason = "installing signal handlers, and the handler itself"
+)]
 
 use std::io;
 use std::mem::zeroed;
@@ -53,7 +56,10 @@ const SLOTS: usize = 64;
 /// Ends of pipes for the handler to write to, -1 where free.
 static WRITERS: [AtomicI32; SLOTS] = [const { AtomicI32::new(-1) }; SLOTS];
 
-static INSTALLED: Mutex<Installed> = Mutex::new(Installed { users: 0, previous: Vec::new() });
+static INSTALLED: Mutex<Installed> = Mutex::new(Installed {
+    users: 0,
+    previous: Vec::new(),
+});
 
 struct Installed {
     users: usize,
@@ -68,14 +74,21 @@ impl Signals {
         let (reader, writer) = pipe.map_err(TraceError::io("make a pipe for signals"))?;
         let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
         let raw = writer.as_raw_fd();
-        let claim = |slot: &AtomicI32| slot.compare_exchange(-1, raw, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let claim = |slot: &AtomicI32| {
+            slot.compare_exchange(-1, raw, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        };
         let slot = WRITERS.iter().position(claim).unwrap_or(SLOTS);
         if installed.users == 0 {
             installed.previous = install();
         }
         installed.users += 1;
         drop(installed);
-        Ok(Self { reader, _writer: writer, slot })
+        Ok(Self {
+            reader,
+            _writer: writer,
+            slot,
+        })
     }
 
     /// Takes what was received since.
@@ -142,14 +155,21 @@ fn stop(whom: libc::pid_t) {
 /// Signals whose handlers a new program must not start with.
 pub(super) fn signals_to_reset() -> Vec<i32> {
     // Rust programs ignore SIGPIPE, others expect it.
-    let handled = FORWARDED.into_iter().chain(JOB_CONTROL).filter(|&signal| !is_ignored(signal));
+    let handled = FORWARDED
+        .into_iter()
+        .chain(JOB_CONTROL)
+        .filter(|&signal| !is_ignored(signal));
     std::iter::once(libc::SIGPIPE).chain(handled).collect()
 }
 
 /// Bit of the byte in the pipe; the highest signal is 64.
 const FROM_KERNEL: u8 = 0x80;
 
-extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+extern "C" fn on_signal(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
     let error = last_error();
     // SAFETY: with SA_SIGINFO the kernel hands a valid struct.
     let is_from_kernel = !info.is_null() && unsafe { (*info).si_code } > 0;
@@ -219,7 +239,10 @@ mod tests {
         let one = Signals::watch().unwrap();
         let other = Signals::watch().unwrap();
         raise(libc::SIGUSR1);
-        let expected = Received { signal: libc::SIGUSR1, is_from_kernel: false };
+        let expected = Received {
+            signal: libc::SIGUSR1,
+            is_from_kernel: false,
+        };
         for watcher in [&one, &other] {
             let start = std::time::Instant::now();
             let mut received = watcher.take();

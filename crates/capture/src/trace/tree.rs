@@ -9,7 +9,9 @@ use rustix::process::{Pid, PidfdFlags};
 /// The process that a thread belongs to.
 pub(super) fn process_of(tid: u32) -> Option<u32> {
     let status = fs::read(format!("/proc/{tid}/status")).ok()?;
-    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;
+    let line = status
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"Tgid:"))?;
     std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
@@ -59,10 +61,17 @@ fn list_by_children(root: u32) -> Option<BTreeSet<u32>> {
     let mut found = BTreeSet::new();
     let mut open = vec![root];
     while let Some(pid) = open.pop() {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
         for task in tasks.flatten() {
-            let Ok(children) = fs::read_to_string(task.path().join("children")) else { continue };
-            for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
+            let Ok(children) = fs::read_to_string(task.path().join("children")) else {
+                continue;
+            };
+            for child in children
+                .split_ascii_whitespace()
+                .filter_map(|child| child.parse().ok())
+            {
                 if found.insert(child) {
                     open.push(child);
                 }
@@ -74,13 +83,22 @@ fn list_by_children(root: u32) -> Option<BTreeSet<u32>> {
 
 /// From every process's parent.
 fn list_by_parents(root: u32) -> BTreeSet<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let parents: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, read_stat(pid)?.parent))).collect();
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return BTreeSet::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parents: Vec<(u32, u32)> = pids
+        .filter_map(|pid| Some((pid, read_stat(pid)?.parent)))
+        .collect();
     let mut found = BTreeSet::new();
     let mut open = vec![root];
     while let Some(parent) = open.pop() {
-        let children = parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid);
+        let children = parents
+            .iter()
+            .filter(|(_, of)| *of == parent)
+            .map(|(pid, _)| *pid);
         for child in children {
             if found.insert(child) {
                 open.push(child);
@@ -110,14 +128,27 @@ pub(super) fn descends_from(pid: u32, ancestor: u32) -> bool {
 /// Kills every process that has a supervisor's address in its environment; false when there is none.
 pub(super) fn kill_marked(address: &str) -> bool {
     let line = format!("{}={address}", super::nested::VARIABLE).into_bytes();
-    let Ok(entries) = fs::read_dir("/proc") else { return false };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return false;
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let mut has_killed = false;
     for pid in pids {
-        let Some(raw) = Pid::from_raw(pid as i32) else { continue };
-        let Ok(process) = rustix::process::pidfd_open(raw, PidfdFlags::empty()) else { continue };
-        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
-        if environment.split(|&byte| byte == 0).any(|variable| variable == line) {
+        let Some(raw) = Pid::from_raw(pid as i32) else {
+            continue;
+        };
+        let Ok(process) = rustix::process::pidfd_open(raw, PidfdFlags::empty()) else {
+            continue;
+        };
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+            continue;
+        };
+        if environment
+            .split(|&byte| byte == 0)
+            .any(|variable| variable == line)
+        {
             super::sys::signal_process(process.as_fd(), libc::SIGKILL);
             has_killed = true;
         }
@@ -133,12 +164,27 @@ mod tests {
     fn a_name_with_brackets_and_blanks_does_not_shift_the_fields() {
         let line = b"42 (a) b) R 7 42 42 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 1 0 99 1000 55 18446744073709551615";
         let stat = parse_stat(line).unwrap();
-        assert_eq!(stat, Stat { parent: 7, cpu_ticks: 100, resident_pages: 55 });
+        assert_eq!(
+            stat,
+            Stat {
+                parent: 7,
+                cpu_ticks: 100,
+                resident_pages: 55
+            }
+        );
     }
 
     #[test]
     fn damaged_lines_are_refused() {
-        for line in [&b""[..], b"1", b"1 (a)", b"1 (a) R", b"1 (a) R x 1 1", b")", b"1 (\xff) R 1"] {
+        for line in [
+            &b""[..],
+            b"1",
+            b"1 (a)",
+            b"1 (a) R",
+            b"1 (a) R x 1 1",
+            b")",
+            b"1 (\xff) R 1",
+        ] {
             assert_eq!(parse_stat(line), None);
         }
     }
@@ -146,8 +192,14 @@ mod tests {
     #[test]
     fn both_ways_find_the_same_descendants() {
         let own = std::process::id();
-        #[expect(clippy::disallowed_methods, reason = "a test of what lists processes starts one")]
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test of what lists processes starts one"
+        )]
+        let mut child = std::process::Command::new("sleep")
+            .arg("30")
+            .spawn()
+            .unwrap();
         let by_children = list_by_children(own);
         let by_parents = list_by_parents(own);
         assert!(by_parents.contains(&child.id()));

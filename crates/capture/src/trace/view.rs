@@ -86,7 +86,8 @@ pub(super) struct Spot {
 
 impl Spot {
     pub(super) fn is_directory(&self) -> bool {
-        self.present.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        self.present
+            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 }
 
@@ -120,7 +121,8 @@ impl View {
 
     /// Whether a path was met that is longer than the kernel tells, since this was asked last.
     pub(super) fn take_long_path(&self) -> bool {
-        self.has_long_path.load(Ordering::Relaxed) && self.has_long_path.swap(false, Ordering::Relaxed)
+        self.has_long_path.load(Ordering::Relaxed)
+            && self.has_long_path.swap(false, Ordering::Relaxed)
     }
 
     /// Opens something of `/proc/TID`.
@@ -137,7 +139,11 @@ impl View {
         } else {
             Some(self.open_of(tid, &format!("fd/{directory}")).ok()?)
         };
-        Some(Place { base, path, is_in_base: false })
+        Some(Place {
+            base,
+            path,
+            is_in_base: false,
+        })
     }
 
     /// Looks at a place; an empty path means its base.
@@ -146,7 +152,9 @@ impl View {
         let Ok(root) = root else { return Look::Nowhere };
         if place.path.is_empty() {
             let base = place.base.as_ref().and_then(|base| base.try_clone().ok());
-            return base.map_or(Look::Nowhere, |base| self.found(base).map_or(Look::Nowhere, Look::There));
+            return base.map_or(Look::Nowhere, |base| {
+                self.found(base).map_or(Look::Nowhere, Look::There)
+            });
         }
         match self.look_from(actor, root.as_ref().map(AsFd::as_fd), place, follows) {
             Some(look) => look,
@@ -158,21 +166,33 @@ impl View {
     pub(super) fn spot(&self, actor: Actor, place: &Place) -> Option<Spot> {
         let end = place.path.iter().rposition(|&byte| byte != b'/')? + 1;
         let path = place.path.get(..end)?;
-        let start = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+        let start = path
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .map_or(0, |slash| slash + 1);
         let (folder, name) = path.split_at_checked(start)?;
         if matches!(name, b"" | b"." | b"..") {
             return None;
         }
         let folder = Place {
             base: place.base.as_ref().and_then(|base| base.try_clone().ok()),
-            path: if folder.is_empty() { b".".to_vec() } else { folder.to_vec() },
+            path: if folder.is_empty() {
+                b".".to_vec()
+            } else {
+                folder.to_vec()
+            },
             is_in_base: place.is_in_base,
         };
         let root = self.root_of(actor).ok()?;
         let look = self.look_from(actor, root.as_ref().map(AsFd::as_fd), &folder, true)?;
-        let Look::There(folder) = look else { return None };
+        let Look::There(folder) = look else {
+            return None;
+        };
         let present = rustix::fs::statat(&folder.place, name, AtFlags::SYMLINK_NOFOLLOW).ok();
-        Some(Spot { path: folder.path?.join(OsStr::from_bytes(name)), present })
+        Some(Spot {
+            path: folder.path?.join(OsStr::from_bytes(name)),
+            present,
+        })
     }
 
     /// The root that a thread's absolute paths begin at; none for that of this process.
@@ -194,7 +214,11 @@ impl View {
         place: &Place,
         follows: bool,
     ) -> Option<Look> {
-        let flags = if follows { PLACE } else { PLACE | OFlags::NOFOLLOW };
+        let flags = if follows {
+            PLACE
+        } else {
+            PLACE | OFlags::NOFOLLOW
+        };
         for _ in 0..ATTEMPTS {
             match self.open_quickly(root, place, flags) {
                 Ok(opened) => match self.found(opened) {
@@ -251,15 +275,30 @@ impl View {
     }
 
     /// Nothing is there: tells where it would be made. The last name may be a link to something that is missing.
-    fn look_at_absent(&self, actor: Actor, root: Option<BorrowedFd<'_>>, place: &Place, follows: bool) -> Look {
+    fn look_at_absent(
+        &self,
+        actor: Actor,
+        root: Option<BorrowedFd<'_>>,
+        place: &Place,
+        follows: bool,
+    ) -> Look {
         match self.spot(actor, place) {
-            Some(Spot { path, present: None }) => Look::Absent(path),
+            Some(Spot {
+                path,
+                present: None,
+            }) => Look::Absent(path),
             Some(_) => self.look_by_hand(actor, root, place, follows),
             None => Look::Nowhere,
         }
     }
 
-    fn look_by_hand(&self, actor: Actor, root: Option<BorrowedFd<'_>>, place: &Place, follows: bool) -> Look {
+    fn look_by_hand(
+        &self,
+        actor: Actor,
+        root: Option<BorrowedFd<'_>>,
+        place: &Place,
+        follows: bool,
+    ) -> Look {
         let own_root;
         let root = match (&place.base, root) {
             (Some(base), _) if place.is_in_base => base.as_fd(),
@@ -276,7 +315,9 @@ impl View {
         match walk(actor, root, start, &place.path, follows) {
             Walked::There(opened) => self.found(opened).map_or(Look::Nowhere, Look::There),
             Walked::Missing { folder, name } => match self.path_of(folder.as_fd()) {
-                Some(folder) if folder.is_absolute() => Look::Absent(folder.join(OsStr::from_bytes(&name))),
+                Some(folder) if folder.is_absolute() => {
+                    Look::Absent(folder.join(OsStr::from_bytes(&name)))
+                }
                 _ => Look::Nowhere,
             },
             Walked::Nowhere => Look::Nowhere,
@@ -285,14 +326,20 @@ impl View {
 
     fn found(&self, place: OwnedFd) -> Option<Found> {
         let stat = rustix::fs::fstat(&place).ok()?;
-        let path = self.path_of(place.as_fd()).filter(|path| path.is_absolute());
-        let path = path.filter(|path| stat.st_nlink > 0 || !path.as_os_str().as_bytes().ends_with(DELETED));
+        let path = self
+            .path_of(place.as_fd())
+            .filter(|path| path.is_absolute());
+        let path = path
+            .filter(|path| stat.st_nlink > 0 || !path.as_os_str().as_bytes().ends_with(DELETED));
         Some(Found { place, path, stat })
     }
 
     /// Whether a path leads into the folder of this process below `/proc`: then it was meant for the other one.
     fn is_own(&self, found: &Found) -> bool {
-        found.path.as_ref().is_some_and(|path| path.starts_with(&self.own_folder))
+        found
+            .path
+            .as_ref()
+            .is_some_and(|path| path.starts_with(&self.own_folder))
     }
 
     /// The kernel's path of something that is open here.
@@ -309,7 +356,8 @@ impl View {
 
     /// Whether two threads' mounts differ: a thread's against those of another process.
     pub(super) fn has_other_mounts(&self, tid: u32, other: u32) -> bool {
-        let mounts = |tid: u32| rustix::fs::readlinkat(&self.proc, format!("{tid}/ns/mnt"), Vec::new()).ok();
+        let mounts =
+            |tid: u32| rustix::fs::readlinkat(&self.proc, format!("{tid}/ns/mnt"), Vec::new()).ok();
         match (mounts(tid), mounts(other)) {
             (Some(one), Some(other)) => one != other,
             _ => false,

@@ -63,7 +63,9 @@ fn walk_path(
         }
         let next = match open(&at, &name, PLACE | OFlags::NOFOLLOW) {
             Ok(next) => next,
-            Err(Errno::NOENT) if rest.is_empty() => return Some(Walked::Missing { folder: at, name }),
+            Err(Errno::NOENT) if rest.is_empty() => {
+                return Some(Walked::Missing { folder: at, name });
+            }
             Err(_) => return None,
         };
         let stat = rustix::fs::fstat(&next).ok()?;
@@ -106,11 +108,19 @@ fn follow(actor: Actor, folder: &OwnedFd, name: &[u8], link: &OwnedFd) -> Option
         match name {
             b"self" if is_root => return Some(Followed::Text(actor.pid.to_string().into_bytes())),
             b"thread-self" if is_root => {
-                return Some(Followed::Text(format!("{}/task/{}", actor.pid, actor.tid).into_bytes()));
+                return Some(Followed::Text(
+                    format!("{}/task/{}", actor.pid, actor.tid).into_bytes(),
+                ));
             }
             _ => {}
         }
-        let resolved = rustix::fs::openat2(folder, name, PLACE, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+        let resolved = rustix::fs::openat2(
+            folder,
+            name,
+            PLACE,
+            Mode::empty(),
+            ResolveFlags::NO_MAGICLINKS,
+        );
         if matches!(resolved, Err(Errno::LOOP | Errno::NOSYS | Errno::PERM)) {
             return open(folder, name, PLACE).ok().map(Followed::To);
         }
@@ -132,9 +142,134 @@ fn duplicate(place: BorrowedFd<'_>) -> Option<OwnedFd> {
 }
 
 fn is_same_place(at: &OwnedFd, root: BorrowedFd<'_>) -> Option<bool> {
-    Some(is_same_file(&rustix::fs::fstat(at.as_fd()).ok()?, &rustix::fs::fstat(root).ok()?))
+    Some(is_same_file(
+        &rustix::fs::fstat(at.as_fd()).ok()?,
+        &rustix::fs::fstat(root).ok()?,
+    ))
 }
 
 fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
+    path.split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::path::Path;
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    fn place(path: &Path) -> OwnedFd {
+        rustix::fs::openat(CWD, path, PLACE, Mode::empty()).unwrap()
+    }
+
+    fn own() -> Actor {
+        Actor {
+            tid: std::process::id(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// The inode that a walk ends at.
+    fn inode(root: &Path, path: &[u8], follows_last: bool) -> Option<u64> {
+        let root = place(root);
+        match walk(own(), root.as_fd(), root.as_fd(), path, follows_last) {
+            Walked::There(found) => Some(rustix::fs::fstat(&found).unwrap().st_ino),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn no_path_leads_out_of_its_root() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("jail/sub")).unwrap();
+        fs::write(folder.path().join("outside"), "").unwrap();
+        fs::write(folder.path().join("jail/inside"), "").unwrap();
+        let jail = folder.path().join("jail");
+        for (name, target) in [
+            ("up", "../../outside"),
+            ("root", "/inside"),
+            ("sub/deep", "../../../../inside"),
+        ] {
+            symlink(target, jail.join(name)).unwrap();
+        }
+        let inside = fs::metadata(jail.join("inside")).unwrap().ino();
+        for path in [
+            &b"/root"[..],
+            b"sub/deep",
+            b"../../inside",
+            b"sub/../../../inside",
+            b"/sub/.././inside",
+        ] {
+            assert_eq!(
+                inode(&jail, path, true),
+                Some(inside),
+                "{}",
+                String::from_utf8_lossy(path)
+            );
+        }
+        for path in [&b"/up"[..], b"../outside", b"sub/../../outside"] {
+            assert_eq!(
+                inode(&jail, path, true),
+                None,
+                "{}",
+                String::from_utf8_lossy(path)
+            );
+        }
+    }
+
+    #[test]
+    fn circles_and_missing_names_end() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("b", folder.path().join("a")).unwrap();
+        symlink("a", folder.path().join("b")).unwrap();
+        symlink("missing", folder.path().join("broken")).unwrap();
+        let root = place(folder.path());
+        let go = |path: &[u8]| walk(own(), root.as_fd(), root.as_fd(), path, true);
+        assert!(matches!(go(b"a"), Walked::Nowhere));
+        assert!(matches!(go(b"broken"), Walked::Missing { name, .. } if name == b"missing"));
+        assert!(matches!(go(b"missing/below"), Walked::Nowhere));
+        let link = fs::symlink_metadata(folder.path().join("a")).unwrap().ino();
+        assert_eq!(inode(folder.path(), b"a", false), Some(link));
+    }
+
+    #[test]
+    fn proc_self_is_the_other_process() {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test of what looks at processes starts one"
+        )]
+        let mut child = std::process::Command::new("sleep")
+            .arg("30")
+            .spawn()
+            .unwrap();
+        let root = place(Path::new("/"));
+        let actor = Actor {
+            tid: child.id(),
+            pid: child.id(),
+        };
+        let go = |path: &[u8]| match walk(actor, root.as_fd(), root.as_fd(), path, true) {
+            Walked::There(found) => Some(rustix::fs::fstat(&found).unwrap().st_ino),
+            _ => None,
+        };
+        let expected = |name: &str| {
+            fs::metadata(format!("/proc/{}/{name}", child.id()))
+                .unwrap()
+                .ino()
+        };
+        assert_eq!(go(b"/proc/self/status"), Some(expected("status")));
+        assert_eq!(
+            go(b"/proc/thread-self/../../status"),
+            Some(expected("status"))
+        );
+        assert_eq!(go(b"/proc/self/exe"), Some(expected("exe")));
+        assert_eq!(go(b"/dev/fd/0"), Some(expected("fd/0")));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

@@ -10,7 +10,10 @@ use entities::Exit;
 use crate::support::{Room, Told, execute, named, observe, read, run, write};
 
 fn bind(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Bind {
-    Bind { source: source.into(), target: target.into() }
+    Bind {
+        source: source.into(),
+        target: target.into(),
+    }
 }
 
 /// Runs a script with binds; none where no mounts are allowed at all.
@@ -34,15 +37,31 @@ fn a_folder_is_seen_at_its_target_and_changes_reach_its_source() {
     let target = room.at("target");
     let script = "pwd; cat data; echo x > made; cat ../beside; mv data moved";
     room.put("beside", " beside");
-    let Some(told) = run_bound(&room, vec![bind(room.at("source"), &target)], &target, script) else { return };
-    assert_eq!(told.text(), format!("{}\nfrom source beside", target.display()));
+    let Some(told) = run_bound(
+        &room,
+        vec![bind(room.at("source"), &target)],
+        &target,
+        script,
+    ) else {
+        return;
+    };
+    assert_eq!(
+        told.text(),
+        format!("{}\nfrom source beside", target.display())
+    );
     told.assert_has(&read(target.join("data")));
     told.assert_has(&write(target.join("made")));
     told.assert_has(&read(room.at("beside")));
-    told.assert_has(&AccessKind::Rename { from: target.join("data"), to: target.join("moved") });
+    told.assert_has(&AccessKind::Rename {
+        from: target.join("data"),
+        to: target.join("moved"),
+    });
     told.assert_has(&execute(named("/bin/cat")));
     assert!(room.at("source/made").exists() && room.at("source/moved").exists());
-    assert_eq!(fs::read_to_string(room.at("target/data")).unwrap(), "hidden");
+    assert_eq!(
+        fs::read_to_string(room.at("target/data")).unwrap(),
+        "hidden"
+    );
 }
 
 #[test]
@@ -52,9 +71,22 @@ fn absolute_links_and_descriptors_are_resolved_in_the_command_s_view() {
     room.put("target/placeholder", "");
     let target = room.at("target");
     std::os::unix::fs::symlink(target.join("data"), room.at("source/link")).unwrap();
-    let script = "cat link; exec 9< data; cat /dev/fd/9; cd /; cat $OLDPWD/./link; echo x > $OLDPWD/new";
-    let Some(told) = run_bound(&room, vec![bind(room.at("source"), &target)], &target, script) else { return };
-    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    let script =
+        "cat link; exec 9< data; cat /dev/fd/9; cd /; cat $OLDPWD/./link; echo x > $OLDPWD/new";
+    let Some(told) = run_bound(
+        &room,
+        vec![bind(room.at("source"), &target)],
+        &target,
+        script,
+    ) else {
+        return;
+    };
+    assert_eq!(
+        told.outcome.exit,
+        Exit::Code(0),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     assert_eq!(told.of(&target.join("data")).len(), 4);
     told.assert_has(&write(target.join("new")));
     assert!(told.of(&room.at("source/data")).is_empty());
@@ -69,10 +101,20 @@ fn a_missing_target_is_made_without_touching_the_disk() {
     std::os::unix::fs::symlink("file", room.at("home/me/link")).unwrap();
     let target = room.at("home/me/lost/project");
     let script = "pwd; cat data; cat ../../file; cat ../../link; ls ../..; echo x > out";
-    let Some(told) = run_bound(&room, vec![bind(room.at("source"), &target)], &target, script) else { return };
+    let Some(told) = run_bound(
+        &room,
+        vec![bind(room.at("source"), &target)],
+        &target,
+        script,
+    ) else {
+        return;
+    };
     assert_eq!(
         told.text(),
-        format!("{}\nxneighbourneighbourfile\nfolder\nlink\nlost\n", target.display()),
+        format!(
+            "{}\nxneighbourneighbourfile\nfolder\nlink\nlost\n",
+            target.display()
+        ),
         "{}",
         String::from_utf8_lossy(&told.stderr)
     );
@@ -90,7 +132,14 @@ fn a_target_missing_below_the_root_is_made_too() {
     room.put("source/data", "x");
     let target = PathBuf::from("/reproof-test-of-binds/of/project");
     let script = "pwd; cat data; ls / > /dev/null; test -e /etc/passwd && test -e /proc/self/exe && echo fine; readlink /proc/self/cwd";
-    let Some(told) = run_bound(&room, vec![bind(room.at("source"), &target)], &target, script) else { return };
+    let Some(told) = run_bound(
+        &room,
+        vec![bind(room.at("source"), &target)],
+        &target,
+        script,
+    ) else {
+        return;
+    };
     assert_eq!(
         told.text(),
         format!("{0}\nxfine\n{0}\n", target.display()),
@@ -117,8 +166,15 @@ fn later_binds_cover_earlier_ones_and_files_can_be_bound() {
         bind(room.at("target"), room.at("one")),
     ];
     let script = "cat data/inner single; cat ../one/x; ls";
-    let Some(told) = run_bound(&room, binds, &target, script) else { return };
-    assert_eq!(told.text(), "twothreedata\nsingle\n", "{}", String::from_utf8_lossy(&told.stderr));
+    let Some(told) = run_bound(&room, binds, &target, script) else {
+        return;
+    };
+    assert_eq!(
+        told.text(),
+        "twothreedata\nsingle\n",
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     told.assert_has(&read(target.join("data/inner")));
     told.assert_has(&read(target.join("single")));
 }
@@ -128,7 +184,10 @@ fn a_source_that_is_missing_leaves_the_command_without_binds() {
     let room = Room::new();
     room.put("source/data", "x");
     let mut options = room.options(["cat", "data"]);
-    options.binds = vec![bind(room.at("source"), room.at("target")), bind(room.at("missing"), "/mnt")];
+    options.binds = vec![
+        bind(room.at("source"), room.at("target")),
+        bind(room.at("missing"), "/mnt"),
+    ];
     options.working_directory = room.at("target");
     let told = run(&options).unwrap();
     assert!(!told.outcome.binds_applied);
@@ -169,7 +228,10 @@ fn without_rights_a_user_namespace_is_used() {
         copy
     };
     let status = Command::new("sh")
-        .args(["-c", "chown -R 65534:65534 . && chmod 755 . && chmod a+rx observe"])
+        .args([
+            "-c",
+            "chown -R 65534:65534 . && chmod 755 . && chmod a+rx observe",
+        ])
         .current_dir(room.path())
         .status()
         .unwrap();
@@ -178,11 +240,28 @@ fn without_rights_a_user_namespace_is_used() {
         let target = room.at(target);
         let bind = format!("{}={}", room.at("source").display(), target.display());
         let output = Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"])
+            .args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--inh-caps=-all",
+            ])
             .arg(&observe)
             .args(["--bind", &bind, "--in", target.to_str().unwrap()])
-            .args(["--log", "out/log", "--outcome", "out/outcome", "--copies", "out", "--"])
-            .args(["sh", "-c", "pwd; id -u; cat data; grep NoNewPrivs /proc/self/status; echo x > made"])
+            .args([
+                "--log",
+                "out/log",
+                "--outcome",
+                "out/outcome",
+                "--copies",
+                "out",
+                "--",
+            ])
+            .args([
+                "sh",
+                "-c",
+                "pwd; id -u; cat data; grep NoNewPrivs /proc/self/status; echo x > made",
+            ])
             .current_dir(room.path())
             .env("HOME", "/")
             .output();
@@ -199,11 +278,25 @@ fn without_rights_a_user_namespace_is_used() {
             return;
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.starts_with(&format!("{}\n65534\nx\n", target.display())), "{text}{error}");
+        assert!(
+            text.starts_with(&format!("{}\n65534\nx\n", target.display())),
+            "{text}{error}"
+        );
         let log = fs::read_to_string(room.at("out/log")).unwrap();
-        assert!(log.contains(&format!("read {}/data", target.display())), "{log}");
-        assert!(log.contains(&format!("write {}/made", target.display())), "{log}");
-        assert!(!outcome["gaps"].as_array().unwrap().contains(&"unreadable_process".into()));
+        assert!(
+            log.contains(&format!("read {}/data", target.display())),
+            "{log}"
+        );
+        assert!(
+            log.contains(&format!("write {}/made", target.display())),
+            "{log}"
+        );
+        assert!(
+            !outcome["gaps"]
+                .as_array()
+                .unwrap()
+                .contains(&"unreadable_process".into())
+        );
         fs::remove_file(room.at("source/made")).unwrap();
     }
 }
@@ -215,7 +308,10 @@ fn it_can_be_asked_whether_binds_work() {
     room.put("target/y", "");
     let mut options = room.options(["true"]);
     options.binds = vec![bind(room.at("source"), room.at("target"))];
-    assert_eq!(capture::trace::can_bind(), run(&options).unwrap().outcome.binds_applied);
+    assert_eq!(
+        capture::trace::can_bind(),
+        run(&options).unwrap().outcome.binds_applied
+    );
 }
 
 /// A process that changes its root, and one with mounts of its own.
@@ -234,7 +330,12 @@ open('/etc/data'); open('etc/data'); open('../../etc/data')
 open('/proc/self/status') if os.path.exists('/proc') else None
 ";
     let told = room.python(script);
-    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(
+        told.outcome.exit,
+        Exit::Code(0),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     assert_eq!(told.of(&room.at("jail/etc/data")).len(), 3);
 
     room.put("a/data", "x");

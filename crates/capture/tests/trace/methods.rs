@@ -61,7 +61,12 @@ os.kill(os.getpid(), signal.SIGTERM)
 ";
     let options = room.options([python().as_os_str(), "-c".as_ref(), script.as_ref()]);
     let told = run(&forced(options, Method::Ptrace)).unwrap();
-    assert_eq!(told.outcome.exit, Exit::Signal(15), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(
+        told.outcome.exit,
+        Exit::Signal(15),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     for index in 0..20 {
         told.assert_has(&write(room.at(&format!("thread{index}"))));
     }
@@ -71,7 +76,10 @@ os.kill(os.getpid(), signal.SIGTERM)
 #[test]
 fn ptrace_waits_for_orphans_and_ends_them() {
     let room = Room::new();
-    let told = ptrace_sh(&room, "(setsid sh -c 'sleep 0.3; echo late > late' &) ; exit 5");
+    let told = ptrace_sh(
+        &room,
+        "(setsid sh -c 'sleep 0.3; echo late > late' &) ; exit 5",
+    );
     assert_eq!(told.outcome.exit, Exit::Code(5));
     told.assert_has(&write(room.at("late")));
     let mut options = room.options(["sh", "-c", "(setsid sleep 60 &) ; exit 6"]);
@@ -84,7 +92,13 @@ fn ptrace_waits_for_orphans_and_ends_them() {
 fn ptrace_ends_with_its_supervisor() {
     let room = Room::new();
     let mut child = Command::new(observe())
-        .args(["--method", "ptrace", "--copies", room.path().to_str().unwrap(), "--"])
+        .args([
+            "--method",
+            "ptrace",
+            "--copies",
+            room.path().to_str().unwrap(),
+            "--",
+        ])
         .args(["sh", "-c", "echo $$ > pid; sleep 60"])
         .current_dir(room.path())
         .spawn()
@@ -105,11 +119,17 @@ fn a_scan_finds_what_changed_and_follows_nothing() {
     room.put(".hidden/left_out", "x");
     let script = "echo more >> changed; rm deleted; echo x > new; echo x > .hidden/left_out; cat kept; echo $REPROOF_SUPERVISOR";
     let mut options = forced(room.options(["sh", "-c", script]), Method::Scan);
-    options.scan = ScanScope { roots: vec![room.path()], excludes: vec![room.at(".hidden")] };
+    options.scan = ScanScope {
+        roots: vec![room.path()],
+        excludes: vec![room.at(".hidden")],
+    };
     let told = run(&options).unwrap();
     assert_eq!(told.outcome.method, Method::Scan);
     let scan = told.outcome.scan.as_ref().unwrap();
-    assert_eq!(scan.created_or_changed, [room.at("changed"), room.at("new")]);
+    assert_eq!(
+        scan.created_or_changed,
+        [room.at("changed"), room.at("new")]
+    );
     assert_eq!(scan.deleted, [room.at("deleted")]);
     assert!(told.accesses.is_empty());
     assert!(told.has_gap("reads_not_seen"));
@@ -119,14 +139,24 @@ fn a_scan_finds_what_changed_and_follows_nothing() {
 #[test]
 fn a_scan_waits_for_orphans_too() {
     let room = Room::new();
-    let mut options = forced(room.options(["sh", "-c", "(setsid sh -c 'sleep 0.3; echo x > late' &)"]), Method::Scan);
+    let mut options = forced(
+        room.options(["sh", "-c", "(setsid sh -c 'sleep 0.3; echo x > late' &)"]),
+        Method::Scan,
+    );
     options.scan.roots.push(room.path());
     let told = run(&options).unwrap();
-    assert_eq!(told.outcome.scan.unwrap().created_or_changed, [room.at("late")]);
+    assert_eq!(
+        told.outcome.scan.unwrap().created_or_changed,
+        [room.at("late")]
+    );
 }
 
 /// Runs the example under a filter that has a listener of its own or forbids one, as containers have.
-fn under_filter(room: &Room, filter: &str, method: &str) -> (serde_json::Value, String, Option<i32>) {
+fn under_filter(
+    room: &Room,
+    filter: &str,
+    method: &str,
+) -> (serde_json::Value, String, Option<i32>) {
     let script = format!(
         "import ctypes, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -145,10 +175,18 @@ os.execv({observe:?}, ['observe', '--method', {method:?}, '--log', 'log', '--out
         observe = observe().to_str().unwrap(),
     );
     room.put("data", "x");
-    let status = Command::new(python()).args(["-c", &script]).current_dir(room.path()).status().unwrap();
+    let status = Command::new(python())
+        .args(["-c", &script])
+        .current_dir(room.path())
+        .status()
+        .unwrap();
     let outcome = fs::read_to_string(room.at("outcome")).unwrap_or_default();
     let log = fs::read_to_string(room.at("log")).unwrap_or_default();
-    (serde_json::from_str(&outcome).unwrap_or_default(), log, status.code())
+    (
+        serde_json::from_str(&outcome).unwrap_or_default(),
+        log,
+        status.code(),
+    )
 }
 
 const SECCOMP: u32 = libc::SYS_seccomp as u32;
@@ -176,7 +214,10 @@ fn where_another_listens_the_debugging_interface_is_used() {
     let (outcome, log, status) = under_filter(&room, &foreign_listener(), "auto");
     assert_eq!(status, Some(0));
     assert_eq!(outcome["method"], "ptrace");
-    assert!(log.contains(&format!("read {}", room.at("data").display())), "{log}");
+    assert!(
+        log.contains(&format!("read {}", room.at("data").display())),
+        "{log}"
+    );
     let room = Room::new();
     let (_, _, status) = under_filter(&room, &foreign_listener(), "notify");
     assert_eq!(status, Some(125));
@@ -200,8 +241,23 @@ fn a_command_run_under_a_debugger_is_still_observed() {
     room.put("data", "x");
     let trace = room.at("strace");
     let status = Command::new("strace")
-        .args(["-f", "-o", trace.to_str().unwrap(), observe().to_str().unwrap()])
-        .args(["--log", "log", "--outcome", "outcome", "--copies", ".", "--", "cat", "data"])
+        .args([
+            "-f",
+            "-o",
+            trace.to_str().unwrap(),
+            observe().to_str().unwrap(),
+        ])
+        .args([
+            "--log",
+            "log",
+            "--outcome",
+            "outcome",
+            "--copies",
+            ".",
+            "--",
+            "cat",
+            "data",
+        ])
         .current_dir(room.path())
         .status();
     let Ok(status) = status else {
@@ -210,7 +266,10 @@ fn a_command_run_under_a_debugger_is_still_observed() {
     };
     assert!(status.success());
     let log = fs::read_to_string(room.at("log")).unwrap();
-    assert!(log.contains(&format!("read {}", room.at("data").display())), "{log}");
+    assert!(
+        log.contains(&format!("read {}", room.at("data").display())),
+        "{log}"
+    );
 }
 
 #[test]
@@ -222,9 +281,18 @@ fn debuggers_inside_a_command_work() {
         eprintln!("skipped: no strace");
         return;
     }
-    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(
+        told.outcome.exit,
+        Exit::Code(0),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     told.assert_has(&read(room.at("data")));
-    assert!(fs::read_to_string(room.at("strace")).unwrap().contains("exited with 0"));
+    assert!(
+        fs::read_to_string(room.at("strace"))
+            .unwrap()
+            .contains("exited with 0")
+    );
 }
 
 #[test]
@@ -233,7 +301,10 @@ fn a_forced_method_that_is_refused_is_an_error() {
     // A command that cannot be looked up is the same error with each method.
     for method in [Method::Notify, Method::Ptrace, Method::Scan] {
         let options = forced(room.options(["no-such-command"]), method);
-        assert!(matches!(run(&options), Err(TraceError::NotFound { .. })), "{method:?}");
+        assert!(
+            matches!(run(&options), Err(TraceError::NotFound { .. })),
+            "{method:?}"
+        );
     }
 }
 
@@ -242,7 +313,14 @@ fn programs_with_rights_of_their_own_keep_them_or_it_is_said() {
     let room = Room::new();
     let told = room.sh("grep NoNewPrivs /proc/self/status");
     let is_root = rustix::process::geteuid().is_root();
-    let expected = if is_root { "NoNewPrivs:\t0\n" } else { "NoNewPrivs:\t1\n" };
+    let expected = if is_root {
+        "NoNewPrivs:\t0\n"
+    } else {
+        "NoNewPrivs:\t1\n"
+    };
     assert_eq!(told.text(), expected);
-    assert!(told.kinds().any(|kind| matches!(kind, AccessKind::Execute { .. })));
+    assert!(
+        told.kinds()
+            .any(|kind| matches!(kind, AccessKind::Execute { .. }))
+    );
 }

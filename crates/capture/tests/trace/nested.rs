@@ -27,7 +27,8 @@ fn outcome_of(room: &Room, name: &str) -> serde_json::Value {
 }
 
 fn has(log: &str, what: &str, path: &Path) -> bool {
-    log.lines().any(|line| line.ends_with(&format!("{what} {}", path.display())))
+    log.lines()
+        .any(|line| line.ends_with(&format!("{what} {}", path.display())))
 }
 
 #[test]
@@ -35,7 +36,10 @@ fn an_inner_run_joins_the_outer_supervisor_and_both_see_its_files() {
     let room = Room::new();
     room.put("before", "x");
     room.put("data", "x");
-    let script = format!("cat before; {}; echo status $?", inner(&room, "inner", "", "sh -c 'cat data > copy; exit 7'"));
+    let script = format!(
+        "cat before; {}; echo status $?",
+        inner(&room, "inner", "", "sh -c 'cat data > copy; exit 7'")
+    );
     let told = room.sh(&script);
     assert!(told.text().ends_with("status 7\n"), "{}", told.text());
     for name in ["before", "data"] {
@@ -43,8 +47,14 @@ fn an_inner_run_joins_the_outer_supervisor_and_both_see_its_files() {
     }
     told.assert_has(&write(room.at("copy")));
     let log = log_of(&room, "inner");
-    assert!(has(&log, "read", &room.at("data")) && has(&log, "write", &room.at("copy")), "{log}");
-    assert!(has(&log, "execute", &crate::support::named("/bin/cat")), "{log}");
+    assert!(
+        has(&log, "read", &room.at("data")) && has(&log, "write", &room.at("copy")),
+        "{log}"
+    );
+    assert!(
+        has(&log, "execute", &crate::support::named("/bin/cat")),
+        "{log}"
+    );
     // Neither what was before it, nor its own supervisor's files.
     assert!(!has(&log, "read", &room.at("before")));
     assert!(!has(&log, "write", &room.at("inner.outcome")));
@@ -61,10 +71,22 @@ fn runs_three_deep_each_see_their_own() {
         room.put(name, "x");
     }
     let third = room.at("third.sh");
-    fs::write(&third, format!("cat two\n{}\n", inner(&room, "third", "", "cat three"))).unwrap();
-    let script = format!("cat one; {}", inner(&room, "second", "", &format!("sh {}", third.display())));
+    fs::write(
+        &third,
+        format!("cat two\n{}\n", inner(&room, "third", "", "cat three")),
+    )
+    .unwrap();
+    let script = format!(
+        "cat one; {}",
+        inner(&room, "second", "", &format!("sh {}", third.display()))
+    );
     let told = room.sh(&script);
-    assert_eq!(told.stdout, b"xxx", "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(
+        told.stdout,
+        b"xxx",
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     let seen = |log: &str| ["one", "two", "three"].map(|name| has(log, "read", &room.at(name)));
     assert_eq!(seen(&log_of(&room, "second")), [false, true, true]);
     assert_eq!(seen(&log_of(&room, "third")), [false, false, true]);
@@ -87,11 +109,20 @@ threads = [threading.Thread(target=work) for _ in range(40)]
 [t.join() for t in threads]
 ",
     );
-    let command = format!("{} {}", crate::support::python().display(), script.display());
+    let command = format!(
+        "{} {}",
+        crate::support::python().display(),
+        script.display()
+    );
     let told = room.sh(&inner(&room, "inner", "--slow slow=50", &command));
     assert_eq!(told.outcome.exit, Exit::Code(0));
     let log = log_of(&room, "inner");
-    assert_eq!(log.lines().filter(|line| line.ends_with(&format!("read {}", room.at("slow").display()))).count(), 40);
+    assert_eq!(
+        log.lines()
+            .filter(|line| line.ends_with(&format!("read {}", room.at("slow").display())))
+            .count(),
+        40
+    );
 }
 
 #[test]
@@ -100,11 +131,20 @@ fn an_inner_supervisor_that_is_killed_lets_its_command_end() {
     room.put("slow", "x");
     let script = format!(
         "{} & sleep 0.5; kill -9 $!; wait; cat slow; echo over",
-        inner(&room, "inner", "--slow slow=100000", "sh -c 'echo $$ > pid; cat slow; sleep 60'")
+        inner(
+            &room,
+            "inner",
+            "--slow slow=100000",
+            "sh -c 'echo $$ > pid; cat slow; sleep 60'"
+        )
     );
     let told = room.sh(&script);
     assert!(told.text().ends_with("over\n"), "{}", told.text());
-    let pid = fs::read_to_string(room.at("pid")).unwrap().trim().parse().unwrap();
+    let pid = fs::read_to_string(room.at("pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     assert!(!crate::support::is_alive(pid));
 }
 
@@ -121,7 +161,12 @@ fn where_the_outer_run_cannot_tell_files_are_compared() {
     let outcome = outcome_of(&room, "inner");
     assert_eq!(outcome["method"], "scan");
     let changed = outcome["changed"].as_array().unwrap();
-    assert!(changed.iter().any(|path| path.as_str().unwrap().ends_with("copy")), "{changed:?}");
+    assert!(
+        changed
+            .iter()
+            .any(|path| path.as_str().unwrap().ends_with("copy")),
+        "{changed:?}"
+    );
 }
 
 #[test]
@@ -141,7 +186,9 @@ fn a_supervisor_that_is_gone_is_passed_over() {
     room.put("data", "x");
     for address in ["@no-such-supervisor", "", "/no/such/socket", "@", "@\u{1}"] {
         let mut options = room.options(["cat", "data"]);
-        options.environment.push(("REPROOF_SUPERVISOR".into(), address.into()));
+        options
+            .environment
+            .push(("REPROOF_SUPERVISOR".into(), address.into()));
         let told = run(&options).unwrap();
         assert_eq!(told.outcome.method, Method::Notify);
         told.assert_has(&read(room.at("data")));
@@ -172,5 +219,10 @@ mute.connect(address)
 print('refused')
 ",
     );
-    assert_eq!(told.text(), "refused\n", "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(
+        told.text(),
+        "refused\n",
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
 }

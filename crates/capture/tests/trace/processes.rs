@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use capture::trace::{Access, AccessKind, Observer, TraceError, trace};
 use entities::{Count, Exit};
 
-use crate::support::{Room, compile, execute, is_alive, named, observe, python, read, run, wait_until, write};
+use crate::support::{
+    Room, compile, execute, is_alive, named, observe, python, read, run, wait_until, write,
+};
 
 #[test]
 fn statuses_and_signals_are_told_apart() {
@@ -28,18 +30,32 @@ fn statuses_and_signals_are_told_apart() {
 fn a_command_that_is_not_there_is_told_from_one_that_cannot_be_executed() {
     let room = Room::new();
     let fails = |command: &[&str]| run(&room.options(command.iter().copied())).err().unwrap();
-    assert!(matches!(fails(&["no-such-command"]), TraceError::NotFound { command } if command == "no-such-command"));
-    assert!(matches!(fails(&["./no/such/command"]), TraceError::NotFound { .. }));
+    assert!(
+        matches!(fails(&["no-such-command"]), TraceError::NotFound { command } if command == "no-such-command")
+    );
+    assert!(matches!(
+        fails(&["./no/such/command"]),
+        TraceError::NotFound { .. }
+    ));
     assert!(matches!(fails(&[]), TraceError::NoCommand));
     room.put("plain", "echo x");
-    assert!(matches!(fails(&["./plain"]), TraceError::NotExecutable { .. }));
+    assert!(matches!(
+        fails(&["./plain"]),
+        TraceError::NotExecutable { .. }
+    ));
     assert!(matches!(fails(&["./"]), TraceError::NotExecutable { .. }));
     let orphan = room.put("orphan", "#!/no/such/interpreter\n");
     fs::set_permissions(&orphan, fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(matches!(fails(&["./orphan"]), TraceError::NotExecutable { .. }));
+    assert!(matches!(
+        fails(&["./orphan"]),
+        TraceError::NotExecutable { .. }
+    ));
     let mut options = room.options(["true"]);
     options.working_directory = room.at("missing");
-    assert!(matches!(run(&options), Err(TraceError::WorkingDirectory { .. })));
+    assert!(matches!(
+        run(&options),
+        Err(TraceError::WorkingDirectory { .. })
+    ));
     options = room.options(["true"]);
     options.stdout = room.at("missing/stdout");
     assert!(matches!(run(&options), Err(TraceError::Copy { .. })));
@@ -57,7 +73,10 @@ fn a_command_is_looked_up_in_the_path_that_it_is_given() {
     fs::set_permissions(room.at("one/tool"), fs::Permissions::from_mode(0o644)).unwrap();
     let mut options = room.options(["tool"]);
     // Relative to where the command starts; the first is not executable; the second has no format but a shell's.
-    options.environment = vec![("PATH".into(), "none:one:two".into()), ("A".into(), "b".into())];
+    options.environment = vec![
+        ("PATH".into(), "none:one:two".into()),
+        ("A".into(), "b".into()),
+    ];
     let told = run(&options).unwrap();
     assert_eq!(told.outcome.exit, Exit::Code(2));
     told.assert_has(&execute(room.at("two/tool")));
@@ -67,10 +86,16 @@ fn a_command_is_looked_up_in_the_path_that_it_is_given() {
 fn the_environment_is_the_given_one_and_nothing_else() {
     let room = Room::new();
     let mut options = room.options(["/usr/bin/env"]);
-    options.environment = vec![("A".into(), "b c".into()), ("EMPTY".into(), OsString::new())];
+    options.environment = vec![
+        ("A".into(), "b c".into()),
+        ("EMPTY".into(), OsString::new()),
+    ];
     let told = run(&options).unwrap();
     let text = told.text();
-    let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with("REPROOF_SUPERVISOR=@")).collect();
+    let mut lines: Vec<_> = text
+        .lines()
+        .filter(|line| !line.starts_with("REPROOF_SUPERVISOR=@"))
+        .collect();
     lines.sort_unstable();
     assert_eq!(lines, ["A=b c", "EMPTY="]);
 }
@@ -82,7 +107,11 @@ fn a_child_that_outlives_its_parent_is_waited_for_and_followed() {
     assert_eq!(told.outcome.exit, Exit::Code(5));
     assert!(room.at("late").exists());
     told.assert_has(&write(room.at("late")));
-    assert!(told.outcome.usage.wall_ms >= 400, "{}", told.outcome.usage.wall_ms);
+    assert!(
+        told.outcome.usage.wall_ms >= 400,
+        "{}",
+        told.outcome.usage.wall_ms
+    );
 }
 
 #[test]
@@ -98,9 +127,16 @@ while ! [ -s stubborn ] || ! [ -s polite ]; do sleep 0.05; done";
     assert_eq!(told.outcome.exit, Exit::Code(0));
     assert!(start.elapsed() < Duration::from_secs(15));
     assert!(told.has_gap("orphans_ended"));
-    assert!(room.at("asked").exists(), "it was not asked before it was killed");
+    assert!(
+        room.at("asked").exists(),
+        "it was not asked before it was killed"
+    );
     for name in ["stubborn", "polite"] {
-        let pid = fs::read_to_string(room.at(name)).unwrap().trim().parse().unwrap();
+        let pid = fs::read_to_string(room.at(name))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         assert!(!is_alive(pid), "{name} is left");
     }
 }
@@ -134,14 +170,22 @@ threads = [threading.Thread(target=work, args=(i,)) for i in range(200)]
 [t.join() for t in threads]
 ",
     );
-    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(
+        told.outcome.exit,
+        Exit::Code(0),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     assert_eq!(told.outcome.processes, 1);
     for index in 0..200 {
         assert_eq!(told.of(&room.at(&format!("in/{index}"))).len(), 5);
         told.assert_has(&write(room.at(&format!("out{index}"))));
     }
     let first = told.accesses.first().unwrap().pid;
-    assert!(told.accesses.iter().all(|access| access.pid == first), "threads are told as processes");
+    assert!(
+        told.accesses.iter().all(|access| access.pid == first),
+        "threads are told as processes"
+    );
 }
 
 #[test]
@@ -163,7 +207,12 @@ if __name__ == '__main__':
             ),
         );
         let told = room.run([python().as_os_str(), script.as_os_str()]);
-        assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+        assert_eq!(
+            told.outcome.exit,
+            Exit::Code(0),
+            "{}",
+            String::from_utf8_lossy(&told.stderr)
+        );
         for index in 0..6 {
             told.assert_has(&write(room.at(&format!("{method}-{index}"))));
         }
@@ -174,11 +223,25 @@ if __name__ == '__main__':
 #[test]
 fn processes_are_counted_by_every_way_of_starting_one() {
     let room = Room::new();
-    assert_eq!(room.sh("(cat /dev/null); /bin/true; echo > /dev/null").outcome.processes, 3);
+    assert_eq!(
+        room.sh("(cat /dev/null); /bin/true; echo > /dev/null")
+            .outcome
+            .processes,
+        3
+    );
     let told = room.python("import os, subprocess; subprocess.run(['true']); os.system('true'); os.posix_spawn('/bin/true', ['true'], {}); os.wait()");
-    assert_eq!(told.outcome.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(
+        told.outcome.exit,
+        Exit::Code(0),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     // `os.system` has its shell execute the one command in its own place, or not.
-    assert!((4..=5).contains(&told.outcome.processes), "{}", told.outcome.processes);
+    assert!(
+        (4..=5).contains(&told.outcome.processes),
+        "{}",
+        told.outcome.processes
+    );
 }
 
 #[test]
@@ -212,8 +275,14 @@ fn samples_show_a_busy_tree() {
     let told = run(&options).unwrap();
     let samples = &told.outcome.samples;
     assert!(samples.len() >= 4, "{samples:?}");
-    assert!(samples.iter().any(|sample| sample.cpu_percent > 5.0), "{samples:?}");
-    assert!(samples.iter().all(|sample| sample.memory_bytes > 100_000), "{samples:?}");
+    assert!(
+        samples.iter().any(|sample| sample.cpu_percent > 5.0),
+        "{samples:?}"
+    );
+    assert!(
+        samples.iter().all(|sample| sample.memory_bytes > 100_000),
+        "{samples:?}"
+    );
 }
 
 /// Waits long for one file only.
@@ -250,9 +319,17 @@ assert times['slow'] >= 1, times
 assert times['quick'] < 0.8, times
 ";
     let options = room.options([python().as_os_str(), "-c".as_ref(), script.as_ref()]);
-    let slow = Slow { name: "slow", time: Duration::from_secs(1) };
+    let slow = Slow {
+        name: "slow",
+        time: Duration::from_secs(1),
+    };
     let outcome = trace(&options, Arc::new(slow), &mut |_| {}).unwrap();
-    assert_eq!(outcome.exit, Exit::Code(0), "{}", fs::read_to_string(&options.stderr).unwrap());
+    assert_eq!(
+        outcome.exit,
+        Exit::Code(0),
+        "{}",
+        fs::read_to_string(&options.stderr).unwrap()
+    );
 }
 
 #[test]
@@ -261,17 +338,26 @@ fn a_process_that_is_killed_while_it_waits_harms_nobody() {
     room.put("slow", "x");
     let script = "cat slow & sleep 0.2; kill -9 $!; wait; cat slow > /dev/null; echo over";
     let options = room.options(["sh", "-c", script]);
-    let slow = Slow { name: "slow", time: Duration::from_millis(600) };
+    let slow = Slow {
+        name: "slow",
+        time: Duration::from_millis(600),
+    };
     let outcome = trace(&options, Arc::new(slow), &mut |_| {}).unwrap();
     assert_eq!(outcome.exit, Exit::Code(0));
-    assert!(fs::read_to_string(&options.stdout).unwrap().ends_with("over\n"));
+    assert!(
+        fs::read_to_string(&options.stdout)
+            .unwrap()
+            .ends_with("over\n")
+    );
 }
 
 struct Panics;
 
 impl Observer for Panics {
     fn before(&self, access: Access) {
-        let AccessKind::Read { path } = access.kind else { return };
+        let AccessKind::Read { path } = access.kind else {
+            return;
+        };
         assert!(!path.ends_with("trap"), "the observer fell into the trap");
     }
 }
@@ -283,12 +369,18 @@ fn a_panic_of_the_observer_ends_the_command_and_goes_on() {
     let script = "echo $$ > pid; (setsid sleep 60 & echo $! > orphan) ; cat trap; sleep 60";
     let options = room.options(["sh", "-c", script]);
     let start = Instant::now();
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| trace(&options, Arc::new(Panics), &mut |_| {}).map(drop)));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        trace(&options, Arc::new(Panics), &mut |_| {}).map(drop)
+    }));
     let panic = result.err().unwrap();
     assert!(panic.downcast_ref::<&str>().unwrap().contains("trap"));
     assert!(start.elapsed() < Duration::from_secs(20));
     for name in ["pid", "orphan"] {
-        let pid = fs::read_to_string(room.at(name)).unwrap().trim().parse().unwrap();
+        let pid = fs::read_to_string(room.at(name))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         assert!(!is_alive(pid), "{name} is left");
     }
 }
@@ -298,9 +390,19 @@ fn the_start_is_told_with_the_process() {
     let room = Room::new();
     let options = room.options(["sh", "-c", "echo $$"]);
     let started = AtomicU32::new(0);
-    let observer = Arc::new(Slow { name: "", time: Duration::ZERO });
-    trace(&options, observer, &mut |pid| started.store(pid, Ordering::SeqCst)).unwrap();
-    let pid: u32 = fs::read_to_string(&options.stdout).unwrap().trim().parse().unwrap();
+    let observer = Arc::new(Slow {
+        name: "",
+        time: Duration::ZERO,
+    });
+    trace(&options, observer, &mut |pid| {
+        started.store(pid, Ordering::SeqCst)
+    })
+    .unwrap();
+    let pid: u32 = fs::read_to_string(&options.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     assert_eq!(started.load(Ordering::SeqCst), pid);
 }
 
@@ -308,7 +410,10 @@ fn the_start_is_told_with_the_process() {
 fn a_panic_at_the_start_leaves_nothing_behind() {
     let room = Room::new();
     let options = room.options(["sleep", "60"]);
-    let observer = Arc::new(Slow { name: "", time: Duration::ZERO });
+    let observer = Arc::new(Slow {
+        name: "",
+        time: Duration::ZERO,
+    });
     let started = AtomicU32::new(0);
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         trace(&options, observer, &mut |pid| {
@@ -334,7 +439,10 @@ fn several_commands_at_once_do_not_mix() {
                 assert_eq!(told.outcome.exit, Exit::Code(index as i32));
                 assert_eq!(told.of(&room.at("mine")).len(), 2);
                 assert_eq!(told.stdout, b"xx");
-                let others = rooms.iter().enumerate().filter(|(other, _)| *other != index);
+                let others = rooms
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != index);
                 for (_, other) in others {
                     assert!(!told.has(&read(other.at("mine"))));
                 }
@@ -349,7 +457,12 @@ fn several_commands_at_once_do_not_mix() {
 
 fn start_observed(room: &Room, arguments: &[&str], script: &str) -> std::process::Child {
     Command::new(observe())
-        .args(["--copies", room.path().to_str().unwrap(), "--outcome", room.at("outcome").to_str().unwrap()])
+        .args([
+            "--copies",
+            room.path().to_str().unwrap(),
+            "--outcome",
+            room.at("outcome").to_str().unwrap(),
+        ])
         .args(arguments)
         .args(["--", "sh", "-c", script])
         .current_dir(room.path())
@@ -384,7 +497,9 @@ fn signals_to_us_reach_the_command_and_we_survive_them() {
     let mut child = start_observed(&room, &[], script);
     wait_until("the command", || room.at("ready").exists());
     signal(child.id(), libc::SIGUSR1);
-    wait_until("the first signal", || fs::read_to_string(room.at("got")).is_ok_and(|got| got == "usr1\n"));
+    wait_until("the first signal", || {
+        fs::read_to_string(room.at("got")).is_ok_and(|got| got == "usr1\n")
+    });
     signal(child.id(), libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(9));
     assert_eq!(fs::read_to_string(room.at("got")).unwrap(), "usr1\nterm\n");
@@ -402,7 +517,10 @@ fn an_interrupt_that_ends_the_command_is_told_as_its_signal() {
     signal(child.id(), libc::SIGINT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let outcome = outcome_of(&room);
-    assert_eq!((&outcome["exit"]["signal"], &outcome["was_interrupted"]), (&2.into(), &true.into()));
+    assert_eq!(
+        (&outcome["exit"]["signal"], &outcome["was_interrupted"]),
+        (&2.into(), &true.into())
+    );
 }
 
 /// With its supervisor gone a command's calls fail; nothing of it may hang or stay.
@@ -412,12 +530,20 @@ fn a_killed_supervisor_takes_the_command_with_it() {
     let script = "echo $$ > first; (setsid sh -c 'trap \"\" TERM HUP; echo $$ > second; while :; do sleep 1; done' &)
 while :; do cat first > /dev/null; done";
     let mut child = start_observed(&room, &[], script);
-    let pid_in = |name: &str| -> Option<u32> { fs::read_to_string(room.at(name)).ok()?.trim().parse().ok() };
-    wait_until("both processes", || pid_in("first").is_some() && pid_in("second").is_some());
+    let pid_in =
+        |name: &str| -> Option<u32> { fs::read_to_string(room.at(name)).ok()?.trim().parse().ok() };
+    wait_until("both processes", || {
+        pid_in("first").is_some() && pid_in("second").is_some()
+    });
     child.kill().unwrap();
     child.wait().unwrap();
-    let pids: Vec<u32> = ["first", "second"].iter().map(|name| pid_in(name).unwrap()).collect();
-    wait_until("the end of the command", || pids.iter().all(|&pid| !is_alive(pid)));
+    let pids: Vec<u32> = ["first", "second"]
+        .iter()
+        .map(|name| pid_in(name).unwrap())
+        .collect();
+    wait_until("the end of the command", || {
+        pids.iter().all(|&pid| !is_alive(pid))
+    });
 }
 
 /// At whatever moment it is killed, while the command is being started too.
@@ -428,7 +554,15 @@ fn a_supervisor_killed_at_the_start_leaves_nothing_behind() {
         let mark = format!("{}-{round}", room.path().display());
         let method = ["notify", "ptrace", "scan"][round as usize % 3];
         let mut child = Command::new(observe())
-            .args(["--copies", room.path().to_str().unwrap(), "--method", method, "--", "sleep", "60"])
+            .args([
+                "--copies",
+                room.path().to_str().unwrap(),
+                "--method",
+                method,
+                "--",
+                "sleep",
+                "60",
+            ])
             .env("MARK_OF_A_TEST", &mark)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -438,16 +572,22 @@ fn a_supervisor_killed_at_the_start_leaves_nothing_behind() {
         std::thread::sleep(Duration::from_micros(300 * round));
         child.kill().unwrap();
         child.wait().unwrap();
-        wait_until(&format!("the end of round {round} with {method}"), || !is_marked_left(&mark));
+        wait_until(&format!("the end of round {round} with {method}"), || {
+            !is_marked_left(&mark)
+        });
     }
 }
 
 fn is_marked_left(mark: &str) -> bool {
     let line = format!("MARK_OF_A_TEST={mark}").into_bytes();
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|&pid| is_alive(pid)).any(|pid| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|&byte| byte == 0).any(|variable| variable == line)
+        environment
+            .split(|&byte| byte == 0)
+            .any(|variable| variable == line)
     })
 }
 
@@ -469,13 +609,23 @@ fn a_killed_keeper_leaves_nothing_behind() {
     let room = Room::new();
     let script = "echo $PPID > keeper; (setsid sh -c 'echo $$ > second; sleep 60' &) ; echo $$ > first; sleep 60";
     let mut child = start_observed(&room, &[], script);
-    let pid_in = |name: &str| -> Option<u32> { fs::read_to_string(room.at(name)).ok()?.trim().parse().ok() };
-    wait_until("all processes", || ["keeper", "first", "second"].iter().all(|name| pid_in(name).is_some()));
+    let pid_in =
+        |name: &str| -> Option<u32> { fs::read_to_string(room.at(name)).ok()?.trim().parse().ok() };
+    wait_until("all processes", || {
+        ["keeper", "first", "second"]
+            .iter()
+            .all(|name| pid_in(name).is_some())
+    });
     signal(pid_in("keeper").unwrap(), libc::SIGKILL);
     assert_eq!(child.wait().unwrap().code(), Some(125));
     let outcome = outcome_of(&room);
     assert_eq!(outcome["exit"], "unknown");
-    assert!(outcome["gaps"].as_array().unwrap().contains(&"lost_supervision".into()));
+    assert!(
+        outcome["gaps"]
+            .as_array()
+            .unwrap()
+            .contains(&"lost_supervision".into())
+    );
     for name in ["first", "second"] {
         let pid = pid_in(name).unwrap();
         wait_until("the end of the command", || !is_alive(pid));
@@ -485,10 +635,21 @@ fn a_killed_keeper_leaves_nothing_behind() {
 #[test]
 fn descriptors_that_we_were_given_are_the_command_s_too_and_ours_are_not() {
     let room = Room::new();
-    let observed = format!("{} --copies {} --", observe().display(), room.path().display());
+    let observed = format!(
+        "{} --copies {} --",
+        observe().display(),
+        room.path().display()
+    );
     let [with, without] = [observed.as_str(), ""].map(|prefix| {
         let script = format!("exec 7< /dev/null; {prefix} sh -c 'ls /proc/self/fd'");
-        String::from_utf8(Command::new("sh").args(["-c", &script]).output().unwrap().stdout).unwrap()
+        String::from_utf8(
+            Command::new("sh")
+                .args(["-c", &script])
+                .output()
+                .unwrap()
+                .stdout,
+        )
+        .unwrap()
     });
     assert!(with.lines().any(|descriptor| descriptor == "7"), "{with}");
     assert_eq!(with, without);
@@ -517,7 +678,9 @@ int main(void) {
     return 0;
 }
 "#;
-    let Some(program) = compile(&room, "forks", source, &[]) else { return };
+    let Some(program) = compile(&room, "forks", source, &[]) else {
+        return;
+    };
     let told = room.run([program]);
     assert_eq!(told.outcome.exit, Exit::Code(0));
     assert_eq!(told.outcome.processes, 53);

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use capture::trace::{
-    Access, AccessKind, MethodChoice, Observer, ScanScope, TraceError, TraceOptions, TraceOutcome, trace,
+    Access, AccessKind, MethodChoice, Observer, ScanScope, TraceError, TraceOptions, TraceOutcome,
+    trace,
 };
 use entities::{Clock, Timestamp};
 
@@ -48,18 +49,30 @@ impl Told {
 
     #[track_caller]
     pub(crate) fn assert_has(&self, kind: &AccessKind) {
-        assert!(self.has(kind), "{kind:?} is not among {:#?}", self.below(kind));
+        assert!(
+            self.has(kind),
+            "{kind:?} is not among {:#?}",
+            self.below(kind)
+        );
     }
 
     /// What was told of files in the same folder, for messages.
     fn below(&self, kind: &AccessKind) -> Vec<&AccessKind> {
-        let folder = |kind: &AccessKind| paths_of(kind).first().and_then(|path| path.parent().map(Path::to_owned));
-        self.kinds().filter(|other| folder(other) == folder(kind)).collect()
+        let folder = |kind: &AccessKind| {
+            paths_of(kind)
+                .first()
+                .and_then(|path| path.parent().map(Path::to_owned))
+        };
+        self.kinds()
+            .filter(|other| folder(other) == folder(kind))
+            .collect()
     }
 
     /// Everything that was told of a path.
     pub(crate) fn of(&self, path: &Path) -> Vec<&AccessKind> {
-        self.kinds().filter(|kind| paths_of(kind).contains(&path)).collect()
+        self.kinds()
+            .filter(|kind| paths_of(kind).contains(&path))
+            .collect()
     }
 
     pub(crate) fn has_gap(&self, code: &str) -> bool {
@@ -90,7 +103,11 @@ pub(crate) fn read(path: impl Into<PathBuf>) -> AccessKind {
 /// A path as a program is told by it: links of folders followed, the last one not.
 pub(crate) fn named(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
-    path.parent().unwrap().canonicalize().unwrap().join(path.file_name().unwrap())
+    path.parent()
+        .unwrap()
+        .canonicalize()
+        .unwrap()
+        .join(path.file_name().unwrap())
 }
 
 pub(crate) fn execute(path: impl Into<PathBuf>) -> AccessKind {
@@ -99,12 +116,20 @@ pub(crate) fn execute(path: impl Into<PathBuf>) -> AccessKind {
 
 /// Written anew.
 pub(crate) fn write(path: impl Into<PathBuf>) -> AccessKind {
-    AccessKind::Write { path: path.into(), keeps_content: false, reads: false }
+    AccessKind::Write {
+        path: path.into(),
+        keeps_content: false,
+        reads: false,
+    }
 }
 
 /// Written with its content kept.
 pub(crate) fn append(path: impl Into<PathBuf>) -> AccessKind {
-    AccessKind::Write { path: path.into(), keeps_content: true, reads: false }
+    AccessKind::Write {
+        path: path.into(),
+        keeps_content: true,
+        reads: false,
+    }
 }
 
 /// A folder of a test's own, its path without links.
@@ -131,7 +156,10 @@ impl Room {
     }
 
     /// Options for a command that is started in here.
-    pub(crate) fn options<S: Into<OsString>>(&self, command: impl IntoIterator<Item = S>) -> TraceOptions {
+    pub(crate) fn options<S: Into<OsString>>(
+        &self,
+        command: impl IntoIterator<Item = S>,
+    ) -> TraceOptions {
         // Beside the folder, so that a scan of it does not find them.
         let copies = self.path().with_extension("copies");
         std::fs::create_dir_all(&copies).unwrap();
@@ -162,7 +190,12 @@ impl Room {
 
     /// Runs a script of Python in here.
     pub(crate) fn python(&self, script: &str) -> Told {
-        self.run([python().as_os_str(), "-I".as_ref(), "-c".as_ref(), script.as_ref()])
+        self.run([
+            python().as_os_str(),
+            "-I".as_ref(),
+            "-c".as_ref(),
+            script.as_ref(),
+        ])
     }
 }
 
@@ -179,7 +212,12 @@ pub(crate) fn run(options: &TraceOptions) -> Result<Told, TraceError> {
     let accesses = std::mem::take(&mut *journal.0.lock().unwrap());
     let stdout = std::fs::read(&options.stdout).unwrap();
     let stderr = std::fs::read(&options.stderr).unwrap();
-    Ok(Told { outcome, accesses, stdout, stderr })
+    Ok(Told {
+        outcome,
+        accesses,
+        stdout,
+        stderr,
+    })
 }
 
 /// The interpreter itself, behind whatever scripts stand for it.
@@ -187,7 +225,10 @@ pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let script = "import os, sys; print(os.path.realpath(sys.executable))";
-        let output = Command::new("python3").args(["-c", script]).output().unwrap();
+        let output = Command::new("python3")
+            .args(["-c", script])
+            .output()
+            .unwrap();
         PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
     })
 }
@@ -197,7 +238,11 @@ pub(crate) fn observe() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let folder = own.ancestors().nth(2).unwrap();
     let path = folder.join("examples/observe");
-    assert!(path.exists(), "`cargo test` and `cargo nextest run` build {}", path.display());
+    assert!(
+        path.exists(),
+        "`cargo test` and `cargo nextest run` build {}",
+        path.display()
+    );
     path
 }
 
@@ -205,11 +250,19 @@ pub(crate) fn observe() -> PathBuf {
 pub(crate) fn compile(room: &Room, name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
     let file = room.put(&format!("{name}.c"), source);
     let program = room.at(name);
-    let output = Command::new("cc").args(flags).arg("-o").arg(&program).arg(&file).output();
+    let output = Command::new("cc")
+        .args(flags)
+        .arg("-o")
+        .arg(&program)
+        .arg(&file)
+        .output();
     match output {
         Ok(output) if output.status.success() => Some(program),
         Ok(output) => {
-            eprintln!("skipped: cc {flags:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+            eprintln!(
+                "skipped: cc {flags:?} failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             None
         }
         Err(error) => {
@@ -232,5 +285,6 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Whether a process is there and has not ended.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z') && !rest.starts_with('X'))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z') && !rest.starts_with('X'))
 }

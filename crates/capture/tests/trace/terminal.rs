@@ -55,8 +55,16 @@ fn as_user(room: &Room, script: &str) {
         python().to_str().unwrap(),
     );
     let all = format!("{USER}{observed}{script}");
-    let output = Command::new(python()).args(["-c", &all]).current_dir(room.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(python())
+        .args(["-c", &all])
+        .current_dir(room.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn outcome_of(room: &Room) -> serde_json::Value {
@@ -77,7 +85,11 @@ assert finish() == 0
 "#,
     );
     // What the terminal did to line feeds is not in the copy.
-    assert!(fs::read_to_string(room.at("stdout")).unwrap().starts_with("three\n33 77\n"));
+    assert!(
+        fs::read_to_string(room.at("stdout"))
+            .unwrap()
+            .starts_with("three\n33 77\n")
+    );
 }
 
 #[test]
@@ -93,7 +105,10 @@ expect(rb"^ab\r\ngot 'ab'\r\n")
 assert finish() == 0
 "#,
     );
-    assert_eq!(fs::read_to_string(room.at("stdout")).unwrap(), "name? ab\ngot 'ab'\n");
+    assert_eq!(
+        fs::read_to_string(room.at("stdout")).unwrap(),
+        "name? ab\ngot 'ab'\n"
+    );
 }
 
 #[test]
@@ -272,7 +287,10 @@ status = finish()
 "#,
     );
     let outcome = outcome_of(&room);
-    assert_eq!((&outcome["exit"]["signal"], &outcome["was_interrupted"]), (&2.into(), &true.into()));
+    assert_eq!(
+        (&outcome["exit"]["signal"], &outcome["was_interrupted"]),
+        (&2.into(), &true.into())
+    );
 }
 
 #[test]

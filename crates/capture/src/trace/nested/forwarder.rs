@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use rustix::io::Errno;
@@ -74,6 +75,11 @@ struct Pending {
     waits_for: BTreeSet<u64>,
 }
 
+/// Inner supervisors at once, each with a thread here.
+const MEMBERS_MAX: usize = 256;
+
+const RETRY: Duration = Duration::from_millis(10);
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -89,11 +95,19 @@ impl Forwarder {
             pending: Mutex::default(),
             finish: rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?,
         });
-        let Some(door) = door else { return Ok(Self { shared, thread: None }) };
+        let Some(door) = door else {
+            return Ok(Self {
+                shared,
+                thread: None,
+            });
+        };
         let host = shared.clone();
         let thread = std::thread::Builder::new().name("nested".to_owned());
         let thread = thread.spawn(move || host.welcome_all(&door))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// From here on others can join.
@@ -129,16 +143,33 @@ impl Shared {
         let numbers = AtomicU64::new(0);
         let mut listeners = Vec::new();
         loop {
-            let mut polled =
-                [PollFd::new(&door.socket, PollFlags::IN), PollFd::new(&self.finish, PollFlags::IN)];
+            let mut polled = [
+                PollFd::new(&door.socket, PollFlags::IN),
+                PollFd::new(&self.finish, PollFlags::IN),
+            ];
             match rustix::event::poll(&mut polled, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => break,
             }
-            if polled.iter().skip(1).any(|finish| !finish.revents().is_empty()) {
+            if polled
+                .iter()
+                .skip(1)
+                .any(|finish| !finish.revents().is_empty())
+            {
                 break;
             }
-            let Ok(socket) = rustix::net::accept_with(&door.socket, SocketFlags::CLOEXEC) else { continue };
+            let Ok(socket) = rustix::net::accept_with(&door.socket, SocketFlags::CLOEXEC) else {
+                // Out of descriptors: whoever knocks has to wait.
+                std::thread::sleep(RETRY);
+                continue;
+            };
+            listeners.retain(|thread: &JoinHandle<()>| !thread.is_finished());
+            // Anybody on this machine can knock; only processes of the command are heard.
+            let is_ours =
+                sys::peer_process(&socket).is_some_and(|peer| descends_from(peer, self.keeper));
+            if !is_ours || listeners.len() >= MEMBERS_MAX {
+                continue;
+            }
             let host = self.clone();
             let number = numbers.fetch_add(1, Ordering::Relaxed);
             let thread = std::thread::Builder::new().name("nested".to_owned());
@@ -158,7 +189,12 @@ impl Shared {
             let _ = send(&socket, &to_packet(&Welcome { is_accepted: false }));
             return;
         };
-        let member = Arc::new(Member { number, keeper, socket, backlog: Mutex::default() });
+        let member = Arc::new(Member {
+            number,
+            keeper,
+            socket,
+            backlog: Mutex::default(),
+        });
         lock(&self.members).push(member.clone());
         self.has_members.store(true, Ordering::Release);
         if send(&member.socket, &to_packet(&Welcome { is_accepted: true })).is_ok() {
@@ -172,14 +208,19 @@ impl Shared {
     fn check_join(&self, socket: &OwnedFd) -> Option<u32> {
         let mut buffer = vec![0; PACKET_BYTES_MAX];
         // An inner supervisor speaks first; one that does not is not waited for longer than this command lives.
-        let mut polled = [PollFd::new(socket, PollFlags::IN), PollFd::new(&self.finish, PollFlags::IN)];
+        let mut polled = [
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::new(&self.finish, PollFlags::IN),
+        ];
         rustix::event::poll(&mut polled, None).ok()?;
-        let (read, _) = rustix::net::recv(socket, buffer.as_mut_slice(), RecvFlags::DONTWAIT).ok()?;
+        let (read, _) =
+            rustix::net::recv(socket, buffer.as_mut_slice(), RecvFlags::DONTWAIT).ok()?;
         let join: Join = serde_json::from_slice(buffer.get(..read)?).ok()?;
         let peer = sys::peer_process(socket)?;
         let is_ours = descends_from(peer, self.keeper) && descends_from(join.keeper, peer);
         let can_tell = self.listener.get().is_some();
-        (join.v == VERSION && can_tell && is_ours && join.keeper != self.keeper).then_some(join.keeper)
+        (join.v == VERSION && can_tell && is_ours && join.keeper != self.keeper)
+            .then_some(join.keeper)
     }
 
     fn take_answers(&self, member: &Member) {
@@ -188,7 +229,9 @@ impl Shared {
             match rustix::net::recv(&member.socket, buffer.as_mut_slice(), RecvFlags::empty()) {
                 Ok((0, _)) => return,
                 Ok((read, _)) => {
-                    if let Ok(done) = serde_json::from_slice::<Done>(buffer.get(..read).unwrap_or_default()) {
+                    if let Ok(done) =
+                        serde_json::from_slice::<Done>(buffer.get(..read).unwrap_or_default())
+                    {
                         self.release(done.id, member.number);
                     }
                     member.send_backlog();
@@ -204,13 +247,21 @@ impl Shared {
             return false;
         }
         let members: Vec<_> = lock(&self.members).clone();
-        let concerned: Vec<_> =
-            members.iter().filter(|member| descends_from(observed.actor.pid, member.keeper)).collect();
+        let concerned: Vec<_> = members
+            .iter()
+            .filter(|member| descends_from(observed.actor.pid, member.keeper))
+            .collect();
         if concerned.is_empty() {
             return false;
         }
         let waits_for = concerned.iter().map(|member| member.number).collect();
-        lock(&self.pending).insert(id, Pending { answer: observed.answer, waits_for });
+        lock(&self.pending).insert(
+            id,
+            Pending {
+                answer: observed.answer,
+                waits_for,
+            },
+        );
         let packet = to_packet(&Told::new(id, observed));
         for member in concerned {
             if !member.tell(packet.clone()) {
@@ -218,7 +269,10 @@ impl Shared {
             }
         }
         // One that left while it was told has released everything before this was pending.
-        let present: BTreeSet<_> = lock(&self.members).iter().map(|member| member.number).collect();
+        let present: BTreeSet<_> = lock(&self.members)
+            .iter()
+            .map(|member| member.number)
+            .collect();
         for member in &members {
             if !present.contains(&member.number) {
                 self.release(id, member.number);
@@ -230,7 +284,9 @@ impl Shared {
     /// An inner supervisor agrees: when it was the last, the call goes on.
     fn release(&self, id: u64, member: u64) {
         let mut pending = lock(&self.pending);
-        let Some(waiting) = pending.get_mut(&id) else { return };
+        let Some(waiting) = pending.get_mut(&id) else {
+            return;
+        };
         waiting.waits_for.remove(&member);
         if !waiting.waits_for.is_empty() {
             return;
@@ -267,7 +323,11 @@ impl Member {
 
     fn send_waiting(&self, backlog: &mut VecDeque<Vec<u8>>) -> bool {
         while let Some(packet) = backlog.front() {
-            match rustix::net::send(&self.socket, packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match rustix::net::send(
+                &self.socket,
+                packet,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            ) {
                 Ok(_) => {
                     backlog.pop_front();
                 }

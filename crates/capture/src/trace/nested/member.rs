@@ -26,7 +26,8 @@ impl Invitation {
         let name = address.strip_prefix('@')?;
         let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).ok()?;
         let kind = SocketType::SEQPACKET;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).ok()?;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).ok()?;
         rustix::net::connect(&socket, &address).ok()?;
         Some(Self(socket))
     }
@@ -40,14 +41,23 @@ impl Invitation {
         failure: Arc<Failure>,
     ) -> io::Result<Option<Membership>> {
         let socket = rustix::io::fcntl_dupfd_cloexec(&self.0, 0)?;
-        rustix::net::send(&socket, &to_packet(&Join { v: VERSION, keeper }), SendFlags::NOSIGNAL)?;
+        rustix::net::send(
+            &socket,
+            &to_packet(&Join { v: VERSION, keeper }),
+            SendFlags::NOSIGNAL,
+        )?;
         let mut buffer = vec![0; PACKET_BYTES_MAX];
         let (read, _) = rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
         let welcome = serde_json::from_slice::<Welcome>(buffer.get(..read).unwrap_or_default());
         if !welcome.is_ok_and(|welcome| welcome.is_accepted) {
             return Ok(None);
         }
-        let shared = Arc::new(Shared { socket, observer, findings, failure });
+        let shared = Arc::new(Shared {
+            socket,
+            observer,
+            findings,
+            failure,
+        });
         let mut threads = Vec::new();
         for _ in 0..THREADS {
             let shared = shared.clone();
@@ -88,10 +98,14 @@ impl Shared {
         loop {
             match rustix::net::recv(&self.socket, buffer.as_mut_slice(), RecvFlags::empty()) {
                 Ok((0, _)) => return,
-                Ok((read, _)) => match serde_json::from_slice(buffer.get(..read).unwrap_or_default()) {
-                    Ok(told) => self.take(told),
-                    Err(error) => tracing::warn!(%error, "a packet of the outer supervisor is not understood"),
-                },
+                Ok((read, _)) => {
+                    match serde_json::from_slice(buffer.get(..read).unwrap_or_default()) {
+                        Ok(told) => self.take(told),
+                        Err(error) => {
+                            tracing::warn!(%error, "a packet of the outer supervisor is not understood")
+                        }
+                    }
+                }
                 Err(Errno::INTR) => {}
                 Err(_) => return,
             }
@@ -101,11 +115,16 @@ impl Shared {
     fn take(&self, told: Told) {
         self.findings.absorb(&told.notes());
         self.findings.saw_process(told.pid);
-        let Told { id, pid, accesses, .. } = told;
+        let Told {
+            id, pid, accesses, ..
+        } = told;
         // Whatever happens here, the process must go on.
         let result = catch_unwind(AssertUnwindSafe(|| {
             for access in accesses {
-                self.observer.before(Access { pid, kind: access.into() });
+                self.observer.before(Access {
+                    pid,
+                    kind: access.into(),
+                });
             }
         }));
         if let Err(panic) = result {

@@ -52,7 +52,11 @@ pub(super) struct Done {
 #[serde(rename_all = "snake_case")]
 pub(super) enum WireAccess {
     Read(RecordedPath),
-    Write { path: RecordedPath, keeps_content: bool, reads: bool },
+    Write {
+        path: RecordedPath,
+        keeps_content: bool,
+        reads: bool,
+    },
     Remove(RecordedPath),
     Rename(RecordedPath, RecordedPath),
     Link(RecordedPath, RecordedPath),
@@ -65,12 +69,22 @@ impl From<&AccessKind> for WireAccess {
     fn from(kind: &AccessKind) -> Self {
         match kind {
             AccessKind::Read { path } => Self::Read(RecordedPath::new(path)),
-            AccessKind::Write { path, keeps_content, reads } => {
-                Self::Write { path: RecordedPath::new(path), keeps_content: *keeps_content, reads: *reads }
-            }
+            AccessKind::Write {
+                path,
+                keeps_content,
+                reads,
+            } => Self::Write {
+                path: RecordedPath::new(path),
+                keeps_content: *keeps_content,
+                reads: *reads,
+            },
             AccessKind::Remove { path } => Self::Remove(RecordedPath::new(path)),
-            AccessKind::Rename { from, to } => Self::Rename(RecordedPath::new(from), RecordedPath::new(to)),
-            AccessKind::Link { from, to } => Self::Link(RecordedPath::new(from), RecordedPath::new(to)),
+            AccessKind::Rename { from, to } => {
+                Self::Rename(RecordedPath::new(from), RecordedPath::new(to))
+            }
+            AccessKind::Link { from, to } => {
+                Self::Link(RecordedPath::new(from), RecordedPath::new(to))
+            }
             AccessKind::Symlink { path } => Self::Symlink(RecordedPath::new(path)),
             AccessKind::Execute { path } => Self::Execute(RecordedPath::new(path)),
             AccessKind::Connect { peer } => Self::Connect(peer.clone()),
@@ -83,14 +97,30 @@ impl From<WireAccess> for AccessKind {
         let path = |path: RecordedPath| -> PathBuf { path.to_path() };
         match access {
             WireAccess::Read(read) => Self::Read { path: path(read) },
-            WireAccess::Write { path: written, keeps_content, reads } => {
-                Self::Write { path: path(written), keeps_content, reads }
-            }
-            WireAccess::Remove(removed) => Self::Remove { path: path(removed) },
-            WireAccess::Rename(from, to) => Self::Rename { from: path(from), to: path(to) },
-            WireAccess::Link(from, to) => Self::Link { from: path(from), to: path(to) },
+            WireAccess::Write {
+                path: written,
+                keeps_content,
+                reads,
+            } => Self::Write {
+                path: path(written),
+                keeps_content,
+                reads,
+            },
+            WireAccess::Remove(removed) => Self::Remove {
+                path: path(removed),
+            },
+            WireAccess::Rename(from, to) => Self::Rename {
+                from: path(from),
+                to: path(to),
+            },
+            WireAccess::Link(from, to) => Self::Link {
+                from: path(from),
+                to: path(to),
+            },
             WireAccess::Symlink(link) => Self::Symlink { path: path(link) },
-            WireAccess::Execute(program) => Self::Execute { path: path(program) },
+            WireAccess::Execute(program) => Self::Execute {
+                path: path(program),
+            },
             WireAccess::Connect(peer) => Self::Connect { peer },
         }
     }
@@ -100,10 +130,14 @@ impl Told {
     pub(super) fn new(id: u64, observed: &Observed) -> Self {
         let texts = |notes: &std::collections::BTreeMap<_, _>| {
             let pairs = notes.iter();
-            pairs.map(|(code, message): (&std::borrow::Cow<'static, str>, &std::borrow::Cow<'static, str>)| {
-                (code.to_string(), message.to_string())
-            })
-            .collect()
+            pairs
+                .map(
+                    |(code, message): (
+                        &std::borrow::Cow<'static, str>,
+                        &std::borrow::Cow<'static, str>,
+                    )| { (code.to_string(), message.to_string()) },
+                )
+                .collect()
         };
         Self {
             id,
@@ -117,9 +151,15 @@ impl Told {
     /// What was noted of the call.
     pub(super) fn notes(&self) -> Notes {
         let cows = |texts: &[(String, String)]| {
-            texts.iter().map(|(code, message)| (code.clone().into(), message.clone().into())).collect()
+            texts
+                .iter()
+                .map(|(code, message)| (code.clone().into(), message.clone().into()))
+                .collect()
         };
-        Notes { gaps: cows(&self.gaps), signs: cows(&self.signs) }
+        Notes {
+            gaps: cows(&self.gaps),
+            signs: cows(&self.signs),
+        }
     }
 }
 
@@ -137,13 +177,26 @@ mod tests {
     #[test]
     fn every_access_survives_its_packet() {
         let path = || PathBuf::from(OsStr::from_bytes(b"/a\n\xff b"));
-        let peer = NetworkPeer { family: "inet".to_owned(), address: "127.0.0.1:1".to_owned() };
+        let peer = NetworkPeer {
+            family: "inet".to_owned(),
+            address: "127.0.0.1:1".to_owned(),
+        };
         let kinds = [
             AccessKind::Read { path: path() },
-            AccessKind::Write { path: path(), keeps_content: true, reads: false },
+            AccessKind::Write {
+                path: path(),
+                keeps_content: true,
+                reads: false,
+            },
             AccessKind::Remove { path: path() },
-            AccessKind::Rename { from: path(), to: path() },
-            AccessKind::Link { from: path(), to: path() },
+            AccessKind::Rename {
+                from: path(),
+                to: path(),
+            },
+            AccessKind::Link {
+                from: path(),
+                to: path(),
+            },
             AccessKind::Symlink { path: path() },
             AccessKind::Execute { path: path() },
             AccessKind::Connect { peer },
@@ -158,7 +211,10 @@ mod tests {
     #[test]
     fn the_longest_paths_fit_in_a_packet() {
         let path = PathBuf::from(OsStr::from_bytes(&[0xff; 4095]));
-        let kind = AccessKind::Rename { from: path.clone(), to: path };
+        let kind = AccessKind::Rename {
+            from: path.clone(),
+            to: path,
+        };
         assert!(to_packet(&WireAccess::from(&kind)).len() < PACKET_BYTES_MAX / 2);
     }
 }

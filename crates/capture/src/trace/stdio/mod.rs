@@ -62,8 +62,18 @@ impl Stdio {
             output_terminal: None,
         };
         let sinks = [
-            (1, io::stdout().is_terminal(), io::stdout().as_fd().try_clone_to_owned(), copy_of_output),
-            (2, io::stderr().is_terminal(), io::stderr().as_fd().try_clone_to_owned(), copy_of_error),
+            (
+                1,
+                io::stdout().is_terminal(),
+                io::stdout().as_fd().try_clone_to_owned(),
+                copy_of_output,
+            ),
+            (
+                2,
+                io::stderr().is_terminal(),
+                io::stderr().as_fd().try_clone_to_owned(),
+                copy_of_error,
+            ),
         ];
         let mut terminal: Option<RawFd> = None;
         for (number, is_terminal, sink, copy) in sinks {
@@ -83,15 +93,25 @@ impl Stdio {
 
     fn add_pipe(&mut self, sink: OwnedFd, copy: File) -> Result<RawFd, TraceError> {
         let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
-        let (reader, writer) = pipe.map_err(TraceError::io("make a pipe for the command's output"))?;
-        self.streams.push(Stream { source: Source::Pipe(reader), sink, copy });
+        let (reader, writer) =
+            pipe.map_err(TraceError::io("make a pipe for the command's output"))?;
+        self.streams.push(Stream {
+            source: Source::Pipe(reader),
+            sink,
+            copy,
+        });
         Ok(self.keep(writer))
     }
 
     fn add_terminal(&mut self, sink: OwnedFd, copy: File) -> Result<RawFd, TraceError> {
-        let opened = terminal::open(&sink).map_err(TraceError::io("open a terminal for the command"))?;
+        let opened =
+            terminal::open(&sink).map_err(TraceError::io("open a terminal for the command"))?;
         let controller = Arc::new(opened.controller);
-        self.streams.push(Stream { source: Source::Terminal(controller.clone()), sink, copy });
+        self.streams.push(Stream {
+            source: Source::Terminal(controller.clone()),
+            sink,
+            copy,
+        });
         let end = self.keep(opened.end);
         match opened.input {
             Some(input) => {
@@ -113,18 +133,26 @@ impl Stdio {
 
     /// The end that is the command's terminal.
     pub(super) fn terminal(&self) -> Option<RawFd> {
-        self.session.as_ref().and(self.descriptors.first().copied().flatten())
+        self.session
+            .as_ref()
+            .and(self.descriptors.first().copied().flatten())
     }
 
     /// Closes the command's ends, which it has by now, and begins to hand on.
     pub(super) fn start(self, findings: &Arc<Findings>) -> Result<Pumps, TraceError> {
         drop(self.ends);
-        let start = |stream: Stream| Pump::start(stream.source, stream.sink, stream.copy, findings.clone());
+        let start =
+            |stream: Stream| Pump::start(stream.source, stream.sink, stream.copy, findings.clone());
         let outputs: io::Result<Vec<_>> = self.streams.into_iter().map(start).collect();
         let outputs = outputs.map_err(TraceError::io("start a thread for the command's output"))?;
         let input = self.session.clone().map(terminal::Input::start).transpose();
         let input = input.map_err(TraceError::io("start a thread for the command's input"))?;
-        Ok(Pumps { outputs, input, session: self.session, output_terminal: self.output_terminal })
+        Ok(Pumps {
+            outputs,
+            input,
+            session: self.session,
+            output_terminal: self.output_terminal,
+        })
     }
 }
 
@@ -137,10 +165,11 @@ impl Pumps {
         if let Some(terminal) = &self.output_terminal {
             terminal::copy_size(io::stdout().as_fd(), terminal.as_fd())
                 .or_else(|_| terminal::copy_size(io::stderr().as_fd(), terminal.as_fd()))
-                .unwrap_or_else(|error| tracing::debug!(%error, "the size of the terminal is not known"));
+                .unwrap_or_else(
+                    |error| tracing::debug!(%error, "the size of the terminal is not known"),
+                );
         }
     }
-
 }
 
 impl Drop for Pumps {
@@ -159,5 +188,8 @@ impl Drop for Pumps {
 }
 
 fn create(path: &Path) -> Result<File, TraceError> {
-    File::create(path).map_err(|source| TraceError::Copy { path: path.to_owned(), source })
+    File::create(path).map_err(|source| TraceError::Copy {
+        path: path.to_owned(),
+        source,
+    })
 }

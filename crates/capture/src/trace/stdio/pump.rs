@@ -46,10 +46,16 @@ impl Pump {
     ) -> io::Result<Self> {
         let finish = Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?);
         let finishing = finish.clone();
-        let thread = std::thread::Builder::new().name("output".to_owned()).spawn(move || {
-            let copy = Copy { file: Some(copy), findings: findings.clone(), held: false };
-            hand_on(source, &sink, copy, &finishing, &findings);
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("output".to_owned())
+            .spawn(move || {
+                let copy = Copy {
+                    file: Some(copy),
+                    findings: findings.clone(),
+                    held: false,
+                };
+                hand_on(source, &sink, copy, &finishing, &findings);
+            })?;
         Ok(Self { thread, finish })
     }
 
@@ -105,7 +111,10 @@ fn wait_for(source: &Source, finish: &OwnedFd) -> bool {
         if finishing {
             // What was written before the end is there by now: one more look.
             let mut polled = [PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)];
-            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let at_once = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
             return rustix::event::poll(&mut polled, Some(&at_once)).is_ok_and(|found| found > 0);
         }
     }
@@ -189,7 +198,11 @@ mod tests {
     use super::*;
 
     fn plain(chunks: &[&[u8]]) -> Vec<u8> {
-        let mut copy = Copy { file: None, findings: Arc::default(), held: false };
+        let mut copy = Copy {
+            file: None,
+            findings: Arc::default(),
+            held: false,
+        };
         let mut all = Vec::new();
         for chunk in chunks {
             all.extend(copy.without_returns(chunk));

@@ -40,13 +40,18 @@ pub(super) fn open(ours: &OwnedFd) -> io::Result<Opened> {
         // Keys must not be waited for when nobody reads them.
         rustix::io::ioctl_fionbio(&controller, true)?;
     }
-    Ok(Opened { controller, end, input })
+    Ok(Opened {
+        controller,
+        end,
+        input,
+    })
 }
 
 /// Standard input, if it is a terminal and we are in its foreground: one in the background may not take it over.
 fn find_input() -> Option<OwnedFd> {
     let input = io::stdin();
-    (input.is_terminal() && is_in_foreground(input.as_fd())).then(|| input.as_fd().try_clone_to_owned().ok())?
+    (input.is_terminal() && is_in_foreground(input.as_fd()))
+        .then(|| input.as_fd().try_clone_to_owned().ok())?
 }
 
 fn is_in_foreground(terminal: BorrowedFd<'_>) -> bool {
@@ -100,12 +105,17 @@ impl Session {
 
     /// Hands every key through, if we are in the foreground.
     pub(in crate::trace) fn enter(&self) {
-        let Some(mut settings) = self.settings else { return };
+        let Some(mut settings) = self.settings else {
+            return;
+        };
         if !is_in_foreground(self.ours.as_fd()) {
             return;
         }
         sys::make_raw(&mut settings);
-        self.is_raw.store(sys::set_terminal(self.ours.as_fd(), &settings).is_ok(), Ordering::SeqCst);
+        self.is_raw.store(
+            sys::set_terminal(self.ours.as_fd(), &settings).is_ok(),
+            Ordering::SeqCst,
+        );
         self.resize();
         self.wake();
     }
@@ -140,11 +150,14 @@ impl Session {
 
     /// Notes keys that the command's terminal turns into a signal that asks to end.
     fn note_keys(&self, keys: &[u8]) {
-        let Ok(settings) = sys::terminal_settings(self.controller.as_fd()) else { return };
+        let Ok(settings) = sys::terminal_settings(self.controller.as_fd()) else {
+            return;
+        };
         if settings.c_lflag & libc::ISIG == 0 {
             return;
         }
-        let ends = [libc::VINTR, libc::VQUIT].map(|index| settings.c_cc.get(index).copied().unwrap_or_default());
+        let ends = [libc::VINTR, libc::VQUIT]
+            .map(|index| settings.c_cc.get(index).copied().unwrap_or_default());
         if keys.iter().any(|key| *key != 0 && ends.contains(key)) {
             self.was_interrupted.store(true, Ordering::SeqCst);
         }
@@ -166,7 +179,9 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn start(session: Arc<Session>) -> io::Result<Self> {
         let shared = session.clone();
-        let thread = std::thread::Builder::new().name("input".to_owned()).spawn(move || hand_on(&shared))?;
+        let thread = std::thread::Builder::new()
+            .name("input".to_owned())
+            .spawn(move || hand_on(&shared))?;
         Ok(Self { session, thread })
     }
 
@@ -188,8 +203,16 @@ fn hand_on(session: &Session) {
     let mut waiting: Vec<u8> = Vec::new();
     while !session.is_finished.load(Ordering::SeqCst) {
         let takes_keys = waiting.is_empty() && session.is_raw.load(Ordering::SeqCst);
-        let keys = if takes_keys { PollFlags::IN } else { PollFlags::empty() };
-        let room = if waiting.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let keys = if takes_keys {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
+        let room = if waiting.is_empty() {
+            PollFlags::empty()
+        } else {
+            PollFlags::OUT
+        };
         let mut polled = vec![PollFd::new(wake, PollFlags::IN)];
         // A terminal that hung up reports so whether or not it is asked for anything.
         if takes_keys {
@@ -202,7 +225,11 @@ fn hand_on(session: &Session) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => return,
         }
-        let is_ready = |index: usize| polled.get(index).is_some_and(|polled| !polled.revents().is_empty());
+        let is_ready = |index: usize| {
+            polled
+                .get(index)
+                .is_some_and(|polled| !polled.revents().is_empty())
+        };
         let (is_woken, has_keys) = (is_ready(0), takes_keys && is_ready(1));
         if is_woken {
             let mut count = [0; 8];
