@@ -15,6 +15,7 @@ mod publishing;
 mod settings;
 mod system;
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -28,11 +29,21 @@ fn main() -> ExitCode {
     };
     diagnostics::install(&arguments.common);
     let output = output::Output::new(&arguments.common);
-    match commands::carry_out(arguments, &output) {
-        Ok(code) => code,
-        Err(error) => {
+    let is_run = matches!(arguments.command, arguments::Command::Run(_));
+    // A panic prints where it was; what is left is to exit with a status that nobody takes for an answer.
+    let carried_out =
+        std::panic::catch_unwind(AssertUnwindSafe(|| commands::carry_out(arguments, &output)));
+    match carried_out {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
             output.fail(&error);
             ExitCode::from(error.exit_code())
+        }
+        Err(_) => {
+            let fault =
+                error::CommandError::system("E0023", "this should not have happened, see above");
+            output.fail(&fault.hint("please report it, with what is printed above"));
+            ExitCode::from(if is_run { commands::run::OWN_FAULT } else { 4 })
         }
     }
 }

@@ -101,9 +101,13 @@ impl Output {
             let _ = writeln!(std::io::stderr().lock(), "{value}");
             return;
         }
-        let mut text = format!("reproof: error[{}]: {}\n", error.code(), error.message());
+        let mut text = format!(
+            "reproof: error[{}]: {}\n",
+            error.code(),
+            safe_lines(error.message())
+        );
         for hint in error.hints() {
-            let _ = writeln!(text, "  try: {hint}");
+            let _ = writeln!(text, "  try: {}", safe_lines(hint));
         }
         let _ = writeln!(text, "  more: reproof explain {}", error.code());
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
@@ -169,6 +173,12 @@ pub(crate) fn safe(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// The same for a text of several lines, whose line ends and tabs stay.
+pub(crate) fn safe_lines(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(safe).collect::<Vec<_>>().join("\t");
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A size for people.
@@ -278,5 +288,6 @@ mod tests {
     #[test]
     fn a_name_cannot_drive_the_terminal() {
         assert_eq!(safe("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(safe_lines("+\ta\u{1b}[2J\n-b\n"), "+\ta\\u{1b}[2J\n-b");
     }
 }

@@ -28,6 +28,9 @@ pub struct Cause {
 ///   kernel, CPU and threads are likelier by 25, and unseeded randomness, which is not small, less likely by 20.
 /// - Unseeded randomness (55, with a declared seed 35), an input whose bytes were not kept (54), network (45), time (30).
 ///   These were seen in runs that replay identically too, so they stand behind what is known to differ.
+/// - A metric whose name tells of time is no surprise (57).
+/// - Where nothing known is left to explain the difference, what no observer sees is named: random numbers without a
+///   declared seed (53, else 33), and the order of Python's sets, which each process draws anew (32).
 /// - Where outputs differ in embedded times or ids and in nothing else, that is the reason (95).
 pub fn likely_causes(
     origin: &RunFacts,
@@ -74,6 +77,10 @@ pub fn likely_causes(
         causes.extend(recipe_causes(diff));
         causes.extend(machine_causes(diff, rounding));
         causes.extend(observed_causes(origin, replay, diff, rounding));
+        causes.extend(timing_cause(metrics));
+        if causes.iter().all(|cause| cause.weight < KNOWN_WEIGHT) {
+            causes.extend(unseen_causes(origin));
+        }
     }
     causes.sort_by(|a, b| {
         b.weight
@@ -81,6 +88,66 @@ pub fn likely_causes(
             .then_with(|| a.code.cmp(b.code))
             .then_with(|| a.message.cmp(&b.message))
     });
+    causes
+}
+
+/// What is at least as likely as this is known to differ, or was seen.
+const KNOWN_WEIGHT: u32 = 50;
+
+/// Metrics that differ and whose names tell of time.
+fn timing_cause(metrics: &[MetricComparison]) -> Option<Cause> {
+    let names: Vec<_> = metrics
+        .iter()
+        .filter(|metric| metric.outcome == Outcome::Different && tells_of_time(&metric.key))
+        .map(|metric| format!("`{}`", metric.key))
+        .collect();
+    (!names.is_empty()).then(|| Cause {
+        code: "timing_compared",
+        message: format!(
+            "time seems to be measured by {}; `[replay] timings` leaves such metrics out",
+            listed(names.into_iter())
+        ),
+        weight: 57,
+    })
+}
+
+fn tells_of_time(key: &str) -> bool {
+    let words = key.split(|character: char| !character.is_ascii_alphanumeric());
+    let times = [
+        "time", "times", "timing", "duration", "elapsed", "seconds", "secs", "sec", "ms",
+        "latency", "runtime",
+    ];
+    words
+        .into_iter()
+        .any(|word| times.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+/// What can make a difference and leaves no trace.
+fn unseen_causes(origin: &RunFacts) -> Vec<Cause> {
+    let Some(recipe) = &origin.recipe else {
+        return Vec::new();
+    };
+    let hash_seed = "PYTHONHASHSEED";
+    let has_seed = recipe.seeds.keys().any(|name| name != hash_seed);
+    let (weight, seed) = if has_seed {
+        (33, "a seed is declared, but not everything may use it")
+    } else {
+        (53, "no seed is declared")
+    };
+    let mut causes = vec![Cause {
+        code: "unseeded_randomness",
+        message: format!("nothing else explains it, and {seed}: random numbers may be drawn anew"),
+        weight,
+    }];
+    if recipe.environment.python.is_some() && !recipe.seeds.contains_key(hash_seed) {
+        causes.push(Cause {
+            code: "hash_order",
+            message: format!(
+                "each Python process orders its sets anew, since {hash_seed} is not set"
+            ),
+            weight: 32,
+        });
+    }
     causes
 }
 

@@ -16,7 +16,7 @@ use crate::arguments::DiffArguments;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::executor_fault;
-use crate::output::{Output, metric_value, safe, size, table, table_text};
+use crate::output::{Output, metric_value, safe, safe_lines, size, table, table_text};
 
 pub(crate) async fn run(
     arguments: &DiffArguments,
@@ -375,23 +375,9 @@ fn or_nothing(text: Option<&str>) -> String {
     text.map_or_else(|| "–".to_owned(), safe)
 }
 
-/// A patch that cannot drive the terminal; its lines and tabs stay.
-fn safe_lines(text: &str) -> String {
-    let lines: Vec<_> = text
-        .lines()
-        .map(|line| line.split('\t').map(safe).collect::<Vec<_>>().join("\t"))
-        .collect();
-    lines.join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_patch_keeps_its_lines_and_tabs_and_drives_no_terminal() {
-        assert_eq!(safe_lines("+\ta\u{1b}[2J\n-b\n"), "+\ta\\u{1b}[2J\n-b");
-    }
 
     #[test]
     fn a_long_patch_is_cut_and_says_by_how_much() {

@@ -11,7 +11,7 @@ mod log;
 mod logs;
 mod replay;
 mod restore;
-mod run;
+pub(crate) mod run;
 mod runs;
 mod server;
 mod show;
@@ -19,7 +19,7 @@ mod show;
 use std::future::Future;
 use std::process::ExitCode;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Common};
 use crate::error::CommandError;
 use crate::output::Output;
 
@@ -28,17 +28,19 @@ type Answer = Result<ExitCode, CommandError>;
 /// Carries out what was typed.
 pub(crate) fn carry_out(arguments: Arguments, output: &Output) -> Answer {
     let Arguments { common, command } = arguments;
-    if let Some(directory) = &common.start_directory {
-        std::env::set_current_dir(directory).map_err(|error| {
-            CommandError::usage(
-                "E0022",
-                format!("cannot work in {}: {error}", directory.display()),
-            )
-        })?;
+    let is_run = matches!(command, Command::Run(_));
+    let answer = enter(&common).and_then(|()| dispatch(command, output));
+    if is_run {
+        answer.map_err(run::own_fault)
+    } else {
+        answer
     }
+}
+
+fn dispatch(command: Command, output: &Output) -> Answer {
     match command {
         Command::Init(arguments) => block_on(init::run(&arguments, output)),
-        Command::Run(arguments) => block_on(run::run(arguments, output)).map_err(run::own_fault),
+        Command::Run(arguments) => block_on(run::run(arguments, output)),
         Command::Log(command) => block_on(log::run(command, output)),
         Command::Runs(arguments) => block_on(runs::run(&arguments, output)),
         Command::Show(arguments) => block_on(show::run(&arguments, output)),
@@ -53,6 +55,17 @@ pub(crate) fn carry_out(arguments: Arguments, output: &Output) -> Answer {
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
     }
+}
+
+/// Goes to where the command is to work.
+fn enter(common: &Common) -> Result<(), CommandError> {
+    let Some(directory) = &common.start_directory else {
+        return Ok(());
+    };
+    std::env::set_current_dir(directory).map_err(|error| {
+        let message = format!("cannot work in {}: {error}", directory.display());
+        CommandError::usage("E0022", message)
+    })
 }
 
 fn block_on(command: impl Future<Output = Answer>) -> Answer {

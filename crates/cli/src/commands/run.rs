@@ -15,7 +15,7 @@ use crate::faults::executor_fault;
 use crate::output::{Output, duration, metric_value, safe, size};
 
 /// Reproof's own faults, so that they are not taken for the command's status.
-const OWN_FAULT: u8 = 125;
+pub(crate) const OWN_FAULT: u8 = 125;
 
 /// The command was found and cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;

@@ -31,6 +31,9 @@ pub(crate) async fn run(
         CommandError::system("E0018", format!("cannot tell the address: {error}"))
     })?;
     let url = format!("http://{address}");
+    if !address.ip().is_loopback() {
+        output.warn("whoever can reach this address can read and change everything: nobody is asked who they are");
+    }
     if output.is_json {
         output.json(&serde_json::json!({ "url": url, "root": context.bench.project.root }));
     } else {

@@ -391,6 +391,11 @@ fn a_mistyped_command_line_is_told_apart_from_the_commands_own_status() {
         .reproof(&["run", "-p", "novalue", "true"])
         .assert_code(125)
         .assert_err_has("KEY=VALUE");
+    project
+        .reproof(&["-C", "nowhere", "run", "true"])
+        .assert_code(125)
+        .assert_err_has("nowhere");
+    project.reproof(&["-C", "nowhere", "runs"]).assert_code(2);
     project.reproof(&["--help"]).assert_code(0);
     project.reproof(&["run", "--help"]).assert_code(0);
 }

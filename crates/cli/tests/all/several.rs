@@ -70,44 +70,94 @@ fn a_run_inside_a_run_is_its_child_and_both_are_recorded() {
     project.assert_sound();
 }
 
+/// A server at work, ended when it goes.
+struct Server {
+    process: std::process::Child,
+    url: String,
+    agent: ureq::Agent,
+}
+
+impl Server {
+    fn start(project: &Project) -> Self {
+        let mut process = project
+            .program()
+            .args(["server", "--port", "0", "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        while !said.trim_end().ends_with('}') {
+            assert!(
+                lines.read_line(&mut said).unwrap() > 0,
+                "the server ended: {said}"
+            );
+        }
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let url = said["url"].as_str().unwrap().to_owned();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .build()
+            .into();
+        Self {
+            process,
+            url,
+            agent,
+        }
+    }
+
+    fn post(&self, call: &str, body: &str) -> serde_json::Value {
+        let request = self
+            .agent
+            .post(&format!("{}/api/2.0/mlflow/{call}", self.url))
+            .header("Content-Type", "application/json");
+        let text = request
+            .send(body)
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Asks it to end, and expects that it does so in order.
+    fn end(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.process.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(self.process.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After a failed assertion; one that has ended does not mind.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[test]
 fn the_server_answers_mlflow_calls_and_ends_in_order() {
     let project = training_project(false);
-    project
-        .reproof(&[
-            "run", "-q", "-n", "first", "python3", "train.py", "--lr", "0.1",
-        ])
-        .assert_code(0);
-    let mut server = project
-        .program()
-        .args(["server", "--port", "0", "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    let mut lines = BufReader::new(server.stdout.take().unwrap());
-    while !said.trim_end().ends_with('}') {
-        assert!(
-            lines.read_line(&mut said).unwrap() > 0,
-            "the server ended: {said}"
-        );
-    }
-    let url = serde_json::from_str::<serde_json::Value>(&said).unwrap()["url"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .build()
-        .into();
-    let call = format!("{url}/api/2.0/mlflow/experiments/get?experiment_id=0");
-    let mut found = agent.get(&call).call().unwrap();
+    let train = |name: &str, rate: &str| {
+        project
+            .reproof(&["run", "-q", "-n", name, "python3", "train.py", "--lr", rate])
+            .assert_code(0);
+    };
+    train("first", "0.1");
+    let server = Server::start(&project);
+    let call = format!(
+        "{}/api/2.0/mlflow/experiments/get?experiment_id=0",
+        server.url
+    );
+    let mut found = server.agent.get(&call).call().unwrap();
     assert_eq!(found.status(), 200);
     let body: serde_json::Value =
         serde_json::from_str(&found.body_mut().read_to_string().unwrap()).unwrap();
     assert_eq!(body["experiment"]["name"], "Default");
-    let foreign = agent
+    let foreign = server
+        .agent
         .get(&call)
         .header("Host", "evil.example")
         .call()
@@ -118,24 +168,55 @@ fn the_server_answers_mlflow_calls_and_ends_in_order() {
         "a page of another site must not reach it"
     );
     // A run recorded meanwhile by another process is seen at once.
+    train("second", "0.2");
+    let found = server
+        .post("runs/search", r#"{"experiment_ids": ["0"]}"#)
+        .to_string();
+    assert!(
+        found.contains("first") && found.contains("second"),
+        "{found}"
+    );
+    server.end();
+    project.assert_sound();
+}
+
+#[test]
+fn a_run_that_a_client_logged_is_shown_and_compared_and_not_restored() {
+    let project = training_project(false);
     project
         .reproof(&[
-            "run", "-q", "-n", "second", "python3", "train.py", "--lr", "0.2",
+            "run", "-q", "-n", "captured", "python3", "train.py", "--lr", "0.1",
         ])
         .assert_code(0);
-    let search = agent
-        .post(&format!("{url}/api/2.0/mlflow/runs/search"))
-        .header("Content-Type", "application/json");
-    let text = search
-        .send(r#"{"experiment_ids": ["0"]}"#)
+    let server = Server::start(&project);
+    let created = server.post(
+        "runs/create",
+        r#"{"experiment_id": "0", "run_name": "logged", "start_time": 1}"#,
+    );
+    let run = created["run"]["info"]["run_id"]
+        .as_str()
         .unwrap()
-        .body_mut()
-        .read_to_string()
-        .unwrap();
-    assert!(text.contains("first") && text.contains("second"), "{text}");
-    let pid = rustix::process::Pid::from_raw(server.id().try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(server.wait().unwrap().code(), Some(0));
+        .to_owned();
+    let param = format!(r#"{{"run_id": "{run}", "key": "lr", "value": "0.2"}}"#);
+    server.post("runs/log-parameter", &param);
+    server.end();
+    let page = project.reproof(&["show", "logged"]).out();
+    assert!(page.contains("evidence    logged"), "{page}");
+    let diff = project.reproof(&["diff", "captured", &run]).out();
+    assert!(
+        diff.contains("lr") && diff.contains("not compared"),
+        "{diff}"
+    );
+    for command in [
+        &["restore", &run, "../restored"][..],
+        &["replay", &run],
+        &["logs", &run],
+    ] {
+        project
+            .reproof(command)
+            .assert_code(2)
+            .assert_err_has("error[E0016]");
+    }
     project.assert_sound();
 }
 

@@ -41,7 +41,7 @@ fn record(facts: &mut ReplayFacts) -> &mut Record {
     facts.run.record.as_mut().unwrap()
 }
 
-fn codes(comparison: &Comparison) -> Vec<&str> {
+fn codes(comparison: &Comparison) -> Vec<&'static str> {
     comparison.causes.iter().map(|cause| cause.code).collect()
 }
 
@@ -384,6 +384,48 @@ fn a_declared_seed_makes_randomness_less_likely() {
             .weight
     };
     assert!(with_seed(true) < with_seed(false));
+}
+
+#[test]
+fn what_nothing_recorded_explains_is_laid_to_what_no_observer_sees() {
+    let unexplained = |change: &dyn Fn(&mut entities::Recipe)| {
+        let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+        replay.points[0].value = 9.0;
+        for facts in [&mut origin, &mut replay] {
+            change(facts.run.recipe.as_mut().unwrap());
+        }
+        compare_replay(&origin, &replay, &rules())
+    };
+    let set = |recipe: &mut entities::Recipe, seed: &str| {
+        recipe.seeds.insert(seed.to_owned(), "0".to_owned());
+    };
+    let bare = unexplained(&|recipe| recipe.seeds.clear());
+    assert_eq!(codes(&bare), ["unseeded_randomness", "hash_order"]);
+    let seeded = unexplained(&|recipe| {
+        recipe.seeds.clear();
+        set(recipe, "random_state");
+        set(recipe, "PYTHONHASHSEED");
+    });
+    assert_eq!(codes(&seeded), ["unseeded_randomness"]);
+    assert!(seeded.causes[0].weight < bare.causes[0].weight);
+}
+
+#[test]
+fn a_metric_that_measures_time_is_named() {
+    let causes_of = |key: &str| {
+        let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+        for (facts, value) in [(&mut origin, 1.0), (&mut replay, 2.0)] {
+            facts.points[0].key = key.to_owned();
+            facts.points[0].value = value;
+        }
+        codes(&compare_replay(&origin, &replay, &rules()))
+    };
+    for key in ["fit time", "train/elapsed-ms", "Duration_total"] {
+        assert_eq!(causes_of(key), ["timing_compared"], "{key}");
+    }
+    for key in ["timestep_loss", "terms", "lifetime_value"] {
+        assert!(!causes_of(key).contains(&"timing_compared"), "{key}");
+    }
 }
 
 #[test]

@@ -108,7 +108,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
             "script",
             "recreated",
             "level",
-            "what it does; what differed; likeliest cause",
+            "what it does; what differed; likeliest causes",
         ],
         rows,
         notes: vec![summary(&counts, scripts.len())],
@@ -211,7 +211,11 @@ fn read_comparison(comparison: &Value) -> Replayed {
             .all(|(_, outcome)| is_equal(outcome) || accepted.contains(&outcome.as_str()))
     };
     let is_true = |key: &str| comparison[key] == Value::Bool(true);
-    let outcome = if is_true("is_identical") {
+    // Equal metrics of runs that wrote nothing are no outputs that are equal to the bit.
+    let has_outputs = items("outputs", "path")
+        .iter()
+        .any(|(_, outcome)| outcome == "identical");
+    let outcome = if is_true("is_identical") && has_outputs {
         Outcome::Identical
     } else if is_true("is_within_tolerance") && all_are(&["within_tolerance"]) {
         Outcome::WithinTolerance
@@ -245,7 +249,8 @@ fn explain(replayed: &Replayed, script: &Script) -> String {
     if !replayed.differing.is_empty() {
         parts.push(replayed.differing.join(", "));
     }
-    parts.extend(replayed.causes.first().cloned());
+    // One that is likely; the second often is the reason where the first is only a suspicion.
+    parts.extend(replayed.causes.iter().take(2).cloned());
     parts.join("; ").replace('|', "\\|")
 }
 
@@ -288,6 +293,9 @@ mod tests {
         assert_eq!(outcome(&near), Outcome::WithinTolerance);
         let embedded = comparison(false, true, "embedded_only", "identical");
         assert_eq!(outcome(&embedded), Outcome::Embedded);
+        let mut only_metrics = comparison(true, true, "identical", "identical");
+        only_metrics["comparison"]["outputs"] = json!([]);
+        assert_eq!(outcome(&only_metrics), Outcome::WithinTolerance);
         let different = comparison(false, false, "different", "identical");
         assert_eq!(outcome(&different), Outcome::Different);
         let missing = comparison(false, false, "missing", "within_tolerance");

@@ -29,7 +29,7 @@ pub(super) fn in_words(known: &Known, is_full: bool) -> String {
     let tags = detail
         .tags
         .iter()
-        .filter(|(key, _)| is_full || !key.starts_with("mlflow."));
+        .filter(|(key, _)| is_full || !(key.starts_with("mlflow.") || key.starts_with("reproof.")));
     page.rows("tags", tags.map(|(key, value)| [safe(key), safe(value)]));
     if let (Some(recipe), Some(record)) = (&known.facts.recipe, &known.facts.record) {
         files(&mut page, known, recipe, record);
