@@ -263,6 +263,9 @@ pub struct Record {
     pub outputs: FileTrees,
     /// Files that were there at the start and gone at the end.
     pub deleted: Vec<RecordedPath>,
+    /// Folders of the project that were there at the start and that new files were put into; git keeps no empty ones.
+    #[serde(default)]
+    pub folders: Vec<RecordedPath>,
     /// How many files were created and deleted again.
     pub scratch_files: Count,
     /// Files that were executed, each with its digest where it could be read.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use capture::redaction::Redaction;
 use capture::trace::{Access, AccessKind, Observer};
-use entities::{NetworkPeer, NotKeptReason, ObjectId};
+use entities::{NetworkPeer, NotKeptReason, ObjectId, Timestamp};
 use provenance::{ClassifyContext, FileClass, classify};
 
 use crate::snapshot::{Keeper, Slot, Snapshots, keep_path, not_kept, open_regular};
@@ -27,6 +27,7 @@ pub(crate) struct Collector {
     /// Objects of the code tree, by absolute path as the command sees it.
     code: BTreeMap<PathBuf, ObjectId>,
     state: Mutex<State>,
+    started_at: Timestamp,
 }
 
 #[derive(Default)]
@@ -35,6 +36,10 @@ struct State {
     /// Programs in the order in which they were first executed.
     executed: Vec<PathBuf>,
     peers: BTreeSet<NetworkPeer>,
+    /// Further names of secret files.
+    secrets: BTreeSet<PathBuf>,
+    /// Folders that files were put into, and whether each was there before the command.
+    folders: BTreeMap<PathBuf, bool>,
 }
 
 /// What was seen of one file so far.
@@ -58,6 +63,8 @@ pub(crate) struct CollectorRequest {
     pub(crate) keeper: Keeper,
     /// Objects of the code tree, by path in the project.
     pub(crate) code: BTreeMap<PathBuf, ObjectId>,
+    /// Now.
+    pub(crate) started_at: Timestamp,
 }
 
 impl Collector {
@@ -68,6 +75,7 @@ impl Collector {
             redaction,
             keeper,
             code,
+            started_at,
         } = request;
         let root = context.project_root.clone();
         Self {
@@ -81,6 +89,7 @@ impl Collector {
                 .map(|(path, object)| (root.join(path), object))
                 .collect(),
             state: Mutex::default(),
+            started_at,
         }
     }
 
@@ -106,17 +115,23 @@ impl Collector {
         })
     }
 
+    fn stamp_now(&self, path: &Path) -> Option<Stamp> {
+        let metadata = self.view.to_real(path).symlink_metadata().ok();
+        metadata.as_ref().map(Stamp::of)
+    }
+
+    fn is_secret(&self, state: &State, path: &Path) -> bool {
+        self.redaction.is_secret_file(path) || state.secrets.contains(path)
+    }
+
     fn read(&self, path: &Path) {
         let mut state = self.state();
-        if state
-            .files
-            .get(path)
-            .is_some_and(|seen| seen.was_read_first || seen.was_written)
-        {
+        let seen = self.sight(&mut state, path);
+        if seen.was_read_first || seen.first.is_none() {
             return;
         }
-        let seen = self.sight(&mut state, path);
-        if seen.first.is_none() || seen.was_deleted {
+        // A change is told before it is made, and may have been refused: then what is read is what was there.
+        if (seen.was_written || seen.was_deleted) && seen.first != self.stamp_now(path) {
             return;
         }
         seen.was_read_first = true;
@@ -134,9 +149,13 @@ impl Collector {
             self.sight(&mut self.state(), path).snapshot = None;
             return;
         }
-        match open_regular(&real) {
-            Ok(file) => self.snapshots.take_opened(file, real, Arc::clone(slot)),
-            Err(_) => slot.fill(keep_path(&self.keeper, &real)),
+        let is_file = real
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_file());
+        match is_file.then(|| open_regular(&real)) {
+            Some(Ok(file)) => self.snapshots.take_opened(file, real, Arc::clone(slot)),
+            // A link stays a link, and what cannot be read is told as such.
+            Some(Err(_)) | None => slot.fill(keep_path(&self.keeper, &real)),
         }
     }
 
@@ -155,23 +174,25 @@ impl Collector {
             | FileClass::Scratch
             | FileClass::Secret => {}
         }
-        if self.redaction.is_secret_file(path) {
+        if self.is_secret(&self.state(), path) {
             return false;
         }
-        let Ok(metadata) = real.metadata() else {
-            return false;
+        let Ok(metadata) = real.symlink_metadata() else {
+            return true;
         };
         let is_in_code_tree = || {
             self.code
                 .get(path)
                 .is_some_and(|object| self.keeper.digests.find(&metadata) == Some(*object))
         };
-        metadata.is_file() && !(class == FileClass::Code && is_in_code_tree())
+        let is_kept_as_code = class == FileClass::Code && is_in_code_tree();
+        !metadata.is_dir() && !is_kept_as_code
     }
 
     /// Notes that a file is about to be changed, and keeps its content first where that counts.
     fn write(&self, path: &Path, needs_content: bool) {
         let mut state = self.state();
+        self.note_folder(&mut state, path);
         let seen = self.sight(&mut state, path);
         let is_new = !seen.was_written && !seen.was_read_first;
         let had_content = seen.first.is_some_and(|stamp| stamp.size_bytes > 0) && !seen.was_deleted;
@@ -189,6 +210,28 @@ impl Collector {
             self.keep_as_read(path, &slot);
         }
         slot.wait();
+    }
+
+    /// Notes the folder that a new file is put into, where it was there before the command: git keeps no empty folders,
+    /// and without it the command could not write there again.
+    fn note_folder(&self, state: &mut State, path: &Path) {
+        let Some(folder) = path.parent() else { return };
+        if state.folders.contains_key(folder) {
+            return;
+        }
+        let made_at = self
+            .view
+            .to_real(folder)
+            .metadata()
+            .and_then(|metadata| metadata.created());
+        let was_there = made_at.is_ok_and(|made_at| {
+            made_at
+                .duration_since(std::time::UNIX_EPOCH)
+                .is_ok_and(|since| {
+                    since.as_micros() < self.started_at.as_micros().unsigned_abs().into()
+                })
+        });
+        state.folders.insert(folder.to_owned(), was_there);
     }
 
     fn remove(&self, path: &Path) {
@@ -228,8 +271,20 @@ impl Collector {
         }
         // What the run did not write itself goes into its output, and so it is an input.
         self.read(from);
+        self.pass_on_secrecy(from, to);
         self.remove(from);
         self.write(to, false);
+    }
+
+    /// A secret stays one under a further name.
+    fn pass_on_secrecy(&self, from: &Path, to: &Path) {
+        let mut state = self.state();
+        let target = self.view.to_real(from).canonicalize();
+        if self.is_secret(&state, from)
+            || target.is_ok_and(|target| self.is_secret(&state, &self.view.to_seen(&target)))
+        {
+            state.secrets.insert(to.to_owned());
+        }
     }
 
     fn execute(&self, path: &Path) {
@@ -247,6 +302,14 @@ impl Collector {
         if is_first {
             self.note_interpreter(path);
             self.snapshots.warm(self.view.to_real(path));
+            // A program of the project that is not in its code tree, such as an ignored build, is kept too.
+            if !matches!(
+                self.class_of(path),
+                FileClass::Environment | FileClass::Internal
+            ) && path.starts_with(self.root())
+            {
+                self.read(path);
+            }
         }
     }
 
@@ -256,7 +319,10 @@ impl Collector {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        if !name.starts_with("python") && !name.starts_with("pypy") {
+        let version = name
+            .strip_prefix("python")
+            .or_else(|| name.strip_prefix("pypy"));
+        if !version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.')) {
             return;
         }
         let mut prefixes = Vec::new();
@@ -267,7 +333,8 @@ impl Collector {
             prefixes.push(prefix);
         }
         if let Ok(binary) = self.view.to_real(path).canonicalize() {
-            prefixes.extend(prefix_of(&binary).map(|prefix| self.view.to_seen(&prefix)));
+            let prefix = prefix_of(&binary).filter(|prefix| holds_libraries(prefix));
+            prefixes.extend(prefix.map(|prefix| self.view.to_seen(&prefix)));
         }
         let mut context = self.context.write().unwrap_or_else(PoisonError::into_inner);
         for prefix in prefixes {
@@ -292,8 +359,10 @@ impl Observer for Collector {
             AccessKind::Remove { path } => self.remove(&seen(path)),
             AccessKind::Rename { from, to } => self.rename(&seen(from), &seen(to)),
             AccessKind::Link { from, to } => {
-                self.read(&seen(from));
-                self.write(&seen(to), false);
+                let (from, to) = (seen(from), seen(to));
+                self.read(&from);
+                self.pass_on_secrecy(&from, &to);
+                self.write(&to, false);
             }
             AccessKind::Symlink { path } => self.write(&seen(path), false),
             AccessKind::Execute { path } => self.execute(&seen(path)),
@@ -302,6 +371,17 @@ impl Observer for Collector {
             }
         }
     }
+}
+
+/// Whether an interpreter is really installed below this prefix: a script of that name makes no environment.
+fn holds_libraries(prefix: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(prefix.join("lib")) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.starts_with("python") || name.starts_with("pypy")
+    })
 }
 
 /// All files and links below a folder, links not followed.

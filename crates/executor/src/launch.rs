@@ -12,10 +12,11 @@ use capture::trace::{Bind, ScanScope, TraceOptions, TraceOutcome};
 use cas::Batch;
 use entities::{Exit, Metric, Recipe, Record, Run, RunId, RunStatus, Timestamp, TrackingTarget};
 use provenance::ClassifyContext;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracking::{FinishedRun, NewRun};
 
 use crate::collect::{Collector, CollectorRequest};
-use crate::manifest::{Observed, Written, write_manifest};
+use crate::manifest::{Observed, Written, redact_named, write_manifest};
 use crate::run::set_variable;
 use crate::snapshot::Keeper;
 use crate::view::View;
@@ -54,6 +55,8 @@ pub(crate) struct Stage {
     pub(crate) real_root: PathBuf,
     /// Mounts, in order.
     pub(crate) binds: Vec<Bind>,
+    /// Where nothing can be mounted: recorded folders and what stands in for each.
+    pub(crate) replaced: Vec<(PathBuf, PathBuf)>,
     /// Ids that the MLflow client is given again.
     pub(crate) presented_runs: Vec<RunId>,
     pub(crate) presented_models: Vec<entities::ModelId>,
@@ -176,16 +179,12 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
         .prefix("run-")
         .tempdir_in(&bench.project.temporary_directory)
         .map_err(|error| ExecutorError::io("make", &bench.project.temporary_directory, error))?;
-    let options = trace_options(
-        bench,
-        &launch,
-        &environment,
-        &prepared,
-        capture_files.path(),
-    );
+    let options = trace_options(bench, &launch, &environment, capture_files.path());
     let started_at = bench.clock.now();
     let traced = trace(options, Arc::clone(&collector)).await;
     let ended_at = bench.clock.now();
+    // From here on an impatient Ctrl-C would lose what was observed. Before, the tracer passed signals on itself.
+    let _patient = hold_signals();
     if let Some(endpoint) = endpoint {
         endpoint.close().await;
     }
@@ -208,6 +207,10 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
         digests: prepared.digests,
         seen_root: prepared.seen_root,
         view: prepared.view,
+        is_shown: launch
+            .stage
+            .as_ref()
+            .is_none_or(|stage| stage.replaced.is_empty()),
         batch: prepared.batch,
         stdout: capture_files.path().join("stdout"),
         stderr: capture_files.path().join("stderr"),
@@ -226,10 +229,14 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
 fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError> {
     let settings = &bench.settings;
     // Params are logged in the open, so the variables that carry them are no secrets.
+    // A secret among them is one all the same.
+    let plain = Redaction::new(&[], &[], settings.variable_key);
+    let is_open = |(key, value): &(&String, &String)| redact_named(&plain, key, value) == **value;
+    let open_params = launch.params.iter().filter(is_open).map(|(key, _)| key);
     let allowed: Vec<_> = settings
         .allowed_variables
         .iter()
-        .chain(launch.params.keys())
+        .chain(open_params)
         .cloned()
         .collect();
     let redaction = Redaction::new(&allowed, &settings.secret_files, settings.variable_key);
@@ -293,6 +300,7 @@ fn start_collector(bench: &Workbench, prepared: &Prepared) -> Collector {
             .iter()
             .map(|(path, file)| (path.clone(), file.object))
             .collect(),
+        started_at: bench.clock.now(),
     })
 }
 
@@ -345,7 +353,6 @@ fn trace_options(
     bench: &Workbench,
     launch: &Launch,
     environment: &[(OsString, OsString)],
-    prepared: &Prepared,
     capture_files: &Path,
 ) -> TraceOptions {
     let settings = &bench.settings;
@@ -360,16 +367,32 @@ fn trace_options(
         binds: stage.map(|stage| stage.binds.clone()).unwrap_or_default(),
         scan: ScanScope {
             roots: vec![real_root.clone()],
-            excludes: vec![
+            excludes: [
                 bench.project.store_directory.clone(),
-                prepared.seen_root.join(".git"),
-            ],
+                real_root.join(".git"),
+            ]
+            .into_iter()
+            // A replay's directory may stand inside the store, and is to be scanned all the same.
+            .filter(|exclude| !real_root.starts_with(exclude))
+            .collect(),
         },
         stdout: capture_files.join("stdout"),
         stderr: capture_files.join("stderr"),
         sample_interval_ms: settings.sample_interval_ms,
         clock: Arc::clone(&bench.clock),
     }
+}
+
+/// Takes the signals that would end this process; it ends by itself soon.
+fn hold_signals() -> Vec<Signal> {
+    [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ]
+    .into_iter()
+    .filter_map(|kind| signal(kind).ok())
+    .collect()
 }
 
 async fn trace(

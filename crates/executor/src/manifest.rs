@@ -14,7 +14,7 @@ use cas::Batch;
 use entities::{
     Code, Count, Environment, EnvironmentFile, Gap, Interpreter, MANIFEST_VERSION, Metric,
     ObjectId, PythonEnvironment, Recipe, Record, RecordedPath, Run, RunDetail, Timestamp,
-    TrackingTarget, canonical_json,
+    TrackingTarget, Variables, canonical_json,
 };
 use provenance::{FileFact, finish_recipe, finish_record, params_from_command_line};
 
@@ -48,6 +48,8 @@ pub(crate) struct Observed {
     pub(crate) digests: Arc<DigestCache>,
     pub(crate) seen_root: PathBuf,
     pub(crate) view: View,
+    /// Whether the command saw the project at the recorded path.
+    pub(crate) is_shown: bool,
     pub(crate) batch: Arc<Batch>,
     /// Files that hold copies of standard output and error.
     pub(crate) stdout: PathBuf,
@@ -90,7 +92,10 @@ pub(crate) fn write_manifest(
         collector.learn_environment(&seen(&python.prefixes), &seen(&python.site_packages));
     }
     let collected = collector.finish();
-    leave_out_overwritten(&mut observed.code, &collected);
+    // A scan does not know what was read, so there nothing may be left out.
+    if observed.traced.scan.is_none() {
+        leave_out_overwritten(&mut observed.code, &collected);
+    }
     let environment =
         describe_environment(&probe, &observed, python.as_ref(), &collected, &mut gaps);
     observed.traced.gaps.append(&mut gaps);
@@ -121,8 +126,8 @@ pub(crate) fn write_manifest(
 /// anew without having read them. The same run would otherwise have another fingerprint the second time.
 fn leave_out_overwritten(code: &mut CapturedCode, collected: &Collected) {
     code.files.retain(|path, file| {
-        let is_written_anew = collected.outputs.project.contains_key(path)
-            && !collected.inputs.project.contains_key(path);
+        let is_written_anew =
+            collected.outputs.project.contains_key(path) && !collected.used.contains(path);
         file.is_tracked || !is_written_anew
     });
 }
@@ -226,9 +231,25 @@ fn collect_params(observed: &Observed) -> (BTreeMap<String, String>, BTreeMap<St
         .iter()
         .map(|word| word.as_str().to_owned())
         .collect();
+    let given: BTreeMap<_, _> = observed
+        .params
+        .iter()
+        .map(|(key, value)| (key.clone(), redact_named(&observed.redaction, key, value)))
+        .collect();
     let mut params = params_from_command_line(&words);
-    params.extend(observed.params.clone());
-    (params, observed.params.clone())
+    params.extend(given.clone());
+    (params, given)
+}
+
+/// A value as it may be written down under a name: `***` for that of a password.
+pub(crate) fn redact_named(redaction: &Redaction, key: &str, value: &str) -> String {
+    let option = OsString::from(format!("--{key}={value}"));
+    let redacted = redaction.arguments(&[option]);
+    redacted
+        .first()
+        .and_then(|word| word.as_str().strip_prefix(&format!("--{key}=")))
+        .unwrap_or(value)
+        .to_owned()
 }
 
 /// Points of resources, and of metrics files whose keys nobody logged.
@@ -289,7 +310,7 @@ fn assemble(
         command: redaction.arguments(&observed.command),
         project_root: RecordedPath::new(&observed.seen_root),
         working_directory: RecordedPath::new(&observed.working_directory),
-        variables: redaction.variables(&observed.environment),
+        variables: without_session(redaction.variables(&observed.environment)),
         params: recipe_params,
         code: put_code(batch, observed.code)?,
         environment,
@@ -300,7 +321,7 @@ fn assemble(
     let traced = observed.traced;
     let mut gaps = traced.gaps;
     gaps.extend(collected.gaps);
-    if !traced.binds_applied && observed.run.replay_of.is_some() {
+    if !observed.is_shown || !traced.binds_applied {
         gaps.push(Gap {
             code: PATHS_NOT_SHOWN.to_owned(),
             message: "this system does not let a replay be shown at the recorded paths; it ran in a fresh directory, and paths in outputs may differ for it".to_owned(),
@@ -320,6 +341,7 @@ fn assemble(
         host: capture::host::read_host(),
         outputs: collected.outputs.put(batch)?,
         deleted: collected.deleted,
+        folders: collected.folders,
         scratch_files: Count(collected.scratch_files),
         executed: collected.executed,
         environment_files: put_environment_files(batch, collected.environment)?,
@@ -385,6 +407,41 @@ fn put_environment_files(
         })
         .collect();
     Ok(Some(batch.put(&canonical_json(&list)?)?))
+}
+
+/// Leaves out what names a terminal or a login and no setting: it differs in every window, and the same run would
+/// have another fingerprint in each.
+fn without_session(mut variables: Variables) -> Variables {
+    const NAMES: &[&str] = &[
+        "_",
+        "COLUMNS",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "GPG_TTY",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "LINES",
+        "OLDPWD",
+        "PPID",
+        "SHLVL",
+        "STY",
+        "TERM_SESSION_ID",
+        "TMUX",
+        "TMUX_PANE",
+        "VTE_VERSION",
+        "WINDOW",
+        "WINDOWID",
+        "WINDOWPATH",
+    ];
+    const BEGINNINGS: &[&str] = &["KONSOLE_", "SSH_", "VSCODE_", "XDG_SESSION_", "XDG_SEAT"];
+    let is_of_session = |name: &str| {
+        NAMES.contains(&name)
+            || BEGINNINGS
+                .iter()
+                .any(|beginning| name.starts_with(beginning))
+    };
+    variables.digests.retain(|name, _| !is_of_session(name));
+    variables.values.retain(|name, _| !is_of_session(name));
+    variables
 }
 
 /// Leaves out the run's own endpoint, which is Reproof itself.

@@ -7,9 +7,10 @@ mod stage;
 mod variables;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use entities::{ModelId, Run, RunDetail, RunId, canonical_json};
+use capture::trace::can_bind;
+use entities::{ModelId, Record, Run, RunDetail, RunId, canonical_json};
 use provenance::{
     Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay,
 };
@@ -129,9 +130,14 @@ async fn presented_ids(
     bench: &Workbench,
     origin: &RunDetail,
 ) -> Result<(Vec<RunId>, Vec<ModelId>), ExecutorError> {
-    let mut runs = vec![origin.run.id.clone()];
-    runs.extend(children_of(bench, &origin.run).await?);
-    let models = bench.tracking.list_models_of(&origin.run.id).await?;
+    // A replay's command was given the ids of what it replays.
+    let mut first = origin.run.clone();
+    while let Some(earlier) = &first.replay_of {
+        first = bench.tracking.get_run(earlier).await?.run;
+    }
+    let mut runs = vec![first.id.clone()];
+    runs.extend(children_of(bench, &first).await?);
+    let models = bench.tracking.list_models_of(&first.id).await?;
     Ok((runs, models))
 }
 
@@ -188,6 +194,7 @@ fn prepare(
     let Manifest { recipe, record } = manifest;
     let mut notes = Vec::new();
     let restored = restore(&bench.cas, recipe, None, directory)?;
+    make_folders(record, directory)?;
     for missing in &restored.not_kept {
         notes.push(format!(
             "`{}` could not be restored: its bytes are not on record",
@@ -204,10 +211,19 @@ fn prepare(
         &mut variables,
         &mut notes,
     );
+    // A replay inside a captured run is part of that run.
+    for (name, value) in &bench.environment {
+        if ["REPROOF_SUPERVISOR", "REPROOF_RUN", "REPROOF_ENDPOINT"]
+            .iter()
+            .any(|outer| name == outer)
+        {
+            crate::run::set_variable(&mut variables, &name.to_string_lossy(), value.clone());
+        }
+    }
     for (name, value) in overrides {
         crate::run::set_variable(&mut variables, &name, value);
     }
-    let command: Vec<_> = recipe
+    let mut command: Vec<_> = recipe
         .command
         .iter()
         .map(|word| word.to_path().into_os_string())
@@ -222,7 +238,12 @@ fn prepare(
                 .to_owned(),
         );
     }
-    let stage = stage::lay_out(recipe, directory, &chosen, &restored)?;
+    let stage = if can_bind() {
+        stage::lay_out(&bench.cas, manifest, directory, &chosen, &restored)?
+    } else {
+        stage::adapt(recipe, directory, &chosen, &mut command, &mut variables)
+    };
+    let working_directory = stage.in_place_of(&recipe.working_directory.to_path());
     let launch_request = Launch {
         identity: Identity {
             experiment: None,
@@ -233,7 +254,7 @@ fn prepare(
         command,
         params: recipe.params.clone(),
         environment: variables,
-        working_directory: recipe.working_directory.to_path(),
+        working_directory,
         metrics_files: bench.settings.metrics_files.clone(),
         stage: Some(stage),
     };
@@ -242,6 +263,23 @@ fn prepare(
         notes,
         environment: chosen.word,
     })
+}
+
+/// Makes the folders that were there and empty, or whose files are not code.
+fn make_folders(record: &Record, directory: &Path) -> Result<(), ExecutorError> {
+    for folder in &record.folders {
+        let folder = folder.to_path();
+        let is_inside = folder
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)));
+        if is_inside {
+            let folder = directory.join(folder);
+            crate::restore::refuse_links(directory, &folder)?;
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| ExecutorError::io("make", &folder, error))?;
+        }
+    }
+    Ok(())
 }
 
 async fn judge(
@@ -277,7 +315,14 @@ async fn judge(
 }
 
 async fn replay_facts(bench: &Workbench, run: &Run) -> Result<ReplayFacts, ExecutorError> {
-    let points = bench.tracking.all_metric_points(&run.id).await?;
+    let mut points = bench.tracking.all_metric_points(&run.id).await?;
+    for (number, child) in children_of(bench, run).await?.iter().enumerate() {
+        let of_child = bench.tracking.all_metric_points(child).await?;
+        points.extend(of_child.into_iter().map(|mut metric| {
+            metric.key = format!("child {}: {}", number + 1, metric.key);
+            metric
+        }));
+    }
     let mut facts = run_facts(bench, run).await?;
     artifacts::add(bench, run, &mut facts.outputs.project).await?;
     Ok(ReplayFacts { run: facts, points })

@@ -73,6 +73,10 @@ fn put_trees(
         return Ok(());
     };
     let folder = into.join(OUTSIDE);
+    if folder.symlink_metadata().is_ok() {
+        let refusal = std::io::Error::other("the project has something of that name itself");
+        return Err(ExecutorError::io("restore inputs into", &folder, refusal));
+    }
     std::fs::create_dir_all(&folder).map_err(|error| ExecutorError::io("make", &folder, error))?;
     // Data of other places is no code of this project: whoever captures this directory leaves it out.
     let ignore = folder.join(".gitignore");
@@ -147,7 +151,7 @@ fn put_file(cas: &Cas, fact: &FileFact, into: &Path, relative: &Path) -> Result<
 }
 
 /// Refuses to write through a link, which could lead out of the directory that is restored into.
-fn refuse_links(root: &Path, folder: &Path) -> Result<(), ExecutorError> {
+pub(crate) fn refuse_links(root: &Path, folder: &Path) -> Result<(), ExecutorError> {
     for ancestor in folder.ancestors().take_while(|ancestor| *ancestor != root) {
         if ancestor
             .symlink_metadata()

@@ -71,6 +71,7 @@ enum Job {
         file: File,
         path: PathBuf,
         slot: Arc<Slot>,
+        stamp: Option<Stamp>,
     },
     /// A file, link or something else at a path.
     AtPath { path: PathBuf, slot: Arc<Slot> },
@@ -111,7 +112,14 @@ impl Snapshots {
 
     /// Asks for a file that is about to be read by somebody else, as it is now.
     pub(crate) fn take_opened(&self, file: File, path: PathBuf, slot: Arc<Slot>) {
-        self.send(Job::Opened { file, path, slot });
+        // What counts is what it is now, not what it is when its turn comes.
+        let stamp = file.metadata().ok().map(|metadata| Stamp::of(&metadata));
+        self.send(Job::Opened {
+            file,
+            path,
+            slot,
+            stamp,
+        });
     }
 
     /// Asks for what is at a path.
@@ -160,8 +168,13 @@ fn work(keeper: &Keeper, waiting: &Mutex<Receiver<Job>>) {
             .recv();
         match job {
             Err(_) => return,
-            Ok(Job::Opened { file, path, slot }) => {
-                slot.fill(guarded(|| keep_opened(keeper, &file, &path)));
+            Ok(Job::Opened {
+                file,
+                path,
+                slot,
+                stamp,
+            }) => {
+                slot.fill(guarded(|| keep_opened(keeper, &file, &path, stamp)));
             }
             Ok(Job::AtPath { path, slot }) => slot.fill(guarded(|| keep_path(keeper, &path))),
             Ok(Job::Warm { path }) => {
@@ -199,7 +212,7 @@ pub(crate) fn keep_path(keeper: &Keeper, path: &Path) -> Snapshot {
         None => not_kept(NotKeptReason::Special, None),
         Some(EntryKind::Symlink) => keep_link(keeper, path),
         Some(_) => match open_regular(path) {
-            Ok(file) => keep_opened(keeper, &file, path),
+            Ok(file) => keep_opened(keeper, &file, path, None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 not_kept(NotKeptReason::Vanished, None)
             }
@@ -232,7 +245,7 @@ fn keep_link(keeper: &Keeper, path: &Path) -> Snapshot {
     }
 }
 
-fn keep_opened(keeper: &Keeper, file: &File, path: &Path) -> Snapshot {
+fn keep_opened(keeper: &Keeper, file: &File, path: &Path, stamp: Option<Stamp>) -> Snapshot {
     let Ok(metadata) = file.metadata() else {
         return not_kept(NotKeptReason::Unreadable, None);
     };
@@ -241,6 +254,9 @@ fn keep_opened(keeper: &Keeper, file: &File, path: &Path) -> Snapshot {
         _ => return not_kept(NotKeptReason::Special, None),
     };
     let before = Stamp::of(&metadata);
+    if stamp.is_some_and(|stamp| before.has_other_content(&stamp)) {
+        return not_kept(NotKeptReason::Changing, Some(before.size_bytes));
+    }
     if let Some(object) = keeper.digests.find(&metadata)
         && keeper.batch.contains(&object).unwrap_or(false)
     {

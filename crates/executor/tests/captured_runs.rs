@@ -248,3 +248,62 @@ fn find_in_store(project: &TestProject, needle: &[u8]) -> Option<PathBuf> {
     }
     None
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn untracked_code_that_is_read_and_rewritten_stays_on_record() {
+    let project = TestProject::new();
+    project.write("settings.yaml", "old: 1\n");
+    let script = "cat settings.yaml > seen.txt; echo new: 2 > settings.yaml";
+    let outcome = project.shell(script).await;
+    let code = flatten_tree(&project.bench.cas, &outcome.recipe.code.tree).unwrap();
+    let inputs = files_of(&project, &outcome.recipe.inputs);
+    let old = entities::ObjectId::of(b"old: 1\n");
+    let is_in_code = code
+        .get(&RecordedPath::new("settings.yaml"))
+        .is_some_and(|fact| fact.object == old);
+    assert!(
+        is_in_code
+            || inputs
+                .get("settings.yaml")
+                .is_some_and(|bytes| bytes == b"old: 1\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ignored_program_that_is_executed_is_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = TestProject::new();
+    project.write(".gitignore", "build/\n");
+    project.write("build/fit", "#!/bin/sh\necho fitted\n");
+    let program = project.root().join("build/fit");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let outcome = project.shell("./build/fit > out.txt").await;
+    assert_eq!(
+        files_of(&project, &outcome.recipe.inputs)["build/fit"],
+        b"#!/bin/sh\necho fitted\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_stays_one_under_another_name() {
+    let project = TestProject::new();
+    project.write(".env", "TOKEN=hunter2-hunter2\n");
+    let outcome = project.shell("ln .env linked; mv .env settings").await;
+    let outputs = files_of(&project, &outcome.record.outputs);
+    assert!(!outputs.contains_key("settings") && !outputs.contains_key("linked"));
+    assert!(find_in_store(&project, b"hunter2-hunter2").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_among_the_params_is_not_written_down() {
+    let project = TestProject::new();
+    let mut request = project.request(&["sh", "-c", "test {password} = hunter2-hunter2"]);
+    request.params = BTreeMap::from([("password".to_owned(), "hunter2-hunter2".to_owned())]);
+    let outcome = run(&project.bench, request).await.unwrap();
+    assert_eq!(
+        exit_status(outcome.record.exit),
+        0,
+        "the command itself is given it"
+    );
+    assert_eq!(outcome.params["password"], "***");
+}

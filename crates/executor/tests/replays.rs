@@ -127,3 +127,53 @@ async fn what_was_restored_is_equal_to_the_byte_and_a_full_directory_is_refused(
         Err(executor::ExecutorError::NotEmpty { .. })
     ));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_was_there_and_empty_is_there_again() {
+    let project = TestProject::new();
+    std::fs::create_dir(project.root().join("models")).unwrap();
+    // Its time of birth must lie before the run.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let origin = project.shell("echo model > models/m.bin").await;
+    std::fs::remove_dir_all(project.root().join("models")).unwrap();
+    let replayed = replay_run(&project, &origin).await;
+    assert!(
+        replayed.comparison.is_identical,
+        "{:#?}",
+        replayed.comparison
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_does_not_write_over_what_stands_outside_today() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().canonicalize().unwrap().join("prod.bin");
+    let project = TestProject::new();
+    let origin = project
+        .shell(&format!("echo old > {}", file.display()))
+        .await;
+    std::fs::write(&file, "today's\n").unwrap();
+    let replayed = replay_run(&project, &origin).await;
+    assert!(
+        replayed.comparison.is_identical,
+        "{:#?}",
+        replayed.comparison.outputs
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), b"today's\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_ends_otherwise_is_not_identical_although_its_outputs_are() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let flag = elsewhere.path().canonicalize().unwrap().join("flag");
+    let project = TestProject::new();
+    let origin = project
+        .shell(&format!(
+            "echo same > out.txt; test ! -e {}",
+            flag.display()
+        ))
+        .await;
+    std::fs::write(&flag, "").unwrap();
+    let replayed = replay_run(&project, &origin).await;
+    assert!(!replayed.comparison.is_identical && !replayed.comparison.is_within_tolerance);
+}

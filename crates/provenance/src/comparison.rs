@@ -172,12 +172,19 @@ pub fn compare_replay(
         .chain(metrics.iter().map(|metric| metric.outcome))
         .filter(|outcome| *outcome != Outcome::NotCompared)
         .collect();
+    // A file of which one run has no digest may differ, and a command that ended otherwise did something else.
+    let is_unknown = |output: &OutputComparison| {
+        output.outcome == Outcome::NotCompared && output.reason != Some(NotKeptReason::Secret)
+    };
+    let reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
+    let is_judged = !compared.is_empty()
+        && !outputs.iter().any(is_unknown)
+        && reached.contains(&ReplayLevel::R2);
     let all = |accepted: &[Outcome]| {
-        !compared.is_empty() && compared.iter().all(|outcome| accepted.contains(outcome))
+        is_judged && compared.iter().all(|outcome| accepted.contains(outcome))
     };
     let diff = diff_runs(&origin.run, &replay.run);
     let is_identical = all(&[Outcome::Identical]);
-    let reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
     Comparison {
         origin: origin.run.detail.run.id.clone(),
         replay: replay.run.detail.run.id.clone(),

@@ -200,6 +200,7 @@ pub(crate) fn record(recipe: &Recipe) -> Record {
         },
         outputs: FileTrees::default(),
         deleted: Vec::new(),
+        folders: Vec::new(),
         scratch_files: Count(0),
         executed: BTreeMap::new(),
         environment_files: None,

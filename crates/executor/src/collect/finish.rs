@@ -39,6 +39,10 @@ pub(crate) struct Collected {
     pub(crate) scratch_files: u64,
     pub(crate) peers: BTreeSet<NetworkPeer>,
     pub(crate) gaps: Vec<Gap>,
+    /// Files of the project that were read before the command wrote to them, or executed, by path in it.
+    pub(crate) used: BTreeSet<PathBuf>,
+    /// Folders of the project that were there before the command, and that it put new files into.
+    pub(crate) folders: Vec<RecordedPath>,
 }
 
 impl FileList {
@@ -138,7 +142,8 @@ impl Collector {
             files,
             executed: _,
             peers,
-            ..
+            secrets,
+            folders,
         } = std::mem::take(&mut *self.state());
         let mut collected = Collected {
             peers,
@@ -147,19 +152,29 @@ impl Collector {
         let mut outputs = Vec::new();
         for (path, mut seen) in files {
             self.correct(&path, &mut seen);
-            for class in self.classes_of(&path, &seen) {
+            if (seen.was_read_first || seen.was_executed)
+                && let Ok(inside) = path.strip_prefix(self.root())
+            {
+                collected.used.insert(inside.to_owned());
+            }
+            for class in self.classes_of(&path, &seen, &secrets) {
                 self.file_under(class, &path, &seen, &mut outputs, &mut collected);
             }
             self.note_execution_and_removal(&path, &seen, &mut collected);
         }
         let root = self.root();
+        let was_there = folders.into_iter().filter(|(_, was_there)| *was_there);
+        collected.folders = was_there
+            .filter_map(|(folder, _)| folder.strip_prefix(&root).ok().map(RecordedPath::new))
+            .filter(|folder| !folder.as_str().is_empty())
+            .collect();
         for (path, slot) in outputs {
             collected.outputs.insert(&root, &path, slot.wait());
         }
         collected
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.context
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -192,7 +207,7 @@ impl Collector {
         }
     }
 
-    fn classes_of(&self, path: &Path, seen: &Seen) -> Vec<FileClass> {
+    fn classes_of(&self, path: &Path, seen: &Seen, secrets: &BTreeSet<PathBuf>) -> Vec<FileClass> {
         let observation = Observation {
             path: path.to_owned(),
             was_read_first: seen.was_read_first,
@@ -200,7 +215,7 @@ impl Collector {
             was_deleted: seen.was_deleted,
             existed_before: seen.first.is_some(),
             executed: seen.was_executed,
-            is_secret: self.redaction.is_secret_file(path),
+            is_secret: self.redaction.is_secret_file(path) || secrets.contains(path),
         };
         classify_observation(
             &observation,

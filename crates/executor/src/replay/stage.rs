@@ -1,43 +1,53 @@
 //! What a replayed command sees at the recorded paths.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use capture::trace::Bind;
-use entities::{ObjectId, Recipe};
+use entities::{EntryKind, ObjectId, Recipe};
 
 use super::environment::Chosen;
 use crate::launch::Stage;
-use crate::{ExecutorError, Restored};
+use crate::run::set_variable;
+use crate::{ExecutorError, Manifest, Restored, flatten_tree};
+
+/// Folder, beside the restored files, that takes what the command writes to files outside of the project.
+const WRITTEN_OUTSIDE: &str = ".reproof-written";
 
 /// Plans the mounts that show a fresh directory at the recorded path of the project, and in it what is not code.
 ///
 /// The order counts: what is mounted later may stand inside what was mounted before.
 pub(super) fn lay_out(
-    recipe: &Recipe,
+    cas: &cas::Cas,
+    manifest: &Manifest,
     directory: &Path,
     chosen: &Chosen,
     restored: &Restored,
 ) -> Result<Stage, ExecutorError> {
-    let root = recipe.project_root.to_path();
-    let mut binds = vec![Bind {
-        source: directory.to_owned(),
-        target: root.clone(),
-    }];
+    let root = manifest.recipe.project_root.to_path();
+    let bind = |source: &Path, target: &Path| Bind {
+        source: source.to_owned(),
+        target: target.to_owned(),
+    };
+    let mut binds = vec![bind(directory, &root)];
     if let Some((source, seen)) = &chosen.shown {
-        binds.push(Bind {
-            source: source.clone(),
-            target: seen.clone(),
-        });
+        binds.push(bind(source, seen));
     }
+    let written = files_written_outside(cas, manifest)?;
     for file in &restored.outside {
         let recorded = digest(&file.restored)
             .map_err(|error| ExecutorError::io("read", &file.restored, error))?;
-        // What is there unchanged need not be shown; what has changed or is gone must be.
-        if digest(&file.path).ok() != Some(recorded) {
-            binds.push(Bind {
-                source: file.restored.clone(),
-                target: file.path.clone(),
-            });
+        // What is there unchanged need not be shown; what has changed, is gone or will be written to must be.
+        if digest(&file.path).ok() != Some(recorded) || written.contains(&file.path) {
+            binds.push(bind(&file.restored, &file.path));
+        }
+    }
+    for path in written {
+        let is_shown = binds.iter().any(|bind| bind.target == path) || path.starts_with(&root);
+        // Today's file of that name is somebody's: the replay writes to another one.
+        if path.is_file() && !is_shown {
+            let scratch = make_scratch(directory, &path)?;
+            binds.push(bind(&scratch, &path));
         }
     }
     Ok(Stage {
@@ -48,6 +58,114 @@ pub(super) fn lay_out(
     })
 }
 
+fn files_written_outside(
+    cas: &cas::Cas,
+    manifest: &Manifest,
+) -> Result<Vec<PathBuf>, ExecutorError> {
+    let Some(tree) = &manifest.record.outputs.outside else {
+        return Ok(Vec::new());
+    };
+    let files = flatten_tree(cas, tree)?;
+    let is_file = |kind| kind != EntryKind::Symlink;
+    Ok(files
+        .into_iter()
+        .filter(|(_, fact)| is_file(fact.kind))
+        .map(|(path, _)| Path::new("/").join(path.to_path()))
+        .collect())
+}
+
+fn make_scratch(directory: &Path, path: &Path) -> Result<PathBuf, ExecutorError> {
+    let folder = directory.join(WRITTEN_OUTSIDE);
+    let scratch = folder.join(path.strip_prefix("/").unwrap_or(path));
+    let parent = scratch.parent().unwrap_or(&folder).to_owned();
+    std::fs::create_dir_all(&parent).map_err(|error| ExecutorError::io("make", &parent, error))?;
+    // What stands in there is no code of the project.
+    let ignore = folder.join(".gitignore");
+    std::fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
+    std::fs::write(&scratch, "").map_err(|error| ExecutorError::io("write", &scratch, error))?;
+    Ok(scratch)
+}
+
+/// Where nothing can be mounted: starts the command in the fresh directory, with the program and the search path of
+/// the environment that was chosen.
+pub(super) fn adapt(
+    recipe: &Recipe,
+    directory: &Path,
+    chosen: &Chosen,
+    command: &mut [OsString],
+    variables: &mut Vec<(OsString, OsString)>,
+) -> Stage {
+    let mut replaced: Vec<(PathBuf, PathBuf)> = Vec::new();
+    // The environment may stand inside the project, so it is looked at first.
+    replaced.extend(
+        chosen
+            .shown
+            .iter()
+            .map(|(source, seen)| (seen.clone(), source.clone())),
+    );
+    replaced.push((recipe.project_root.to_path(), directory.to_owned()));
+    let stage = Stage {
+        seen_root: directory.to_owned(),
+        real_root: directory.to_owned(),
+        replaced,
+        ..Stage::default()
+    };
+    if let Some(program) = command.first_mut() {
+        *program = stage.in_place_of(Path::new(program)).into_os_string();
+    }
+    for name in ["PATH", "VIRTUAL_ENV", "PYTHONPATH"] {
+        let value = variables.iter().find(|(known, _)| known == name);
+        let Some(folders) = value.map(|(_, value)| value.clone()) else {
+            continue;
+        };
+        let folders = std::env::split_paths(&folders).map(|folder| stage.in_place_of(&folder));
+        if let Ok(folders) = std::env::join_paths(folders) {
+            set_variable(variables, name, folders);
+        }
+    }
+    stage
+}
+
+impl Stage {
+    /// What stands in for a recorded path where nothing can be mounted.
+    pub(super) fn in_place_of(&self, path: &Path) -> PathBuf {
+        for (recorded, real) in &self.replaced {
+            if let Ok(rest) = path.strip_prefix(recorded) {
+                return if rest.as_os_str().is_empty() {
+                    real.clone()
+                } else {
+                    real.join(rest)
+                };
+            }
+        }
+        path.to_owned()
+    }
+}
+
 fn digest(path: &Path) -> std::io::Result<ObjectId> {
     cas::digest_reader(&mut std::fs::File::open(path)?).map(|(object, _)| object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_is_mounted_the_environment_comes_before_the_project_around_it() {
+        let stage = Stage {
+            replaced: vec![
+                ("/p/.venv".into(), "/cache/e".into()),
+                ("/p".into(), "/fresh".into()),
+            ],
+            ..Stage::default()
+        };
+        for (recorded, real) in [
+            ("/p/.venv/bin/python", "/cache/e/bin/python"),
+            ("/p/train.py", "/fresh/train.py"),
+            ("/p", "/fresh"),
+            ("/px", "/px"),
+        ] {
+            assert_eq!(stage.in_place_of(Path::new(recorded)), Path::new(real));
+        }
+    }
 }
