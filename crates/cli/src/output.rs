@@ -125,17 +125,18 @@ impl Output {
             .with_style(style)
             .with_message(text.to_owned());
         spinner.enable_steady_tick(Duration::from_millis(120));
-        Working(Some(spinner))
+        Working(Some((spinner, text.to_owned())))
     }
 }
 
-/// A step under way; when it goes, its line stays.
-pub(crate) struct Working(Option<ProgressBar>);
+/// A step under way; when it goes, a plain line says what was done.
+pub(crate) struct Working(Option<(ProgressBar, String)>);
 
 impl Drop for Working {
     fn drop(&mut self) {
-        if let Some(spinner) = self.0.take() {
-            spinner.abandon();
+        if let Some((spinner, text)) = self.0.take() {
+            spinner.finish_and_clear();
+            let _ = writeln!(std::io::stderr().lock(), "… {text}");
         }
     }
 }

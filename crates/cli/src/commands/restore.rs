@@ -6,7 +6,7 @@ use crate::arguments::RestoreArguments;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::executor_fault;
-use crate::output::{Output, size};
+use crate::output::{Output, safe, size};
 
 pub(crate) async fn run(
     arguments: &RestoreArguments,
@@ -41,14 +41,14 @@ pub(crate) async fn run(
     for file in &restored.outside {
         output.line(&format!(
             "  {} stands at {}",
-            file.path.display(),
-            file.restored.display()
+            safe(&file.path.display().to_string()),
+            safe(&file.restored.display().to_string())
         ));
     }
     for missing in &restored.not_kept {
         output.line(&format!(
             "  not restored: {} ({})",
-            missing.path,
+            safe(missing.path.as_str()),
             reason_in_words(missing.reason)
         ));
     }

@@ -472,3 +472,12 @@ fn a_database_that_is_none_is_said_to_be_damaged() {
     answer.assert_code(1);
     assert!(answer.out().starts_with("NOT sound: "), "{}", answer.out());
 }
+
+#[test]
+fn the_demo_overwrites_nothing() {
+    let project = Project::empty();
+    project.write("mine/notes.txt", "keep me");
+    let answer = project.reproof(&["demo", "mine"]);
+    answer.assert_code(2).assert_err_has("error[E0009]");
+    assert_eq!(crate::support::files_below(&project.root).len(), 1);
+}

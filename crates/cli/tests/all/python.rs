@@ -176,3 +176,39 @@ fn another_kernel_stands_in_for_a_second_machine() {
         "{page}"
     );
 }
+
+#[test]
+fn the_demo_tells_its_story_to_the_end() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests are told what they may reach"
+    )]
+    let may_install = std::env::var("REPROOF_TEST_DEMO").is_ok_and(|value| value == "1");
+    if !may_install {
+        say("skipped: the demo installs packages from an index; REPROOF_TEST_DEMO=1 lets it");
+        return;
+    }
+    let project = Project::empty();
+    let answer = project.reproof(&["demo", "demo"]);
+    answer.assert_code(0);
+    let told = answer.out();
+    for words in [
+        "level R4",
+        "\nverified\n",
+        "joblib  1.5.1  →  1.5.2  (imported)",
+        "sound: ",
+    ] {
+        assert!(told.contains(words), "`{words}` is not in\n{told}");
+    }
+    let models: Vec<_> = told
+        .lines()
+        .filter(|line| line.ends_with("/out/model.joblib"))
+        .filter_map(|line| line.split_once("  "))
+        .map(|(digest, _)| digest)
+        .collect();
+    assert_eq!(models.len(), 2, "{told}");
+    assert_eq!(
+        models[0], models[1],
+        "the model of the replay is that on record"
+    );
+}
