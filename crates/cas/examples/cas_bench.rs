@@ -109,39 +109,53 @@ fn measure_small(folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// Batches of one small object, and a store that was opened afresh after them.
+/// Batches of one small object, and looking one up in a store that is opened afresh after them.
 fn measure_batches(folder: &Path) -> Outcome<()> {
-    const BATCHES: u32 = 300;
-    let path = folder.join("store of batches");
-    let cas = open(&path)?;
-    let mut objects = Vec::new();
-    tell(
+    let merged = folder.join("store of batches");
+    let objects = tell(
         "commit batches of one small object",
-        f64::from(BATCHES),
+        300.0,
         "batches",
-        || {
-            for number in 0..BATCHES {
-                let batch = cas.batch();
-                objects.push(batch.put(&number.to_le_bytes())?);
-                batch.commit()?;
-            }
-            Ok(())
-        },
+        || commit_batches(&merged),
     )?;
-    const OPENED: u32 = 100;
     tell(
-        "open a store of 300 batches and find an object",
-        f64::from(OPENED),
+        "open a store and find an object, after 300 batches",
+        100.0,
         "times",
-        || {
-            for _ in 0..OPENED {
-                if !open(&path)?.contains(&objects[0])? {
-                    return Err("an object is lost".into());
-                }
-            }
-            Ok(())
-        },
+        || find_afresh(&merged, &objects),
+    )?;
+    // Whoever holds this lock keeps others from merging packs.
+    let unmerged = folder.join("store of packs");
+    drop(open(&unmerged)?);
+    let lock = File::create(unmerged.join("objects/maintenance"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+    let objects = commit_batches(&unmerged)?;
+    tell(
+        "open a store and find an object, among 300 packs",
+        100.0,
+        "times",
+        || find_afresh(&unmerged, &objects),
     )
+}
+
+fn commit_batches(folder: &Path) -> Outcome<Vec<ObjectId>> {
+    let cas = open(folder)?;
+    let mut objects = Vec::new();
+    for number in 0..300_u32 {
+        let batch = cas.batch();
+        objects.push(batch.put(&number.to_le_bytes())?);
+        batch.commit()?;
+    }
+    Ok(objects)
+}
+
+fn find_afresh(folder: &Path, objects: &[ObjectId]) -> Outcome<()> {
+    for object in &objects[..100] {
+        if !open(folder)?.contains(object)? {
+            return Err("an object is lost".into());
+        }
+    }
+    Ok(())
 }
 
 fn open(folder: &Path) -> Outcome<Cas> {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use entities::{ObjectId, Tree};
@@ -27,6 +28,8 @@ pub struct Batch {
     inner: Arc<Inner>,
     state: Mutex<State>,
     pins: Mutex<Pins>,
+    /// Whether the packs were looked at since this batch began.
+    has_looked: AtomicBool,
 }
 
 /// What was stored.
@@ -65,6 +68,7 @@ impl Cas {
             inner: Arc::clone(&self.inner),
             state: Mutex::default(),
             pins: Mutex::default(),
+            has_looked: AtomicBool::new(false),
         }
     }
 }
@@ -230,7 +234,7 @@ impl Batch {
 
     /// Stores what `read` fills buffers with, given also the offset; zero bytes are the end.
     fn put_source(&self, read: &mut large::Source<'_>) -> Result<Stored, CasError> {
-        self.inner.packs_at_first()?;
+        self.look_at_first()?;
         let mut head = vec![0; 64 << 10];
         let mut length = 0;
         while length < CHUNKED_MIN_BYTES {
@@ -270,12 +274,20 @@ impl Batch {
         if is_written {
             return Ok(true);
         }
-        self.inner.packs_at_first()?;
+        self.look_at_first()?;
         let inner = &self.inner;
         let pinned = self
             .lock_pins()
             .pin_object(&inner.locks, &inner.packs, digest);
         self.note(pinned)
+    }
+
+    /// Once a batch, so that it finds what others have stored before.
+    fn look_at_first(&self) -> Result<(), CasError> {
+        if !self.has_looked.swap(true, Ordering::Relaxed) {
+            self.inner.packs.current()?;
+        }
+        Ok(())
     }
 
     fn note<T>(&self, result: Result<T, CasError>) -> Result<T, CasError> {

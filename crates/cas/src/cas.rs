@@ -13,7 +13,7 @@ use crate::codec::Codec;
 use crate::list::ChunkRef;
 use crate::locks::Locks;
 use crate::pack::{Entry, Role};
-use crate::packs::{Listing, Packs};
+use crate::packs::Packs;
 use crate::reader::ObjectReader;
 use crate::{CasError, Damage, layout};
 
@@ -227,16 +227,6 @@ impl Cas {
 impl Inner {
     pub(crate) fn contains(&self, id: &ObjectId) -> Result<bool, CasError> {
         Ok(self.packs.with_entry(id, is_object, |_| Ok(()))?.is_some())
-    }
-
-    /// The packs as they were when last looked at, or as they are now if that was never.
-    pub(crate) fn packs_at_first(&self) -> Result<Arc<Listing>, CasError> {
-        let known = self.packs.known();
-        if known.is_listed() {
-            Ok(known)
-        } else {
-            self.packs.relist()
-        }
     }
 
     /// Reads the content of a small object, or the list of a large one.

@@ -205,7 +205,13 @@ impl<'a> Collection<'a> {
         let mut rescued = read_pinned(&inner.locks, &inner.recent, grace, guard)?;
         rescued.retain(|digest| !self.pinned.contains(digest));
         let pinned: Vec<ObjectId> = rescued.iter().copied().collect();
-        let before: BTreeSet<_> = self.packs.iter().map(|pack| pack.pack.name()).collect();
+        // A pack that was there and is stored again is as new as any other.
+        let mut before = BTreeSet::new();
+        for pack in &self.packs {
+            if pack.is_unchanged()? {
+                before.insert(pack.pack.name());
+            }
+        }
         for pack in &inner.packs.relist()?.packs {
             if !before.contains(&pack.name()) {
                 pack.for_each_entry(|entry| {

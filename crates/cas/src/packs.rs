@@ -43,13 +43,6 @@ pub(crate) struct Found {
     pub(crate) entry: Entry,
 }
 
-impl Listing {
-    /// Whether the folder was ever looked at.
-    pub(crate) fn is_listed(&self) -> bool {
-        self.seen.is_some()
-    }
-}
-
 impl Packs {
     pub(crate) fn new(folder: &Path) -> Self {
         Self {

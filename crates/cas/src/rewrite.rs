@@ -37,7 +37,7 @@ impl Snapshot {
     }
 
     /// Whether nobody has stored the very same pack once more.
-    fn is_unchanged(&self) -> Result<bool, CasError> {
+    pub(crate) fn is_unchanged(&self) -> Result<bool, CasError> {
         let now = Self::take(&self.pack)?;
         Ok(now.is_some_and(|now| now.inode == self.inode && now.modified == self.modified))
     }

@@ -1,5 +1,6 @@
 //! Reading everything and comparing all digests.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
@@ -97,9 +98,12 @@ impl Cas {
             on_fault(CasFault::File(error));
         }
         let mut seen: BTreeSet<PackName> = BTreeSet::new();
-        let mut found = Findings::default();
-        loop {
-            // Packs that were merged meanwhile have their entries in new ones.
+        let mut found = Findings {
+            is_any_gone: true,
+            ..Findings::default()
+        };
+        while std::mem::take(&mut found.is_any_gone) {
+            // A pack that was replaced before it could be read has its entries in new ones.
             let listing = inner.packs.relist()?;
             let new: Vec<_> = listing
                 .packs
@@ -107,9 +111,6 @@ impl Cas {
                 .filter(|pack| seen.insert(pack.name()))
                 .cloned()
                 .collect();
-            if new.is_empty() {
-                break;
-            }
             in_parallel(
                 inner,
                 new,
@@ -148,6 +149,8 @@ struct Findings {
     /// Objects and their lengths.
     objects: BTreeMap<ObjectId, u64>,
     lists: BTreeMap<ObjectId, FoundList>,
+    /// Whether a pack went away before it was read.
+    is_any_gone: bool,
 }
 
 type Tell<'a> = dyn Fn(CasFault) + 'a;
@@ -177,6 +180,7 @@ fn in_parallel<T: Send>(
                     let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
                     gathered.objects.extend(findings.objects);
                     gathered.lists.extend(findings.lists);
+                    gathered.is_any_gone |= findings.is_any_gone;
                 }
             });
         }
@@ -188,14 +192,17 @@ fn in_parallel<T: Send>(
 fn verify_pack(inner: &Inner, pack: &Arc<Pack>, tell: &Tell<'_>) -> Findings {
     let mut findings = Findings::default();
     let mut entries = Vec::new();
+    let is_gone = Cell::new(false);
     let tell = |error: CasError| {
-        // A pack that has gone was merged into others, which are verified too, or collected.
-        if !error.is_not_found() || pack.path().exists() {
+        if error.is_not_found() && !pack.path().exists() {
+            is_gone.set(true);
+        } else {
             tell(CasFault::File(error));
         }
     };
     if let Err(error) = verify_frame(pack, &mut entries) {
         tell(error);
+        findings.is_any_gone = is_gone.get();
         return findings;
     }
     entries.sort_unstable_by_key(|entry| (entry.offset, entry.stored_bytes));
@@ -223,6 +230,7 @@ fn verify_pack(inner: &Inner, pack: &Arc<Pack>, tell: &Tell<'_>) -> Findings {
         Ok(_) => {}
         Err(error) => tell(error),
     }
+    findings.is_any_gone = is_gone.get();
     findings
 }
 
@@ -276,6 +284,10 @@ fn verify_list(inner: &Inner, list: &FoundList, tell: &Tell<'_>) {
             }
             Err(error) => error,
         };
+        // Together with its chunks the object may have been collected meanwhile.
+        if matches!(inner.contains(&entry.digest), Ok(false)) {
+            return;
+        }
         is_told = true;
         let (path, offset, object, chunk) = (
             pack.path().to_owned(),

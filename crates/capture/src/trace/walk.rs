@@ -28,26 +28,44 @@ const PROC_MAGIC: u64 = 0x9fa0;
 /// Inode of the root of every `/proc` (`PROC_ROOT_INO`).
 const PROC_ROOT_INODE: u64 = 1;
 
+/// A link that was followed on the way.
+pub(super) struct Followed<'a> {
+    /// The folder that holds it.
+    pub(super) folder: &'a OwnedFd,
+    pub(super) name: &'a [u8],
+    /// Whether it was the last name of the path.
+    pub(super) is_last: bool,
+}
+
+/// Where to begin.
+#[derive(Clone, Copy)]
+pub(super) struct Start<'a> {
+    /// Where absolute paths and links begin.
+    pub(super) root: BorrowedFd<'a>,
+    /// Where relative ones begin.
+    pub(super) folder: BorrowedFd<'a>,
+}
+
 /// Walks a path. `/proc/self` means the thread `actor`.
 pub(super) fn walk(
     actor: Actor,
-    root: BorrowedFd<'_>,
-    start: BorrowedFd<'_>,
+    start: Start<'_>,
     path: &[u8],
     follows_last: bool,
+    on_link: &mut dyn FnMut(Followed<'_>),
 ) -> Walked {
-    walk_path(actor, root, start, path, follows_last).unwrap_or(Walked::Nowhere)
+    walk_path(actor, start, path, follows_last, on_link).unwrap_or(Walked::Nowhere)
 }
 
 fn walk_path(
     actor: Actor,
-    root: BorrowedFd<'_>,
-    start: BorrowedFd<'_>,
+    Start { root, folder }: Start<'_>,
     path: &[u8],
     follows_last: bool,
+    on_link: &mut dyn FnMut(Followed<'_>),
 ) -> Option<Walked> {
     let follows_last = follows_last || path.ends_with(b"/");
-    let mut at = duplicate(if path.starts_with(b"/") { root } else { start })?;
+    let mut at = duplicate(if path.starts_with(b"/") { root } else { folder })?;
     let mut rest: VecDeque<Vec<u8>> = components(path).collect();
     let mut links = 0;
     while let Some(name) = rest.pop_front() {
@@ -78,9 +96,14 @@ fn walk_path(
         if links > LINKS_MAX {
             return None;
         }
+        on_link(Followed {
+            folder: &at,
+            name: &name,
+            is_last: rest.is_empty(),
+        });
         match follow(actor, &at, &name, &next)? {
-            Followed::To(place) => at = place,
-            Followed::Text(target) => {
+            Lead::To(place) => at = place,
+            Lead::Text(target) => {
                 if target.starts_with(b"/") {
                     at = duplicate(root)?;
                 }
@@ -95,20 +118,20 @@ fn walk_path(
 }
 
 /// Where a link leads.
-enum Followed {
+enum Lead {
     /// Straight to something, as the links of `/proc/PID/fd` do.
     To(OwnedFd),
     /// Where this text leads.
     Text(Vec<u8>),
 }
 
-fn follow(actor: Actor, folder: &OwnedFd, name: &[u8], link: &OwnedFd) -> Option<Followed> {
+fn follow(actor: Actor, folder: &OwnedFd, name: &[u8], link: &OwnedFd) -> Option<Lead> {
     if is_on_proc(folder) {
         let is_root = rustix::fs::fstat(folder).ok()?.st_ino == PROC_ROOT_INODE;
         match name {
-            b"self" if is_root => return Some(Followed::Text(actor.pid.to_string().into_bytes())),
+            b"self" if is_root => return Some(Lead::Text(actor.pid.to_string().into_bytes())),
             b"thread-self" if is_root => {
-                return Some(Followed::Text(
+                return Some(Lead::Text(
                     format!("{}/task/{}", actor.pid, actor.tid).into_bytes(),
                 ));
             }
@@ -122,11 +145,11 @@ fn follow(actor: Actor, folder: &OwnedFd, name: &[u8], link: &OwnedFd) -> Option
             ResolveFlags::NO_MAGICLINKS,
         );
         if matches!(resolved, Err(Errno::LOOP | Errno::NOSYS | Errno::PERM)) {
-            return open(folder, name, PLACE).ok().map(Followed::To);
+            return open(folder, name, PLACE).ok().map(Lead::To);
         }
     }
     let text = rustix::fs::readlinkat(link, c"", Vec::with_capacity(256)).ok()?;
-    Some(Followed::Text(text.into_bytes()))
+    Some(Lead::Text(text.into_bytes()))
 }
 
 fn is_on_proc(folder: &OwnedFd) -> bool {

@@ -10,6 +10,8 @@
 )]
 
 mod binds;
+mod calls;
+mod endings;
 mod files;
 mod methods;
 mod nested;

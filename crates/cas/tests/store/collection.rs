@@ -359,7 +359,9 @@ fn objects_that_come_into_use_and_out_of_it_are_there_while_they_are_used() {
                         register.remove(&used.pop_front().unwrap());
                     }
                 }
-                used.iter().for_each(|objects| register.remove(objects));
+                for objects in &used {
+                    register.remove(objects);
+                }
             })
         });
         for writer in writers {

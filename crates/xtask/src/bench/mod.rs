@@ -349,13 +349,20 @@ fn row_of_example(line: &str) -> Vec<String> {
     } else {
         format!("{seconds:.2}")
     };
-    let amount = grouped(count);
-    let rate = grouped(per_second);
-    vec![
-        name,
-        format!("{amount} {unit} in {seconds} s, {rate} a second"),
-    ]
+    let figures = if unit == "bytes" {
+        format!(
+            "{} MiB in {seconds} s, {} MiB/s",
+            grouped(count / MIB),
+            grouped(per_second / MIB)
+        )
+    } else {
+        let (amount, rate) = (grouped(count), grouped(per_second));
+        format!("{amount} {unit} in {seconds} s, {rate} a second")
+    };
+    vec![name, figures]
 }
+
+const MIB: f64 = 1024.0 * 1024.0;
 
 /// A whole number with a comma at each thousand.
 fn grouped(number: f64) -> String {
@@ -404,9 +411,14 @@ mod tests {
 
     #[test]
     fn a_line_of_an_example_becomes_a_row() {
-        let line = r#"{"name": "store", "count": 1234567, "unit": "bytes", "seconds": 0.12345, "per_second": 10000543.9}"#;
-        let expected = "1,234,567 bytes in 0.123 s, 10,000,544 a second";
+        let line = r#"{"name": "store", "count": 1234567, "unit": "events", "seconds": 0.12345, "per_second": 10000543.9}"#;
+        let expected = "1,234,567 events in 0.123 s, 10,000,544 a second";
         assert_eq!(row_of_example(line), ["store", expected]);
+        let line = r#"{"name": "store", "count": 1073741824, "unit": "bytes", "seconds": 2, "per_second": 536870912}"#;
+        assert_eq!(
+            row_of_example(line),
+            ["store", "1,024 MiB in 2.00 s, 512 MiB/s"]
+        );
         assert_eq!(
             row_of_example("verify them: 2.5 s"),
             ["verify them", "2.5 s"]

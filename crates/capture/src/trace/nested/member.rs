@@ -102,7 +102,7 @@ impl Shared {
                     match serde_json::from_slice(buffer.get(..read).unwrap_or_default()) {
                         Ok(told) => self.take(told),
                         Err(error) => {
-                            tracing::warn!(%error, "a packet of the outer supervisor is not understood")
+                            tracing::warn!(%error, "a packet of the outer supervisor is not understood");
                         }
                     }
                 }
