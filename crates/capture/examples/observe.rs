@@ -14,7 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -50,17 +50,30 @@ impl Observer for Log {
         {
             std::thread::sleep(*time);
         }
-        if let Some(file) = &self.file {
-            let line = format!("{} {line}\n", access.pid);
-            if let Ok(mut file) = file.lock() {
-                let _ = file.write_all(line.as_bytes());
-            }
+        self.write(access.pid, &line);
+    }
+
+    fn followed_link(&self, pid: u32, link: &Path) {
+        self.write(pid, &format!("link {}", recorded(link)));
+    }
+}
+
+impl Log {
+    fn write(&self, pid: u32, line: &str) {
+        if let Some(file) = &self.file
+            && let Ok(mut file) = file.lock()
+        {
+            let _ = file.write_all(format!("{pid} {line}\n").as_bytes());
         }
     }
 }
 
+/// A path on one line.
+fn recorded(path: &Path) -> String {
+    RecordedPath::new(path).as_str().replace('\n', "\\n")
+}
+
 fn describe(kind: &AccessKind) -> (String, PathBuf) {
-    let recorded = |path: &PathBuf| RecordedPath::new(path).as_str().replace('\n', "\\n");
     let one = |word: &str, path: &PathBuf| (format!("{word} {}", recorded(path)), path.clone());
     match kind {
         AccessKind::Read { path } => one("read", path),

@@ -346,6 +346,17 @@ impl Collector {
 }
 
 impl Observer for Collector {
+    fn followed_link(&self, _pid: u32, link: &Path) {
+        let link = self.view.to_seen(link);
+        let class = self.class_of(&link);
+        // Links of the system and of packages come back with them; those elsewhere have no place to be shown at.
+        if link.starts_with(self.root())
+            && !matches!(class, FileClass::Environment | FileClass::Internal)
+        {
+            self.read(&link);
+        }
+    }
+
     fn before(&self, access: Access) {
         // Where nothing could be mounted, or the command went there by itself, it names real paths: the same files.
         let seen = |path: PathBuf| self.view.to_seen(&path);

@@ -177,3 +177,19 @@ async fn a_replay_that_ends_otherwise_is_not_identical_although_its_outputs_are(
     let replayed = replay_run(&project, &origin).await;
     assert!(!replayed.comparison.is_identical && !replayed.comparison.is_within_tolerance);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_that_is_read_through_a_link_comes_back_with_the_link() {
+    let project = TestProject::new();
+    project.write(".gitignore", "data/\n");
+    project.write("data/iris.csv", "1,2\n");
+    std::os::unix::fs::symlink("iris.csv", project.root().join("data/current.csv")).unwrap();
+    let origin = project.shell("cat data/current.csv > out.txt").await;
+    std::fs::remove_dir_all(project.root().join("data")).unwrap();
+    let replayed = replay_run(&project, &origin).await;
+    assert!(
+        replayed.comparison.is_identical,
+        "{:#?}",
+        replayed.comparison
+    );
+}

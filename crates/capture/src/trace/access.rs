@@ -1,6 +1,6 @@
 //! What an observer is told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use entities::NetworkPeer;
 
@@ -11,6 +11,11 @@ pub trait Observer: Send + Sync {
     /// Calls come from several threads at once.
     /// The call of the kernel may still fail: this is told before it, not after.
     fn before(&self, access: Access);
+
+    /// Called before `before` for each symbolic link that the process's path leads through, in their order.
+    ///
+    /// The link's own path is absolute, with the links before it resolved; those in /proc and /dev are left out.
+    fn followed_link(&self, _pid: u32, _link: &Path) {}
 }
 
 /// One thing that a process is about to do.

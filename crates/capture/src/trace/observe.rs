@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use super::findings::{self, Findings, Notes};
 use super::listener::{Answer, RawCall};
 use super::peer::{PeerAddress, abstract_peer, inet_peer, is_remote, unix_peer};
 use super::program::{Companion, read_companion};
-use super::view::{Actor, Found, Look, Place, View, is_random_device, is_same_file};
+use super::view::{Actor, Found, Look, Place, Spot, View, is_random_device, is_same_file};
 use super::{Access, AccessKind, Observer};
 
 /// Turns calls into accesses and tells them.
@@ -33,6 +33,8 @@ pub(super) struct Interpreter {
 pub(super) struct Observed {
     pub(super) actor: Actor,
     pub(super) accesses: Vec<AccessKind>,
+    /// Links that were followed for them.
+    pub(super) links: Vec<PathBuf>,
     pub(super) notes: Notes,
     pub(super) answer: Answer,
 }
@@ -75,6 +77,7 @@ impl Interpreter {
         if !is_there() {
             return None;
         }
+        let mut links = Vec::new();
         let (accesses, answer) = match intent {
             Intent::Nothing => (Vec::new(), Answer::Continue),
             Intent::SetUpIoUring => {
@@ -89,8 +92,12 @@ impl Interpreter {
                     interpreter: self,
                     actor,
                     notes: &notes,
+                    links: RefCell::default(),
                 };
                 let accesses = resolver.resolve(intent);
+                if !accesses.is_empty() {
+                    links = resolver.links.into_inner();
+                }
                 if self.view.take_long_path() {
                     notes.borrow_mut().gap(findings::PATH_TOO_LONG);
                 }
@@ -102,6 +109,7 @@ impl Interpreter {
         Some(Observed {
             actor,
             accesses,
+            links,
             notes,
             answer,
         })
@@ -109,6 +117,9 @@ impl Interpreter {
 
     /// Tells the observer; the thread waits meanwhile.
     pub(super) fn tell(&self, observed: &Observed) {
+        for link in &observed.links {
+            self.observer.followed_link(observed.actor.pid, link);
+        }
         for kind in &observed.accesses {
             self.observer.before(Access {
                 pid: observed.actor.pid,
@@ -139,6 +150,7 @@ struct Resolver<'a> {
     interpreter: &'a Interpreter,
     actor: Actor,
     notes: &'a RefCell<Notes>,
+    links: RefCell<Vec<PathBuf>>,
 }
 
 impl Resolver<'_> {
@@ -162,7 +174,32 @@ impl Resolver<'_> {
         }
     }
     fn look(&self, place: &Place, follows: bool) -> Look {
-        self.interpreter.view.look(self.actor, place, follows)
+        let look = self.interpreter.view.look(self.actor, place, follows);
+        match &look {
+            Look::There(Found {
+                path: Some(path), ..
+            })
+            | Look::Absent(path) => self.note_links(place, follows, path),
+            Look::There(_) | Look::Nowhere => {}
+        }
+        look
+    }
+
+    fn spot(&self, place: &Place) -> Option<Spot> {
+        let spot = self.interpreter.view.spot(self.actor, place)?;
+        self.note_links(place, false, &spot.path);
+        Some(spot)
+    }
+
+    fn note_links(&self, place: &Place, follows: bool, resolved: &Path) {
+        let view = &self.interpreter.view;
+        let links = view.links(self.actor, place, follows, resolved);
+        let mut known = self.links.borrow_mut();
+        for link in links {
+            if !known.contains(&link) {
+                known.push(link);
+            }
+        }
     }
 
     fn gap(&self, note: findings::Note) {
@@ -213,14 +250,14 @@ impl Resolver<'_> {
     }
 
     fn remove(&self, place: &Place) -> Option<AccessKind> {
-        let spot = self.interpreter.view.spot(self.actor, place)?;
+        let spot = self.spot(place)?;
         (spot.present.is_some() && !spot.is_directory())
             .then_some(AccessKind::Remove { path: spot.path })
     }
 
     fn rename(&self, from: &Place, to: &Place, flags: u32) -> Option<Vec<AccessKind>> {
-        let from = self.interpreter.view.spot(self.actor, from)?;
-        let to = self.interpreter.view.spot(self.actor, to)?;
+        let from = self.spot(from)?;
+        let to = self.spot(to)?;
         let present = from.present?;
         if flags & libc::RENAME_EXCHANGE != 0 {
             to.present?;
@@ -251,7 +288,7 @@ impl Resolver<'_> {
         let Look::There(from) = self.look(from, follows) else {
             return None;
         };
-        let to = self.interpreter.view.spot(self.actor, to)?;
+        let to = self.spot(to)?;
         if to.present.is_some() || from.file_type() == FileType::Directory {
             return None;
         }
@@ -267,7 +304,7 @@ impl Resolver<'_> {
     }
 
     fn symlink(&self, place: &Place) -> Option<AccessKind> {
-        let spot = self.interpreter.view.spot(self.actor, place)?;
+        let spot = self.spot(place)?;
         spot.present
             .is_none()
             .then_some(AccessKind::Symlink { path: spot.path })

@@ -4,16 +4,18 @@
 //! follows every link, and the link in `/proc/self/fd` then says which path that is.
 //! Only where a path leads through `/proc/self`, which means something else here than there, it is walked by hand.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::walk::{Walked, walk};
+use super::walk::{Followed, Start, Walked, walk};
 
 /// How processes of a command see files.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(super) struct View {
     may_differ: AtomicBool,
     /// Whether a path was met that is longer than the kernel tells.
     has_long_path: AtomicBool,
+    linked_folders: LinkedFolders,
 }
 
 /// A thread of a traced process.
@@ -107,6 +110,7 @@ impl View {
             root,
             may_differ: AtomicBool::new(false),
             has_long_path: AtomicBool::new(false),
+            linked_folders: LinkedFolders::default(),
         })
     }
 
@@ -299,20 +303,7 @@ impl View {
         place: &Place,
         follows: bool,
     ) -> Look {
-        let own_root;
-        let root = match (&place.base, root) {
-            (Some(base), _) if place.is_in_base => base.as_fd(),
-            (_, Some(root)) => root,
-            (_, None) => match rustix::fs::open("/", PLACE, Mode::empty()) {
-                Ok(opened) => {
-                    own_root = opened;
-                    own_root.as_fd()
-                }
-                Err(_) => return Look::Nowhere,
-            },
-        };
-        let start = place.base.as_ref().map_or(root, AsFd::as_fd);
-        match walk(actor, root, start, &place.path, follows) {
+        match walk_place(actor, root, place, follows, &mut |_| {}) {
             Walked::There(opened) => self.found(opened).map_or(Look::Nowhere, Look::There),
             Walked::Missing { folder, name } => match self.path_of(folder.as_fd()) {
                 Some(folder) if folder.is_absolute() => {
@@ -321,6 +312,55 @@ impl View {
                 _ => Look::Nowhere,
             },
             Walked::Nowhere => Look::Nowhere,
+        }
+    }
+
+    /// The links that a path led through to what it was resolved to, each with the links before it resolved.
+    ///
+    /// Links in /proc and /dev say nothing of files.
+    pub(super) fn links(
+        &self,
+        actor: Actor,
+        place: &Place,
+        follows: bool,
+        resolved: &Path,
+    ) -> Vec<PathBuf> {
+        let Some(given) = self.given(place).filter(|given| given != resolved) else {
+            return Vec::new();
+        };
+        let (Some(folder), Some(resolved_folder)) = (given.parent(), resolved.parent()) else {
+            return Vec::new();
+        };
+        let has_same_name = given.file_name() == resolved.file_name();
+        if has_same_name && let Some(links) = self.linked_folders.find(folder, resolved_folder) {
+            return links;
+        }
+        let Ok(root) = self.root_of(actor) else {
+            return Vec::new();
+        };
+        let mut links = Vec::new();
+        let mut is_last_a_link = false;
+        let root = root.as_ref().map(AsFd::as_fd);
+        walk_place(actor, root, place, follows, &mut |followed| {
+            is_last_a_link |= followed.is_last;
+            let folder = self.path_of(followed.folder.as_fd());
+            links.extend(folder.map(|folder| folder.join(OsStr::from_bytes(followed.name))));
+        });
+        links.retain(|link| !link.starts_with("/proc") && !link.starts_with("/dev"));
+        if has_same_name && !is_last_a_link {
+            self.linked_folders
+                .insert(folder, resolved_folder, links.clone());
+        }
+        links
+    }
+
+    /// A place as the process names it, made absolute.
+    fn given(&self, place: &Place) -> Option<PathBuf> {
+        let path = Path::new(OsStr::from_bytes(&place.path));
+        match &place.base {
+            _ if place.is_in_base || place.path.is_empty() => None,
+            None => Some(path.to_owned()),
+            Some(base) => Some(self.path_of(base.as_fd())?.join(path)),
         }
     }
 
@@ -362,6 +402,53 @@ impl View {
             (Some(one), Some(other)) => one != other,
             _ => false,
         }
+    }
+}
+
+fn walk_place(
+    actor: Actor,
+    root: Option<BorrowedFd<'_>>,
+    place: &Place,
+    follows: bool,
+    on_link: &mut dyn FnMut(Followed<'_>),
+) -> Walked {
+    let own_root;
+    let root = match (&place.base, root) {
+        (Some(base), _) if place.is_in_base => base.as_fd(),
+        (_, Some(root)) => root,
+        (_, None) => match rustix::fs::open("/", PLACE, Mode::empty()) {
+            Ok(opened) => {
+                own_root = opened;
+                own_root.as_fd()
+            }
+            Err(_) => return Walked::Nowhere,
+        },
+    };
+    let folder = place.base.as_ref().map_or(root, AsFd::as_fd);
+    walk(actor, Start { root, folder }, &place.path, follows, on_link)
+}
+
+/// Folders that were named through links, with what they are and the links: so that a program that opens many files
+/// in one is not followed link by link each time.
+#[derive(Debug, Default)]
+struct LinkedFolders(Mutex<BTreeMap<PathBuf, (PathBuf, Vec<PathBuf>)>>);
+
+/// More are not remembered at once.
+const LINKED_FOLDERS_MAX: usize = 4096;
+
+impl LinkedFolders {
+    fn find(&self, given: &Path, resolved: &Path) -> Option<Vec<PathBuf>> {
+        let folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, links) = folders.get(given)?;
+        (known == resolved).then(|| links.clone())
+    }
+
+    fn insert(&self, given: &Path, resolved: &Path, links: Vec<PathBuf>) {
+        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if folders.len() >= LINKED_FOLDERS_MAX {
+            folders.clear();
+        }
+        folders.insert(given.to_owned(), (resolved.to_owned(), links));
     }
 }
 

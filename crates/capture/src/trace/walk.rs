@@ -198,10 +198,18 @@ mod tests {
         }
     }
 
+    fn go(actor: Actor, root: &OwnedFd, path: &[u8], follows_last: bool) -> Walked {
+        let start = Start {
+            root: root.as_fd(),
+            folder: root.as_fd(),
+        };
+        walk(actor, start, path, follows_last, &mut |_| {})
+    }
+
     /// The inode that a walk ends at.
     fn inode(root: &Path, path: &[u8], follows_last: bool) -> Option<u64> {
         let root = place(root);
-        match walk(own(), root.as_fd(), root.as_fd(), path, follows_last) {
+        match go(own(), &root, path, follows_last) {
             Walked::There(found) => Some(rustix::fs::fstat(&found).unwrap().st_ino),
             _ => None,
         }
@@ -253,7 +261,7 @@ mod tests {
         symlink("a", folder.path().join("b")).unwrap();
         symlink("missing", folder.path().join("broken")).unwrap();
         let root = place(folder.path());
-        let go = |path: &[u8]| walk(own(), root.as_fd(), root.as_fd(), path, true);
+        let go = |path: &[u8]| go(own(), &root, path, true);
         assert!(matches!(go(b"a"), Walked::Nowhere));
         assert!(matches!(go(b"broken"), Walked::Missing { name, .. } if name == b"missing"));
         assert!(matches!(go(b"missing/below"), Walked::Nowhere));
@@ -276,7 +284,7 @@ mod tests {
             tid: child.id(),
             pid: child.id(),
         };
-        let go = |path: &[u8]| match walk(actor, root.as_fd(), root.as_fd(), path, true) {
+        let go = |path: &[u8]| match go(actor, &root, path, true) {
             Walked::There(found) => Some(rustix::fs::fstat(&found).unwrap().st_ino),
             _ => None,
         };

@@ -419,3 +419,42 @@ if libc.linkat(fd, b'', -100, b'second', AT_EMPTY_PATH) != 0: print('refused')
         to: room.at("second"),
     });
 }
+
+#[test]
+fn links_that_were_followed_are_told_in_their_order() {
+    let room = Room::new();
+    room.put("real/sub/data", "x");
+    symlink("real", room.at("folder")).unwrap();
+    symlink("data", room.at("real/sub/current")).unwrap();
+    symlink("folder/sub/current", room.at("latest")).unwrap();
+    let own = |told: &crate::support::Told| -> Vec<_> {
+        let links = told
+            .links
+            .iter()
+            .filter_map(|link| link.strip_prefix(room.path()).ok());
+        links
+            .map(|link| link.to_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        own(&room.sh("cat latest")),
+        ["latest", "folder", "real/sub/current"]
+    );
+    assert_eq!(
+        own(&room.sh("cat folder/sub/data real/sub/data ./real/../real/sub/data")),
+        ["folder"]
+    );
+    assert_eq!(
+        own(&room.sh("cd folder/sub; cat data current")),
+        ["real/sub/current"]
+    );
+    // What is not opened is no link that was followed, nor is one that is itself removed.
+    assert_eq!(
+        own(&room.sh("ls folder/ > /dev/null; cat none folder/none")),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        own(&room.sh("echo x > folder/new; rm folder/sub/current")),
+        ["folder", "folder"]
+    );
+}

@@ -65,6 +65,19 @@ fn an_inner_run_joins_the_outer_supervisor_and_both_see_its_files() {
 }
 
 #[test]
+fn links_are_told_to_an_inner_run_too() {
+    let room = Room::new();
+    room.put("real/data", "x");
+    std::os::unix::fs::symlink("real", room.at("link")).unwrap();
+    room.sh(&format!(
+        "cat link/data; {}",
+        inner(&room, "inner", "", "cat link/data")
+    ));
+    let log = log_of(&room, "inner");
+    assert!(has(&log, "link", &room.at("link")), "{log}");
+}
+
+#[test]
 fn runs_three_deep_each_see_their_own() {
     let room = Room::new();
     for name in ["one", "two", "three"] {

@@ -22,11 +22,18 @@ impl Clock for Still {
 
 /// Keeps everything that it is told.
 #[derive(Default)]
-pub(crate) struct Journal(pub(crate) Mutex<Vec<Access>>);
+pub(crate) struct Journal {
+    accesses: Mutex<Vec<Access>>,
+    links: Mutex<Vec<PathBuf>>,
+}
 
 impl Observer for Journal {
     fn before(&self, access: Access) {
-        self.0.lock().unwrap().push(access);
+        self.accesses.lock().unwrap().push(access);
+    }
+
+    fn followed_link(&self, _pid: u32, link: &Path) {
+        self.links.lock().unwrap().push(link.to_owned());
     }
 }
 
@@ -34,6 +41,7 @@ impl Observer for Journal {
 pub(crate) struct Told {
     pub(crate) outcome: TraceOutcome,
     pub(crate) accesses: Vec<Access>,
+    pub(crate) links: Vec<PathBuf>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
 }
@@ -209,12 +217,14 @@ impl Drop for Room {
 pub(crate) fn run(options: &TraceOptions) -> Result<Told, TraceError> {
     let journal = Arc::new(Journal::default());
     let outcome = trace(options, journal.clone(), &mut |_| {})?;
-    let accesses = std::mem::take(&mut *journal.0.lock().unwrap());
+    let accesses = std::mem::take(&mut *journal.accesses.lock().unwrap());
+    let links = std::mem::take(&mut *journal.links.lock().unwrap());
     let stdout = std::fs::read(&options.stdout).unwrap();
     let stderr = std::fs::read(&options.stderr).unwrap();
     Ok(Told {
         outcome,
         accesses,
+        links,
         stdout,
         stderr,
     })

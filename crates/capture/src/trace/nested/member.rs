@@ -116,10 +116,17 @@ impl Shared {
         self.findings.absorb(&told.notes());
         self.findings.saw_process(told.pid);
         let Told {
-            id, pid, accesses, ..
+            id,
+            pid,
+            links,
+            accesses,
+            ..
         } = told;
         // Whatever happens here, the process must go on.
         let result = catch_unwind(AssertUnwindSafe(|| {
+            for link in links {
+                self.observer.followed_link(pid, &link.to_path());
+            }
             for access in accesses {
                 self.observer.before(Access {
                     pid,

@@ -36,6 +36,7 @@ pub(super) struct Told {
     /// To be sent back when the process may go on.
     pub(super) id: u64,
     pub(super) pid: u32,
+    pub(super) links: Vec<RecordedPath>,
     pub(super) accesses: Vec<WireAccess>,
     pub(super) gaps: Vec<(String, String)>,
     pub(super) signs: Vec<(String, String)>,
@@ -142,6 +143,7 @@ impl Told {
         Self {
             id,
             pid: observed.actor.pid,
+            links: observed.links.iter().map(RecordedPath::new).collect(),
             accesses: observed.accesses.iter().map(WireAccess::from).collect(),
             gaps: texts(&observed.notes.gaps),
             signs: texts(&observed.notes.signs),
