@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use cas::{Cas, CasError, CasOptions, GcOptions, GcSummary};
 use entities::ObjectId;
 
-use crate::support::{Store, files_below, noise, open_with, text};
+use crate::support::{AtEnd, Store, files_below, noise, open_with, text};
 
 const MIB: usize = 1 << 20;
 const HOUR_MS: u64 = 3_600_000;
@@ -23,9 +23,9 @@ fn collect(cas: &Cas, live: &[ObjectId], grace_ms: u64) -> GcSummary {
     cas.gc(&live.iter().copied().collect(), &options).unwrap()
 }
 
-/// Makes everything stored so far look two hours old.
+/// Makes everything that was written so far look two hours old.
 fn age(store: &Store) {
-    for path in files_below(&store.folder.path().join("objects")) {
+    for path in files_below(store.folder.path()) {
         let file = File::options().append(true).open(&path).unwrap();
         let time: SystemTime = file.metadata().unwrap().modified().unwrap();
         file.set_times(FileTimes::new().set_modified(time - Duration::from_secs(7200)))
@@ -120,6 +120,22 @@ fn what_is_young_stays_until_it_is_old() {
 }
 
 #[test]
+fn the_age_of_an_object_begins_with_its_commit() {
+    let store = Store::new();
+    // Each object ends its pack, so that nothing is left to write at the commit.
+    let options = CasOptions {
+        pack_max_bytes: 1,
+        ..CasOptions::default()
+    };
+    let batch = open_with(store.folder.path(), options).batch();
+    let object = batch.put(b"written long before it is committed").unwrap();
+    age(&store);
+    batch.commit().unwrap();
+    assert_eq!(collect(&store.cas, &[], HOUR_MS), GcSummary::default());
+    assert!(store.cas.contains(&object).unwrap());
+}
+
+#[test]
 fn rewriting_and_merging_make_nothing_young_again() {
     let store = Store::new();
     let live = store.put_all([&b"live"[..], b"dead"])[0];
@@ -210,6 +226,7 @@ fn writers_readers_and_collections_at_once_lose_nothing() {
     let base = noise(7, 2 * MIB);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let at_end = AtEnd(&is_over);
         let collector = store.reopened();
         scope.spawn(|| {
             let cas = collector;
@@ -247,7 +264,7 @@ fn writers_readers_and_collections_at_once_lose_nothing() {
         for writer in writers {
             writer.join().unwrap();
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(at_end);
     });
     store.assert_verifies();
 }
@@ -260,6 +277,7 @@ fn what_was_committed_within_the_grace_survives_collections_at_any_moment() {
     age(&store);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let at_end = AtEnd(&is_over);
         let collector = store.reopened();
         scope.spawn(|| {
             let cas = collector;
@@ -283,7 +301,7 @@ fn what_was_committed_within_the_grace_survives_collections_at_any_moment() {
                 );
             }
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(at_end);
     });
     store.assert_verifies();
 }
@@ -321,6 +339,7 @@ fn objects_that_come_into_use_and_out_of_it_are_there_while_they_are_used() {
     let (register, is_over) = (Register::default(), AtomicBool::new(false));
     let base = noise(7, 2 * MIB);
     let removed = std::thread::scope(|scope| {
+        let at_end = AtEnd(&is_over);
         let collector = store.reopened();
         let collecting = scope.spawn(|| {
             let (cas, mut removed) = (collector, 0);
@@ -367,7 +386,7 @@ fn objects_that_come_into_use_and_out_of_it_are_there_while_they_are_used() {
         for writer in writers {
             writer.join().unwrap();
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(at_end);
         collecting.join().unwrap()
     });
     assert!(removed > 10, "only {removed} objects were ever collected");

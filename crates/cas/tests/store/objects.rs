@@ -3,10 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::{self, Store, faults_of, noise, open_with, text};
+use crate::support::{self, AtEnd, Store, faults_of, noise, open_with, text};
 use cas::{CasError, CasOptions};
 use entities::{EntryKind, ObjectId, Tree, TreeEntry};
 use proptest::prelude::*;
@@ -484,15 +483,15 @@ fn a_reader_goes_on_when_the_packs_are_replaced_under_it() {
         .iter()
         .map(|object| reader_cas.reader(object).unwrap())
         .collect();
-    let stop = Arc::new(AtomicUsize::new(0));
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let stopped = Arc::clone(&stop);
-        let store = &store;
-        scope.spawn(move || {
-            let mut number = 0_u32;
-            while stopped.load(Ordering::Relaxed) == 0 {
-                store.put(&noise(u64::from(number) + 100, 200_000));
-                number += 1;
+        let _at_end = AtEnd(&is_over);
+        scope.spawn(|| {
+            for number in 100.. {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                store.put(&noise(number, 200_000));
             }
         });
         for (reader, content) in readers.iter_mut().zip(&contents) {
@@ -500,7 +499,6 @@ fn a_reader_goes_on_when_the_packs_are_replaced_under_it() {
             reader.read_to_end(&mut read).unwrap();
             assert!(read == *content);
         }
-        stop.store(1, Ordering::Relaxed);
     });
 }
 

@@ -2,9 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Cas, CasOptions};
 use entities::ObjectId;
+
+/// Ends a thread that goes on until told, also when the test fails and would wait for it.
+pub(crate) struct AtEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A store in a folder that goes away with it.
 pub(crate) struct Store {
