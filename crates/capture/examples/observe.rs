@@ -117,6 +117,7 @@ fn parse() -> Option<Arguments> {
     let mut words = std::env::args_os().skip(1);
     let copies = std::env::temp_dir();
     let mut options = TraceOptions {
+        stdin: None,
         command: Vec::new(),
         working_directory: std::env::current_dir().ok()?,
         environment: std::env::vars_os().collect(),

@@ -14,6 +14,7 @@ use entities::{EntryKind, GitState, NotKept, ObjectId, RecordedPath};
 
 use crate::CaptureError;
 use crate::digests::DigestCache;
+use crate::made::MadeFiles;
 use crate::redaction::Redaction;
 
 /// What to take, and where to put it.
@@ -29,6 +30,8 @@ pub struct CodeRequest<'a> {
     pub redaction: &'a Redaction,
     /// Digests of files that were read before.
     pub digests: &'a DigestCache,
+    /// What earlier runs made, which is no code of this one.
+    pub made: &'a MadeFiles,
     /// Where bytes of earlier runs are.
     pub cas: &'a Cas,
     /// Larger files are recorded by digest only.
@@ -67,7 +70,7 @@ pub struct CodeFile {
 ///
 /// The files of submodules, and of other checkouts inside the project, are part of it.
 /// Where there is no git, it is what `.gitignore` and `.reproofignore` do not leave out.
-/// Virtual environments and caches of tools are never code unless git tracks them.
+/// Virtual environments, caches of tools and what earlier runs made are never code unless git tracks them.
 ///
 /// A single file that cannot be read is noted and the rest goes on.
 ///

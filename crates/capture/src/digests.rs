@@ -38,7 +38,7 @@ pub(crate) struct Stamp {
     pub(crate) changed_ns: i64,
 }
 
-const KEY_BYTES: usize = 40;
+pub(crate) const KEY_BYTES: usize = 40;
 const RECORD_BYTES: usize = KEY_BYTES + 32;
 
 /// First bytes of the file; the number is the format's version.

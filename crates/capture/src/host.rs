@@ -1,12 +1,15 @@
 //! The machine, the kernel, and who this process is.
 
 mod gpu;
+mod standard_input;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
 use entities::{Count, Host, ProcessIdentity};
+
+pub use standard_input::{StandardInput, standard_input};
 
 /// Reads what this machine is. What cannot be told is empty.
 pub fn read_host() -> Host {

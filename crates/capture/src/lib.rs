@@ -6,6 +6,7 @@ pub mod digests;
 pub mod environment;
 mod error;
 pub mod host;
+pub mod made;
 mod process;
 pub mod redaction;
 pub mod sampling;

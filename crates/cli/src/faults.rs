@@ -152,7 +152,9 @@ fn trace_fault(error: TraceError) -> CommandError {
         TraceError::NoCommand
         | TraceError::WorkingDirectory { .. }
         | TraceError::ZeroByte { .. } => CommandError::usage("E0022", text),
-        TraceError::Io { .. } | TraceError::Copy { .. } => CommandError::system("E0018", text),
+        TraceError::Io { .. } | TraceError::Copy { .. } | TraceError::StandardInput { .. } => {
+            CommandError::system("E0018", text)
+        }
     }
 }
 

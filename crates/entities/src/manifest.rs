@@ -30,8 +30,22 @@ pub struct Recipe {
     pub environment: Environment,
     /// Files that were read, as they were when first read.
     pub inputs: FileTrees,
+    /// What the command was given on its standard input, where that was a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_input: Option<StandardInput>,
     /// Seeds that were declared by name (`PYTHONHASHSEED`, `--seed`, `random_state=…`).
     pub seeds: BTreeMap<String, String>,
+}
+
+/// A file that a command was given as its standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandardInput {
+    /// Its content.
+    pub object: ObjectId,
+    /// Its size in bytes.
+    pub size_bytes: Count,
+    /// Its absolute path; none where it had no name, as a shell's here-document.
+    pub path: Option<RecordedPath>,
 }
 
 /// Environment variables of a command.
@@ -463,6 +477,7 @@ mod tests {
             },
             environment: Environment::default(),
             inputs: FileTrees::default(),
+            standard_input: None,
             seeds: BTreeMap::new(),
         };
         let fingerprint = |recipe: &Recipe| ObjectId::of(&canonical_json(recipe).unwrap());

@@ -3,6 +3,7 @@
 mod finish;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -122,6 +123,22 @@ impl Collector {
 
     fn is_secret(&self, state: &State, path: &Path) -> bool {
         self.redaction.is_secret_file(path) || state.secrets.contains(path)
+    }
+
+    /// Whether a rule for secrets covers a path.
+    pub(crate) fn is_secret_file(&self, path: &Path) -> bool {
+        self.redaction.is_secret_file(path)
+    }
+
+    /// Keeps what the command was given as its standard input, which it does not open itself.
+    pub(crate) fn keep_standard_input(&self, file: File, path: Option<&Path>) -> Arc<Slot> {
+        if let Some(path) = path {
+            self.read(path);
+        }
+        let slot = Arc::default();
+        let path = path.unwrap_or(Path::new("standard input")).to_owned();
+        self.snapshots.take_opened(file, path, Arc::clone(&slot));
+        slot
     }
 
     fn read(&self, path: &Path) {

@@ -101,6 +101,7 @@ pub fn objects_of_manifest(
     }
     let single = [
         recipe.code.git.as_ref().and_then(|git| git.patch),
+        recipe.standard_input.as_ref().map(|input| input.object),
         recipe
             .environment
             .python

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use capture::code::{CapturedCode, CodeRequest, capture_code};
 use capture::digests::DigestCache;
+use capture::made::MadeFiles;
 use capture::redaction::Redaction;
 use capture::trace::{Bind, ScanScope, TraceOptions, TraceOutcome};
 use cas::Batch;
-use entities::{Exit, Metric, Recipe, Record, Run, RunId, RunStatus, Timestamp, TrackingTarget};
+use entities::{
+    Exit, Metric, Recipe, Record, Run, RunId, RunStatus, StandardInput, Timestamp, TrackingTarget,
+};
 use provenance::ClassifyContext;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracking::{FinishedRun, NewRun};
@@ -19,6 +22,7 @@ use crate::collect::{Collector, CollectorRequest};
 use crate::manifest::{Observed, Written, redact_named, write_manifest};
 use crate::run::set_variable;
 use crate::snapshot::Keeper;
+use crate::standard_input::{self, Kept};
 use crate::view::View;
 use crate::{Endpoint, EndpointRequest, ExecutorError, Workbench};
 
@@ -34,6 +38,8 @@ pub(crate) struct Launch {
     pub(crate) working_directory: PathBuf,
     /// Patterns of metrics files.
     pub(crate) metrics_files: Vec<String>,
+    /// What to give as standard input; ours if none.
+    pub(crate) standard_input: Option<StandardInput>,
     /// For a replay: what is shown to the command at other paths.
     pub(crate) stage: Option<Stage>,
 }
@@ -167,6 +173,7 @@ struct Prepared {
     digests: Arc<DigestCache>,
     redaction: Redaction,
     code: CapturedCode,
+    made: MadeFiles,
     seen_root: PathBuf,
     view: View,
 }
@@ -179,7 +186,16 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
         .prefix("run-")
         .tempdir_in(&bench.project.temporary_directory)
         .map_err(|error| ExecutorError::io("make", &bench.project.temporary_directory, error))?;
-    let options = trace_options(bench, &launch, &environment, capture_files.path());
+    let standard_input = match &launch.standard_input {
+        Some(given) => Kept::Again(given.clone()),
+        None => Kept::of_ours(capture::host::standard_input(), &collector),
+    };
+    let mut options = trace_options(bench, &launch, &environment, capture_files.path());
+    if let Some(given) = &launch.standard_input {
+        let path = capture_files.path().join("stdin");
+        standard_input::put_file(&bench.cas, given, &path)?;
+        options.stdin = Some(path);
+    }
     let started_at = bench.clock.now();
     let traced = trace(options, Arc::clone(&collector)).await;
     let ended_at = bench.clock.now();
@@ -200,11 +216,14 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
         command: launch.command,
         params: launch.params,
         environment,
+        standard_input,
         working_directory: launch.working_directory,
         metrics_files: launch.metrics_files,
         code: prepared.code,
         redaction: prepared.redaction,
         digests: prepared.digests,
+        // What a replay writes stands in its own directory.
+        made: launch.stage.is_none().then_some(prepared.made),
         seen_root: prepared.seen_root,
         view: prepared.view,
         is_shown: launch
@@ -246,17 +265,20 @@ fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError
     let batch = Arc::new(bench.cas.batch());
     let stage = launch.stage.as_ref();
     let real_root = stage.map_or(&bench.project.root, |stage| &stage.real_root);
+    let made = MadeFiles::open(bench.project.cache_directory.join("made"));
     let code = capture_code(CodeRequest {
         root: real_root,
         store_directory: &bench.project.store_directory,
         batch: &batch,
         redaction: &redaction,
         digests: &digests,
+        made: &made,
         cas: &bench.cas,
         size_limit_bytes: settings.size_limit_bytes,
         code_file_limit_bytes: settings.code_file_limit_bytes,
     })?;
     Ok(Prepared {
+        made,
         seen_root: stage
             .map_or(&bench.project.root, |stage| &stage.seen_root)
             .clone(),
@@ -278,6 +300,7 @@ fn start_collector(bench: &Workbench, prepared: &Prepared) -> Collector {
         digests,
         redaction,
         code,
+        made: _,
         seen_root,
         view,
     } = prepared;
@@ -364,6 +387,7 @@ fn trace_options(
         environment: environment.to_vec(),
         choice: settings.method,
         ends_orphans: settings.ends_orphans,
+        stdin: None,
         binds: stage.map(|stage| stage.binds.clone()).unwrap_or_default(),
         scan: ScanScope {
             roots: vec![real_root.clone()],

@@ -14,6 +14,7 @@ mod restore;
 mod run;
 mod snapshot;
 mod stamp;
+mod standard_input;
 mod trees;
 mod view;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use capture::code::CapturedCode;
 use capture::digests::DigestCache;
 use capture::environment::{Probe, PythonFacts};
+use capture::made::MadeFiles;
 use capture::redaction::Redaction;
 use capture::trace::TraceOutcome;
 use cas::Batch;
@@ -20,6 +21,7 @@ use provenance::{FileFact, finish_recipe, finish_record, params_from_command_lin
 
 use crate::collect::{Collected, Collector};
 use crate::metrics_files::{is_metrics_file, metrics_of_file};
+use crate::standard_input::Kept;
 use crate::view::View;
 use crate::{ExecutorError, Workbench, put_trees};
 
@@ -41,11 +43,14 @@ pub(crate) struct Observed {
     pub(crate) command: Vec<OsString>,
     pub(crate) params: BTreeMap<String, String>,
     pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) standard_input: Kept,
     pub(crate) working_directory: PathBuf,
     pub(crate) metrics_files: Vec<String>,
     pub(crate) code: CapturedCode,
     pub(crate) redaction: Redaction,
     pub(crate) digests: Arc<DigestCache>,
+    /// Where to note the files that the run made; none where they are not in the project.
+    pub(crate) made: Option<MadeFiles>,
     pub(crate) seen_root: PathBuf,
     pub(crate) view: View,
     /// Whether the command saw the project at the recorded path.
@@ -99,6 +104,7 @@ pub(crate) fn write_manifest(
     let environment =
         describe_environment(&probe, &observed, python.as_ref(), &collected, &mut gaps);
     observed.traced.gaps.append(&mut gaps);
+    note_made_files(&observed, &collected);
     let metrics = collect_metrics(&observed, &collected);
     let (params, recipe_params) = collect_params(&observed);
     let batch = Arc::clone(&observed.batch);
@@ -130,6 +136,23 @@ fn leave_out_overwritten(code: &mut CapturedCode, collected: &Collected) {
             collected.outputs.project.contains_key(path) && !collected.used.contains(path);
         file.is_tracked || !is_written_anew
     });
+}
+
+/// Remembers what the run made, so that it is not taken for code of the next one.
+fn note_made_files(observed: &Observed, collected: &Collected) {
+    let Some(made) = &observed.made else { return };
+    let files: Vec<_> = collected
+        .outputs
+        .project
+        .keys()
+        .filter_map(|path| {
+            let real = observed.view.to_real(&observed.seen_root.join(path));
+            real.symlink_metadata().ok()
+        })
+        .collect();
+    if let Err(error) = made.add(&files) {
+        tracing::warn!(%error, "the list of made files could not be written");
+    }
 }
 
 /// The first program that ran and is a Python interpreter.
@@ -305,6 +328,7 @@ fn assemble(
 ) -> Result<(Recipe, Record), ExecutorError> {
     let batch = &observed.batch;
     let redaction = &observed.redaction;
+    let (standard_input, unkept) = observed.standard_input.finish();
     let recipe = Recipe {
         v: MANIFEST_VERSION,
         command: redaction.arguments(&observed.command),
@@ -315,12 +339,14 @@ fn assemble(
         code: put_code(batch, observed.code)?,
         environment,
         inputs: collected.inputs.put(batch)?,
+        standard_input,
         seeds: BTreeMap::new(),
     };
     let recipe = finish_recipe(recipe, all_params);
     let traced = observed.traced;
     let mut gaps = traced.gaps;
     gaps.extend(collected.gaps);
+    gaps.extend(unkept);
     if !observed.is_shown || !traced.binds_applied {
         gaps.push(Gap {
             code: PATHS_NOT_SHOWN.to_owned(),

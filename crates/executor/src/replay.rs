@@ -18,6 +18,7 @@ use store::{PageRequest, View as Lifecycle};
 
 use crate::launch::{Identity, Launch, Outcome, launch};
 use crate::manifest::PATHS_NOT_SHOWN;
+use crate::standard_input;
 use crate::{ExecutorError, Manifest, Workbench, flatten_tree, make_empty, read_manifest, restore};
 
 /// What to replay, and how.
@@ -238,6 +239,8 @@ fn prepare(
                 .to_owned(),
         );
     }
+    let (standard_input, note) = standard_input::of_replay(&bench.cas, recipe, record)?;
+    notes.extend(note);
     let stage = if can_bind() {
         stage::lay_out(&bench.cas, manifest, directory, &chosen, &restored)?
     } else {
@@ -256,6 +259,7 @@ fn prepare(
         environment: variables,
         working_directory,
         metrics_files: bench.settings.metrics_files.clone(),
+        standard_input,
         stage: Some(stage),
     };
     Ok(Prepared {

@@ -54,6 +54,7 @@ pub async fn run(bench: &Workbench, request: RunRequest) -> Result<Outcome, Exec
             environment,
             working_directory: request.working_directory,
             metrics_files,
+            standard_input: None,
             stage: None,
         },
     )

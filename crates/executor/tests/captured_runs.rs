@@ -201,6 +201,25 @@ async fn the_same_run_twice_has_one_fingerprint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_made_is_code_of_a_later_one_only_when_it_was_edited() {
+    let project = TestProject::new();
+    project.write("train.sh", "echo 1 > model.txt; echo 2 > notes.md\n");
+    let code = |outcome: &executor::Outcome| -> Vec<String> {
+        let tree = flatten_tree(&project.bench.cas, &outcome.recipe.code.tree).unwrap();
+        tree.keys().map(|path| path.as_str().to_owned()).collect()
+    };
+    project.shell("sh train.sh").await;
+    let evaluated = project.shell("cat model.txt > score.txt").await;
+    assert_eq!(code(&evaluated), ["train.sh"]);
+    // It was read, and so it is on record as data.
+    let inputs = files_of(&project, &evaluated.recipe.inputs);
+    assert_eq!(inputs["model.txt"], b"1\n");
+    project.write("notes.md", "written by hand\n");
+    let later = project.shell("true").await;
+    assert_eq!(code(&later), ["notes.md", "train.sh"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_not_there_leaves_a_failed_run_and_no_open_one() {
     let project = TestProject::new();
     let request = project.request(&["no-such-command-anywhere"]);

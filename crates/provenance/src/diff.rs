@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entities::RecordedPath;
+use entities::{RecordedPath, StandardInput};
 use serde::{Serialize, Serializer};
 
 use crate::environment_diff::{EnvironmentDiff, diff_environments};
@@ -13,6 +13,8 @@ use crate::{FileFact, FileMap, FileSet, Place, RunFacts};
 pub struct RunDiff {
     /// The command, where it differs.
     pub command: Option<Change<Vec<RecordedPath>>>,
+    /// What the commands were given on standard input, where that is on record and differs.
+    pub standard_input: Option<Change<Option<StandardInput>>>,
     /// Params.
     pub params: Vec<TextChange>,
     /// Latest values of metrics.
@@ -36,6 +38,7 @@ impl RunDiff {
     pub fn is_empty(&self) -> bool {
         let Self {
             command,
+            standard_input,
             params,
             metrics,
             git,
@@ -46,6 +49,7 @@ impl RunDiff {
             not_compared: _,
         } = self;
         command.is_none()
+            && standard_input.is_none()
             && params.is_empty()
             && metrics.is_empty()
             && git.is_empty()
@@ -118,6 +122,12 @@ pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
     diff.command = (recipe_a.command != recipe_b.command).then(|| Change {
         before: recipe_a.command.clone(),
         after: recipe_b.command.clone(),
+    });
+    let content = |input: &Option<StandardInput>| input.as_ref().map(|input| input.object);
+    let (given_a, given_b) = (&recipe_a.standard_input, &recipe_b.standard_input);
+    diff.standard_input = (content(given_a) != content(given_b)).then(|| Change {
+        before: given_a.clone(),
+        after: given_b.clone(),
     });
     diff.git = diff_texts(&git_texts(recipe_a), &git_texts(recipe_b));
     diff.code = diff_files(Place::Project, &a.code, &b.code);

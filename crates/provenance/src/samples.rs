@@ -134,6 +134,7 @@ pub(crate) fn recipe() -> Recipe {
         },
         environment: environment(),
         inputs: FileTrees::default(),
+        standard_input: None,
         seeds: BTreeMap::new(),
     }
 }

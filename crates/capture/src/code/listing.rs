@@ -185,7 +185,10 @@ fn add_untracked(
         let Ok(inside) = path.strip_prefix(prefix) else {
             continue;
         };
-        if !is_plain(inside) || skipped.covers(inside) {
+        if !is_plain(inside)
+            || skipped.covers(inside)
+            || walk::is_made(folder.request, &absolute.join(inside))
+        {
             continue;
         }
         state.is_dirty = true;

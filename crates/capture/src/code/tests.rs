@@ -27,6 +27,7 @@ struct Project {
     cas: Cas,
     batch: Batch,
     digests: DigestCache,
+    made: MadeFiles,
     size_limit_bytes: u64,
     code_file_limit_bytes: u64,
 }
@@ -42,6 +43,7 @@ impl Project {
         }
         let cas = Cas::open(&objects, &temporary, CasOptions::default()).unwrap();
         let digests = DigestCache::open(folder.path().join("digests"));
+        let made = MadeFiles::open(folder.path().join("made"));
         let batch = cas.batch();
         let root = root.canonicalize().unwrap();
         Self {
@@ -50,6 +52,7 @@ impl Project {
             cas,
             batch,
             digests,
+            made,
             size_limit_bytes: 1 << 30,
             code_file_limit_bytes: 1 << 20,
         }
@@ -90,6 +93,7 @@ impl Project {
             batch: &self.batch,
             redaction: &redaction,
             digests: &self.digests,
+            made: &self.made,
             cas: &self.cas,
             size_limit_bytes: self.size_limit_bytes,
             code_file_limit_bytes: self.code_file_limit_bytes,

@@ -64,13 +64,22 @@ pub(super) fn walk(request: CodeRequest<'_>, folder: &Path, listing: &mut Listin
             Ok(entry) => {
                 let is_folder = entry.file_type().is_none_or(|kind| kind.is_dir());
                 let path = entry.path().strip_prefix(request.root);
-                if let (false, Ok(path)) = (is_folder, path) {
+                if let (false, Ok(path)) = (is_folder, path)
+                    && !is_made(request, entry.path())
+                {
                     listing.files.insert(path.to_owned(), Ownership::Untracked);
                 }
             }
             Err(error) => listing.not_kept.extend(unreadable(request.root, &error)),
         }
     }
+}
+
+/// Whether an earlier run made a file and nobody has changed it since.
+pub(super) fn is_made(request: CodeRequest<'_>, absolute: &Path) -> bool {
+    absolute
+        .symlink_metadata()
+        .is_ok_and(|metadata| request.made.contains(&metadata))
 }
 
 /// A folder that cannot be listed.

@@ -69,6 +69,15 @@ pub enum TraceError {
         #[source]
         source: io::Error,
     },
+    /// The file to give as standard input cannot be opened.
+    #[error("cannot open `{}`, which is to be standard input", path.display())]
+    StandardInput {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl TraceError {

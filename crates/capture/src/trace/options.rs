@@ -26,6 +26,8 @@ pub struct TraceOptions {
     pub binds: Vec<Bind>,
     /// What `Method::Scan` looks at.
     pub scan: ScanScope,
+    /// File to give as standard input; without one the command is given ours.
+    pub stdin: Option<PathBuf>,
     /// File that takes a copy of standard output, and of the terminal where the command has one.
     pub stdout: PathBuf,
     /// File that takes a copy of standard error where it is not the same terminal as standard output.

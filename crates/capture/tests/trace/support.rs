@@ -172,6 +172,7 @@ impl Room {
         let copies = self.path().with_extension("copies");
         std::fs::create_dir_all(&copies).unwrap();
         TraceOptions {
+            stdin: None,
             command: command.into_iter().map(Into::into).collect(),
             working_directory: self.path(),
             environment: std::env::vars_os().collect(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use cas::Cas;
-use entities::Run;
+use entities::{Run, StandardInput};
 use executor::short_id;
 use provenance::{
     EnvironmentDiff, FileChange, FileFact, LARGEST_PATCH_BYTES, MetricChange, PackageChange, Place,
@@ -140,6 +140,7 @@ fn in_words(a: &Run, b: &Run, diff: &RunDiff, code: String) -> String {
     section("params", texts(&diff.params));
     section("metrics", metrics(&diff.metrics));
     section("command", command(diff));
+    section("standard input", standard_input(diff));
     section("git", texts(&diff.git));
     section("code", code);
     section("data read", files(&diff.data));
@@ -168,7 +169,10 @@ fn equal_kinds(diff: &RunDiff) -> Vec<&'static str> {
         ("metrics", shown_metrics(&diff.metrics).next().is_none()),
         ("command", diff.command.is_none()),
         ("code", diff.code.is_empty()),
-        ("data", diff.data.is_empty()),
+        (
+            "data",
+            diff.data.is_empty() && diff.standard_input.is_none(),
+        ),
         ("outputs", diff.outputs.is_empty()),
         ("environment", diff.environment.is_empty()),
     ];
@@ -216,6 +220,17 @@ fn metrics(changes: &[MetricChange]) -> String {
         ]);
     }
     table_text(&table)
+}
+
+fn standard_input(diff: &RunDiff) -> String {
+    let Some(change) = &diff.standard_input else {
+        return String::new();
+    };
+    let fact = |input: &Option<StandardInput>| match input {
+        Some(input) => format!("{} b3:{}", size(input.size_bytes.0), input.object.short()),
+        None => "not on record".to_owned(),
+    };
+    format!("  {}  →  {}", fact(&change.before), fact(&change.after))
 }
 
 fn command(diff: &RunDiff) -> String {

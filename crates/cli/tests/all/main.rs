@@ -13,6 +13,7 @@ mod outside;
 mod python;
 mod secrets;
 mod several;
+mod standard_input;
 mod support;
 mod tampering;
 mod whole;

@@ -336,3 +336,25 @@ fn an_unreadable_file_is_named() {
     assert_eq!(names(&code), ["a.py"]);
     assert_eq!(missing(&code), [("closed.py", NotKeptReason::Unreadable)]);
 }
+
+#[test]
+fn what_a_run_made_is_no_code_and_makes_no_checkout_dirty_until_it_is_edited_or_added() {
+    let project = Project::with_git();
+    project.write("train.py", "x").commit_all();
+    project.write("model.bin", "m").write("made.py", "p");
+    let made: Vec<_> = ["model.bin", "made.py"]
+        .iter()
+        .map(|name| project.root.join(name).metadata().unwrap())
+        .collect();
+    project.made.add(&made).unwrap();
+    let mut project = project;
+    project.made = MadeFiles::open(project.folder.path().join("made"));
+    let code = project.capture();
+    assert_eq!(names(&code), ["train.py"]);
+    assert!(!code.git.unwrap().is_dirty);
+    project.git(&["add", "made.py"]);
+    project.write("model.bin", "edited");
+    let code = project.capture();
+    assert_eq!(names(&code), ["made.py", "model.bin", "train.py"]);
+    assert!(code.git.unwrap().is_dirty);
+}

@@ -61,6 +61,14 @@ impl Stdio {
             session: None,
             output_terminal: None,
         };
+        if let Some(path) = &options.stdin {
+            let file = File::open(path).map_err(|source| TraceError::StandardInput {
+                path: path.clone(),
+                source,
+            })?;
+            let end = stdio.keep(file.into());
+            stdio.descriptors[0] = Some(end);
+        }
         let sinks = [
             (
                 1,
@@ -104,8 +112,9 @@ impl Stdio {
     }
 
     fn add_terminal(&mut self, sink: OwnedFd, copy: File) -> Result<RawFd, TraceError> {
-        let opened =
-            terminal::open(&sink).map_err(TraceError::io("open a terminal for the command"))?;
+        let has_input = self.descriptors[0].is_some();
+        let opened = terminal::open(&sink, has_input)
+            .map_err(TraceError::io("open a terminal for the command"))?;
         let controller = Arc::new(opened.controller);
         self.streams.push(Stream {
             source: Source::Terminal(controller.clone()),

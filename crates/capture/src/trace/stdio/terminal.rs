@@ -21,10 +21,10 @@ pub(super) struct Opened {
     pub(super) input: Option<OwnedFd>,
 }
 
-/// Opens a terminal that is set as ours is.
-pub(super) fn open(ours: &OwnedFd) -> io::Result<Opened> {
+/// Opens a terminal that is set as ours is; keys come from ours unless the command has another input.
+pub(super) fn open(ours: &OwnedFd, has_other_input: bool) -> io::Result<Opened> {
     let (controller, end) = sys::open_terminal_pair()?;
-    let input = find_input();
+    let input = if has_other_input { None } else { find_input() };
     let mut settings = match &input {
         Some(input) => sys::terminal_settings(input.as_fd())?,
         None => sys::terminal_settings(ours.as_fd())?,

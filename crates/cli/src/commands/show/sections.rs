@@ -42,6 +42,19 @@ pub(super) fn in_words(known: &Known, is_full: bool) -> String {
     page.text.trim_end().to_owned()
 }
 
+/// What the command was given on standard input, where that is on record.
+fn standard_input(known: &Known) -> String {
+    let recipe = known.facts.recipe.as_ref();
+    let Some(input) = recipe.and_then(|recipe| recipe.standard_input.as_ref()) else {
+        return String::new();
+    };
+    let name = input.path.as_ref().map_or_else(
+        || "a file without a name".to_owned(),
+        |path| safe(path.as_str()),
+    );
+    format!("{name}, {}", size(input.size_bytes.0))
+}
+
 fn head(page: &mut Page, known: &Known) {
     let detail = known.detail();
     let run = &detail.run;
@@ -91,6 +104,7 @@ fn head(page: &mut Page, known: &Known) {
         ),
         ("experiment", safe(&known.experiment)),
         ("command", command),
+        ("input", standard_input(known)),
         ("directory", directory),
         (
             "parent",
