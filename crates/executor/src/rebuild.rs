@@ -167,6 +167,9 @@ fn call(program: &Path, arguments: &[OsString]) -> Result<(), ExecutorError> {
     };
     let answer = Command::new(program)
         .args(arguments)
+        // pip trusts the certificates of the system, and an index that it reached must be reached again.
+        // The variable has had two names.
+        .envs([("UV_SYSTEM_CERTS", "true"), ("UV_NATIVE_TLS", "true")])
         .stdin(std::process::Stdio::null())
         .output()
         .map_err(|error| failed(error.to_string()))?;
