@@ -32,6 +32,7 @@ fn main() -> Outcome<()> {
 fn measure_large(folder: &Path) -> Outcome<()> {
     let (source, copy) = (folder.join("large"), folder.join("large copy"));
     write_noise(&source, LARGE_BYTES, 1, 0)?;
+    rustix::fs::sync();
     let cas = open(&folder.join("large store"))?;
     let (store, count) = (|| store_file(&cas, &source), LARGE_BYTES as f64);
     let object = tell("store 1 GiB in one file", count, "bytes", store)?;
@@ -43,6 +44,7 @@ fn measure_large(folder: &Path) -> Outcome<()> {
         store_file(&cas, &source)
     })?;
     write_noise(&source, LARGE_BYTES, 1, 100)?;
+    rustix::fs::sync();
     tell(
         "store 1 GiB again, with 100 bytes inserted",
         count,
