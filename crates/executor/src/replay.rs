@@ -137,14 +137,14 @@ async fn presented_ids(
         first = bench.tracking.get_run(earlier).await?.run;
     }
     let mut runs = vec![first.id.clone()];
-    runs.extend(children_of(bench, &first).await?);
+    runs.extend(children_of(bench, &first.id).await?);
     let models = bench.tracking.list_models_of(&first.id).await?;
     Ok((runs, models))
 }
 
 /// Runs that a client made inside a captured run, oldest first.
-async fn children_of(bench: &Workbench, run: &Run) -> Result<Vec<RunId>, ExecutorError> {
-    let filter = format!("tags.`mlflow.parentRunId` = '{}'", run.id);
+async fn children_of(bench: &Workbench, run: &RunId) -> Result<Vec<RunId>, ExecutorError> {
+    let filter = format!("tags.`mlflow.parentRunId` = '{run}'");
     let page = PageRequest::first(10_000);
     let children = bench
         .tracking
@@ -162,6 +162,27 @@ async fn children_of(bench: &Workbench, run: &Run) -> Result<Vec<RunId>, Executo
         .into_iter()
         .filter(|child| child.run.process.is_none());
     Ok(made_by_clients.map(|child| child.run.id).collect())
+}
+
+/// Those runs and the runs inside them, each with words that say which it is: the same for origin and replay.
+async fn descendants_of(
+    bench: &Workbench,
+    run: &RunId,
+) -> Result<Vec<(String, RunId)>, ExecutorError> {
+    let mut found: Vec<(String, RunId)> = Vec::new();
+    let mut waiting = vec![(String::new(), run.clone())];
+    while let Some((place, run)) = waiting.pop() {
+        for (index, child) in children_of(bench, &run).await?.into_iter().enumerate() {
+            // Clients may have tied runs into a ring.
+            if found.iter().any(|(_, known)| *known == child) {
+                continue;
+            }
+            let place = format!("{place}child {}: ", index + 1);
+            found.push((place.clone(), child.clone()));
+            waiting.push((place, child));
+        }
+    }
+    Ok(found)
 }
 
 async fn identity(
@@ -295,8 +316,9 @@ async fn judge(
     let origin = replay_facts(bench, &request.run).await?;
     let replayed = replay_facts(bench, &outcome.run).await?;
     let own_models = bench.tracking.list_models_of(&outcome.run.id).await?;
-    let own_children = children_of(bench, &outcome.run).await?;
-    let ids = runs.iter().chain(&own_children).map(ToString::to_string);
+    let own_runs = descendants_of(bench, &outcome.run.id).await?;
+    let own_runs = own_runs.iter().map(|(_, run)| run);
+    let ids = runs.iter().chain(own_runs).map(ToString::to_string);
     let read_object = |object: &entities::ObjectId| bench.cas.read(object).ok();
     let rules = ComparisonRules {
         tolerances: request.tolerances.clone(),
@@ -320,10 +342,10 @@ async fn judge(
 
 async fn replay_facts(bench: &Workbench, run: &Run) -> Result<ReplayFacts, ExecutorError> {
     let mut points = bench.tracking.all_metric_points(&run.id).await?;
-    for (number, child) in children_of(bench, run).await?.iter().enumerate() {
-        let of_child = bench.tracking.all_metric_points(child).await?;
+    for (place, child) in descendants_of(bench, &run.id).await? {
+        let of_child = bench.tracking.all_metric_points(&child).await?;
         points.extend(of_child.into_iter().map(|mut metric| {
-            metric.key = format!("child {}: {}", number + 1, metric.key);
+            metric.key = format!("{place}{}", metric.key);
             metric
         }));
     }

@@ -155,6 +155,8 @@ impl Runner<'_> {
             .args(arguments)
             .arg("--locked")
             .env("REPROOF_TEST_PYTHON", &self.setup.python)
+            // The demo installs packages, as the set-up before it did.
+            .env("REPROOF_TEST_DEMO", "1")
             .current_dir(&self.context.root);
         if self.packages.is_empty() {
             command.arg("--workspace");

@@ -144,6 +144,40 @@ fn autolog_logs_params_metrics_and_a_model() {
     project.assert_sound();
 }
 
+const NESTED: &str = r#"
+import random
+import mlflow
+
+with mlflow.start_run():
+    for fold in range(2):
+        with mlflow.start_run(nested=True):
+            mlflow.log_metric("fold", fold)
+            with mlflow.start_run(nested=True):
+                mlflow.log_metric("loss", random.random() if fold == 1 else 0.5)
+"#;
+
+#[test]
+fn metrics_of_runs_inside_runs_are_compared_too() {
+    let Some(python) = python() else { return };
+    let project = Project::empty();
+    project.write("train.py", NESTED);
+    project
+        .reproof(&["run", "-q", &python, "train.py"])
+        .assert_code(0);
+    let runs = project.run_ids();
+    assert_eq!(runs.len(), 5);
+    let captured = runs.last().unwrap();
+    let replayed = project.json(&["replay", captured, "--env", "current"]);
+    let outcome = |key: &str| {
+        let metrics = replayed["comparison"]["metrics"].as_array().unwrap();
+        let metric = metrics.iter().find(|metric| metric["key"] == key);
+        metric.map(|metric| metric["outcome"].clone())
+    };
+    assert_eq!(outcome("child 2: fold").unwrap(), "identical");
+    assert_eq!(outcome("child 1: child 1: loss").unwrap(), "identical");
+    assert_eq!(outcome("child 2: child 1: loss").unwrap(), "different");
+}
+
 #[test]
 fn another_kernel_stands_in_for_a_second_machine() {
     let Some(python) = python() else { return };

@@ -4,7 +4,7 @@ use entities::{EntryKind, RecordedPath, Run};
 use provenance::{FileFact, FileMap};
 use tracking::TrackingError;
 
-use super::children_of;
+use super::descendants_of;
 use crate::{ExecutorError, Workbench};
 
 /// Root of all artifacts that are kept here.
@@ -19,15 +19,10 @@ pub(super) async fn add(
     outputs: &mut FileMap,
 ) -> Result<(), ExecutorError> {
     add_run(bench, run, "artifacts", outputs).await?;
-    for (number, child) in children_of(bench, run).await?.iter().enumerate() {
-        let child = bench.tracking.get_run(child).await?.run;
-        add_run(
-            bench,
-            &child,
-            &format!("artifacts of child {}", number + 1),
-            outputs,
-        )
-        .await?;
+    for (place, child) in descendants_of(bench, &run.id).await? {
+        let child = bench.tracking.get_run(&child).await?.run;
+        let label = format!("artifacts of {}", place.trim_end_matches(": "));
+        add_run(bench, &child, &label, outputs).await?;
     }
     Ok(())
 }
