@@ -225,7 +225,6 @@ fn main() -> ExitCode {
             "was_interrupted": outcome.was_interrupted,
             "changed": outcome.scan.as_ref().map(|scan| scan.created_or_changed.clone()),
             "deleted": outcome.scan.as_ref().map(|scan| scan.deleted.clone()),
-            "binds_applied": outcome.binds_applied,
         });
         if let Err(error) = std::fs::write(report, value.to_string()) {
             eprintln!("observe: {error}");

@@ -152,6 +152,9 @@ fn trace_fault(error: TraceError) -> CommandError {
         TraceError::NoCommand
         | TraceError::WorkingDirectory { .. }
         | TraceError::ZeroByte { .. } => CommandError::usage("E0022", text),
+        TraceError::Bind { .. } => CommandError::system("E0018", text).hint(
+            "without it the replay could change what stands there today, so it was not started",
+        ),
         TraceError::Io { .. } | TraceError::Copy { .. } | TraceError::StandardInput { .. } => {
             CommandError::system("E0018", text)
         }

@@ -347,7 +347,7 @@ fn assemble(
     let mut gaps = traced.gaps;
     gaps.extend(collected.gaps);
     gaps.extend(unkept);
-    if !observed.is_shown || !traced.binds_applied {
+    if !observed.is_shown {
         gaps.push(Gap {
             code: PATHS_NOT_SHOWN.to_owned(),
             message: "this system does not let a replay be shown at the recorded paths; it ran in a fresh directory, and paths in outputs may differ for it".to_owned(),

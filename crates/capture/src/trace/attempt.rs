@@ -16,13 +16,12 @@ use super::findings::{self, Findings};
 use super::launch::{LaunchFailure, Launched, launch};
 use super::life::{Ended, Life};
 use super::message::Stage;
+use super::mounts::MountPlan;
 use super::nested::{Door, Forwarder, Invitation, Membership, VARIABLE};
 use super::notify::Answerers;
 use super::observe::Interpreter;
-use super::options::map_to_source;
 use super::plan::{self, Filter, Plan};
 use super::ptrace::{self, Tracer};
-use super::run::Mounts;
 use super::scan::Snapshot;
 use super::signals::{Signals, signals_to_reset};
 use super::stdio::Stdio;
@@ -70,7 +69,7 @@ pub(super) struct Attempt<'a> {
     pub(super) way: Way,
     pub(super) signals: &'a Signals,
     pub(super) invitation: Option<&'a Invitation>,
-    pub(super) mounts: Mounts,
+    pub(super) mounts: Option<MountPlan>,
 }
 
 /// What came of an attempt.
@@ -193,7 +192,6 @@ impl Attempt<'_> {
             samples,
             was_interrupted,
             scan,
-            binds_applied: self.mounts.are_applied,
         })))
     }
 
@@ -247,7 +245,7 @@ impl Attempt<'_> {
             stdio: stdio.descriptors,
             terminal: stdio.terminal(),
             own_terminal,
-            mounts: self.mounts.plan.clone(),
+            mounts: self.mounts.clone(),
             filter: self.way.filter(),
             signal_mask: sys::no_signals(),
             default_signals: signals_to_reset(),
@@ -269,11 +267,7 @@ impl Attempt<'_> {
 
     fn working_directory(&self) -> PathBuf {
         let directory = &self.options.working_directory;
-        if self.mounts.are_applied {
-            directory.clone()
-        } else {
-            map_to_source(&self.options.binds, directory)
-        }
+        directory.clone()
     }
 
     /// Puts in place whatever sees the calls, and lets the command go.
@@ -347,7 +341,7 @@ impl Attempt<'_> {
 
     /// The root of the command, where mounts of its own make it another one than ours.
     fn open_root(&self, pid: u32) -> rustix::io::Result<Option<OwnedFd>> {
-        if self.mounts.plan.is_none() {
+        if self.mounts.is_none() {
             return Ok(None);
         }
         rustix::fs::open(format!("/proc/{pid}/root"), PLACE, Mode::empty()).map(Some)
@@ -389,7 +383,7 @@ impl Attempt<'_> {
             }
             Way::Scan => findings.gap(findings::READS_NOT_SEEN),
         }
-        if self.mounts.plan.as_ref().is_some_and(|plan| plan.rebuilds) {
+        if self.mounts.as_ref().is_some_and(|plan| plan.rebuilds) {
             findings.gap(findings::VIEW_REBUILT);
         }
     }

@@ -69,6 +69,15 @@ pub enum TraceError {
         #[source]
         source: io::Error,
     },
+    /// A file or folder cannot be shown at another place; without it the command would work on what is there.
+    #[error("nothing can be shown to the command at `{}`", path.display())]
+    Bind {
+        /// The place.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The file to give as standard input cannot be opened.
     #[error("cannot open `{}`, which is to be standard input", path.display())]
     StandardInput {

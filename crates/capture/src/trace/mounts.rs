@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsString};
-use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::{fs, io};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -91,18 +91,13 @@ enum Step {
 const NEIGHBOURS_MAX: usize = 20_000;
 
 impl MountPlan {
-    /// Plans the binds; none when a missing place has too many neighbours or cannot be looked at.
-    pub(super) fn new(
-        binds: &[Bind],
-        needs_user_namespace: bool,
-    ) -> Result<Option<Self>, TraceError> {
+    /// Plans the binds; an error when a missing place has too many neighbours or cannot be looked at.
+    pub(super) fn new(binds: &[Bind], needs_user_namespace: bool) -> Result<Self, TraceError> {
         let mut planner = Planner {
             binds,
             ..Planner::default()
         };
-        if !planner.plan()? {
-            return Ok(None);
-        }
+        planner.plan()?;
         let user = needs_user_namespace.then(|| {
             let map =
                 |id: u32| CString::new(format!("{id} {id} 1")).expect("numbers hold no zero byte");
@@ -112,12 +107,12 @@ impl MountPlan {
             }
         });
         let slots = (0..planner.slots).map(|_| AtomicI32::new(-1)).collect();
-        Ok(Some(Self {
+        Ok(Self {
             user,
             steps: planner.steps,
             slots,
             rebuilds: !planner.rebuilt.is_empty(),
-        }))
+        })
     }
 
     /// Mounts everything in namespaces of this thread. Allocates nothing, so that it may be used after a fork.
@@ -263,9 +258,7 @@ pub fn can_bind() -> bool {
         }];
         [false, true].into_iter().any(|with_user| {
             let plan = MountPlan::new(&binds, with_user);
-            plan.is_ok_and(|plan| {
-                plan.is_some_and(|plan| keeper::succeeds_in_child(|| plan.apply().is_ok()))
-            })
+            plan.is_ok_and(|plan| keeper::succeeds_in_child(|| plan.apply().is_ok()))
         })
     })
 }
@@ -282,7 +275,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn plan(&mut self) -> Result<bool, TraceError> {
+    fn plan(&mut self) -> Result<(), TraceError> {
         let mut sources = Vec::new();
         // All sources first: what is put somewhere may cover one.
         for bind in self.binds {
@@ -294,15 +287,13 @@ impl Planner<'_> {
             sources.push(slot);
         }
         for (index, (bind, slot)) in self.binds.iter().zip(sources).enumerate() {
-            if !self.make_target(index, bind)? {
-                return Ok(false);
-            }
+            self.make_target(index, bind)?;
             self.steps.push(Step::Put {
                 slot,
                 path: c_path(&bind.target)?,
             });
         }
-        Ok(true)
+        Ok(())
     }
 
     fn new_slot(&mut self) -> usize {
@@ -311,9 +302,9 @@ impl Planner<'_> {
     }
 
     /// Makes the place of the bind with this index, where it is missing.
-    fn make_target(&mut self, index: usize, bind: &Bind) -> Result<bool, TraceError> {
+    fn make_target(&mut self, index: usize, bind: &Bind) -> Result<(), TraceError> {
         if self.exists(index, &bind.target) {
-            return Ok(true);
+            return Ok(());
         }
         let Some(nearest) = bind
             .target
@@ -321,7 +312,7 @@ impl Planner<'_> {
             .skip(1)
             .find(|path| self.exists(index, path))
         else {
-            return Ok(false);
+            return Err(refuse(&bind.target, "no folder above it is there"));
         };
         let nearest = nearest.to_owned();
         let is_bound = self
@@ -330,8 +321,8 @@ impl Planner<'_> {
             .take(index)
             .any(|earlier| nearest.starts_with(&earlier.target));
         let is_made = self.made.contains(&nearest) || self.rebuilt.contains(&nearest);
-        if !is_bound && !is_made && !self.rebuild(&nearest)? {
-            return Ok(false);
+        if !is_bound && !is_made {
+            self.rebuild(&nearest)?;
         }
         let missing: Vec<PathBuf> = bind
             .target
@@ -349,7 +340,7 @@ impl Planner<'_> {
             });
             self.made.insert(path);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Whether something has this path in the view that the binds before this index make.
@@ -359,13 +350,18 @@ impl Planner<'_> {
     }
 
     /// Recreates a folder in memory.
-    fn rebuild(&mut self, folder: &Path) -> Result<bool, TraceError> {
-        let (Ok(metadata), Ok(entries)) = (fs::metadata(folder), fs::read_dir(folder)) else {
-            return Ok(false);
+    fn rebuild(&mut self, folder: &Path) -> Result<(), TraceError> {
+        let unreadable = |source| TraceError::Bind {
+            path: folder.to_owned(),
+            source,
         };
+        let metadata = fs::metadata(folder).map_err(unreadable)?;
+        let entries = fs::read_dir(folder).map_err(unreadable)?;
         let mut entries: Vec<_> = entries.flatten().take(NEIGHBOURS_MAX + 1).collect();
         if entries.len() > NEIGHBOURS_MAX {
-            return Ok(false);
+            let why =
+                format!("more than {NEIGHBOURS_MAX} files stand in it, too many to show again");
+            return Err(refuse(folder, why));
         }
         entries.sort_by_key(fs::DirEntry::file_name);
         let is_root = folder == Path::new("/");
@@ -389,7 +385,7 @@ impl Planner<'_> {
                 });
                 (base.path(), Some((base.file_name(), slot)))
             }
-            None if is_root => return Ok(false),
+            None if is_root => return Err(refuse(folder, "no folder stands in it")),
             None => (folder.to_owned(), None),
         };
         self.steps.push(Step::Cover {
@@ -410,7 +406,7 @@ impl Planner<'_> {
             });
         }
         self.rebuilt.insert(folder.to_owned());
-        Ok(true)
+        Ok(())
     }
 
     fn show_again(
@@ -451,6 +447,13 @@ impl Planner<'_> {
             },
         });
         Ok(())
+    }
+}
+
+fn refuse(path: &Path, why: impl Into<String>) -> TraceError {
+    TraceError::Bind {
+        path: path.to_owned(),
+        source: io::Error::other(why.into()),
     }
 }
 

@@ -31,8 +31,6 @@ pub struct TraceOutcome {
     pub was_interrupted: bool,
     /// What a scan found; none with other methods.
     pub scan: Option<ScanDifference>,
-    /// Whether the binds could be made; without them the command ran at the source of its working directory.
-    pub binds_applied: bool,
 }
 
 /// How the files differ from before.

@@ -45,9 +45,7 @@ pub fn trace(
     let mut ways = list_ways(options.choice, invitation.is_some()).into_iter();
     let mut way = ways.next().unwrap_or(Way::Scan);
     loop {
-        let Some(mounts) = mounting.plan(options)? else {
-            continue;
-        };
+        let mounts = mounting.plan(options)?;
         let attempt = Attempt {
             options,
             way,
@@ -62,7 +60,7 @@ pub fn trace(
         match failure.stage {
             Stage::Mounts => {
                 tracing::info!(error = %failure.source(), "files cannot be shown at other places");
-                mounting.give_up();
+                mounting = mounting.next(options, &failure)?;
             }
             Stage::Filter => {
                 tracing::info!(method = way.method().as_str(), error = %failure.source(), "method refused");
@@ -109,8 +107,6 @@ enum Mounting {
     Own,
     /// In a user namespace, where any user may mount.
     User,
-    /// Not at all.
-    Impossible,
 }
 
 impl Mounting {
@@ -122,37 +118,24 @@ impl Mounting {
         }
     }
 
-    fn give_up(&mut self) {
-        *self = match self {
-            Self::Own => Self::User,
-            Self::User | Self::Unneeded | Self::Impossible => Self::Impossible,
-        };
-    }
-
-    /// The plan for it; none if there is no such plan, and the next way is to be asked for.
-    fn plan(&mut self, options: &TraceOptions) -> Result<Option<Mounts>, TraceError> {
-        if matches!(self, Self::Unneeded | Self::Impossible) {
-            return Ok(Some(Mounts {
-                plan: None,
-                are_applied: *self == Self::Unneeded,
-            }));
+    /// What to try after a failure. Without its binds no command is started: it would change what it should not see.
+    fn next(self, options: &TraceOptions, failure: &LaunchFailure) -> Result<Self, TraceError> {
+        if self == Self::Own {
+            return Ok(Self::User);
         }
-        let Some(plan) = MountPlan::new(&options.binds, *self == Self::User)? else {
-            *self = Self::Impossible;
-            return Ok(None);
-        };
-        Ok(Some(Mounts {
-            plan: Some(plan),
-            are_applied: true,
-        }))
+        let first = options.binds.first();
+        Err(TraceError::Bind {
+            path: first.map(|bind| bind.target.clone()).unwrap_or_default(),
+            source: failure.source(),
+        })
     }
-}
 
-/// What is mounted for the command.
-pub(super) struct Mounts {
-    pub(super) plan: Option<MountPlan>,
-    /// Whether every bind is shown.
-    pub(super) are_applied: bool,
+    fn plan(self, options: &TraceOptions) -> Result<Option<MountPlan>, TraceError> {
+        if self == Self::Unneeded {
+            return Ok(None);
+        }
+        MountPlan::new(&options.binds, self == Self::User).map(Some)
+    }
 }
 
 /// Tells a command that is not there from one that cannot be executed.
