@@ -134,6 +134,8 @@ pub(crate) fn executor_fault(error: ExecutorError) -> CommandError {
         ExecutorError::NotEmpty { .. } => {
             CommandError::usage("E0009", text).hint("name a directory that does not exist")
         }
+        ExecutorError::Unprotected { .. } => CommandError::system("E0018", text)
+            .hint("the replay was not started; try it in a container or on another machine"),
         ExecutorError::Io { .. } | ExecutorError::Endpoint { .. } => CommandError::system("E0018", text),
         ExecutorError::Rebuild { .. } => CommandError::system("E0017", text)
             .hint("`--env current` takes the packages that are installed now; the verdict says what differs"),

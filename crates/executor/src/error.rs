@@ -58,6 +58,14 @@ pub enum ExecutorError {
         #[source]
         source: std::io::Error,
     },
+    /// A folder outside of the project in which the run changed files cannot be kept from being changed by its replay.
+    #[error("the run changed files in `{}`, which a replay cannot protect: {why}", path.display())]
+    Unprotected {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The Python environment could not be rebuilt.
     #[error("the Python environment cannot be rebuilt: {message}")]
     Rebuild {

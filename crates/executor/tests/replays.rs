@@ -193,3 +193,93 @@ async fn data_that_is_read_through_a_link_comes_back_with_the_link() {
         replayed.comparison
     );
 }
+
+/// A folder outside of the project, and what stands in it today.
+fn outside(files: &[(&str, &str)]) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    for (name, content) in files {
+        std::fs::write(path.join(name), content).unwrap();
+    }
+    (folder, path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_removes_and_renames_nothing_outside() {
+    let (_folder, path) = outside(&[("old.csv", "1\n"), ("queue", "q\n"), ("beside", "b\n")]);
+    let project = TestProject::new();
+    let script = format!(
+        "cd {} && sort old.csv > new.tmp && mv new.tmp old.csv && rm queue && cat beside > made",
+        path.display()
+    );
+    let origin = project.shell(&script).await;
+    let today = [
+        ("old.csv", "today\n"),
+        ("queue", "kept\n"),
+        ("beside", "b\n"),
+    ];
+    for (name, content) in today {
+        std::fs::write(path.join(name), content).unwrap();
+    }
+    std::fs::remove_file(path.join("made")).unwrap();
+    let replayed = replay_run(&project, &origin).await;
+    assert!(
+        replayed.comparison.is_identical,
+        "{:?} {:#?}",
+        replayed.outcome.record.exit, replayed.comparison.outputs
+    );
+    assert_eq!(replayed.outcome.record.deleted, origin.record.deleted);
+    for (name, content) in today {
+        assert_eq!(std::fs::read_to_string(path.join(name)).unwrap(), content);
+    }
+    assert!(!path.join("made").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_of_what_a_run_changed_outside_cannot_be_removed_by_its_replay() {
+    let (_folder, path) = outside(&[]);
+    let project = TestProject::new();
+    let script = format!(
+        "cd {} && echo 1 > made; rm -rf ./other*; true",
+        path.display()
+    );
+    let origin = project.shell(&script).await;
+    std::fs::remove_file(path.join("made")).unwrap();
+    std::fs::create_dir(path.join("other-folder")).unwrap();
+    std::fs::write(path.join("other-file"), "precious\n").unwrap();
+    let replayed = replay_run(&project, &origin).await;
+    assert_eq!(
+        std::fs::read(path.join("other-file")).unwrap(),
+        b"precious\n"
+    );
+    assert!(path.join("other-folder").is_dir());
+    assert!(!path.join("made").exists());
+    assert!(
+        replayed.comparison.is_identical,
+        "{:#?}",
+        replayed.comparison
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_writes_beside_its_own_project_is_replayed_in_the_fresh_one() {
+    let project = TestProject::new();
+    project.write("data.csv", "old\n");
+    let beside = project.root().parent().unwrap().join("beside.txt");
+    let origin = project
+        .shell(&format!(
+            "cat data.csv | tee out.txt > {}",
+            beside.display()
+        ))
+        .await;
+    project.write("data.csv", "new\n");
+    std::fs::write(&beside, "today's\n").unwrap();
+    let replayed = replay_run(&project, &origin).await;
+    assert!(
+        replayed.comparison.is_identical,
+        "{:?} {:#?}",
+        replayed.outcome.record.exit, replayed.comparison.outputs
+    );
+    assert_eq!(replayed.comparison.outputs.len(), 2);
+    assert_eq!(std::fs::read(&beside).unwrap(), b"today's\n");
+}

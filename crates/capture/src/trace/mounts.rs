@@ -49,8 +49,9 @@ enum Step {
     Take {
         slot: usize,
         path: CString,
+        may_be_gone: bool,
     },
-    /// Puts a taken tree somewhere.
+    /// Puts a taken tree somewhere; nothing where there was none to take.
     Put {
         slot: usize,
         path: CString,
@@ -134,8 +135,19 @@ impl MountPlan {
 
     fn apply_step(&self, step: &Step) -> rustix::io::Result<()> {
         match step {
-            Step::Take { slot, path } => self.keep(*slot, take_tree(CWD, path)?),
-            Step::Put { slot, path } => put_tree(self.slot(*slot)?, path),
+            Step::Take {
+                slot,
+                path,
+                may_be_gone,
+            } => match take_tree(CWD, path) {
+                Err(Errno::NOENT | Errno::ACCESS) if *may_be_gone => Ok(()),
+                taken => self.keep(*slot, taken?),
+            },
+            Step::Put { slot, path } => match self.slot(*slot) {
+                // Only what may be gone was passed over when it was to be taken.
+                Err(Errno::BADF) => Ok(()),
+                slot => put_tree(slot?, path),
+            },
             Step::Remember { slot, path } => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 self.keep(
@@ -283,6 +295,8 @@ impl Planner<'_> {
             self.steps.push(Step::Take {
                 slot,
                 path: c_path(&bind.source)?,
+                // Shown again where it is, in a folder that something else covers: another program may remove it.
+                may_be_gone: bind.source == bind.target,
             });
             sources.push(slot);
         }
@@ -382,6 +396,7 @@ impl Planner<'_> {
                 self.steps.push(Step::Take {
                     slot,
                     path: c_path(&base.path())?,
+                    may_be_gone: false,
                 });
                 (base.path(), Some((base.file_name(), slot)))
             }

@@ -23,7 +23,8 @@ pub struct TraceOptions {
     /// Whether descendants that outlive the command are ended instead of waited for.
     pub ends_orphans: bool,
     /// Folders and files to show at other places; later ones cover earlier ones.
-    /// Where one of them cannot be shown, the command is not started.
+    /// Where one of them cannot be shown, the command is not started, except that what is shown again at its own place
+    /// may be gone by then.
     pub binds: Vec<Bind>,
     /// What `Method::Scan` looks at.
     pub scan: ScanScope,

@@ -1,18 +1,19 @@
 //! What a replayed command sees at the recorded paths.
 
+mod staged;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use capture::trace::Bind;
-use entities::{EntryKind, ObjectId, Recipe};
+use entities::{ObjectId, Recipe};
 
+use self::staged::Changes;
 use super::environment::Chosen;
 use crate::launch::Stage;
 use crate::run::set_variable;
-use crate::{ExecutorError, Manifest, Restored, flatten_tree};
-
-/// Folder, beside the restored files, that takes what the command writes to files outside of the project.
-const WRITTEN_OUTSIDE: &str = ".reproof-written";
+use crate::{ExecutorError, Manifest, Restored};
 
 /// Plans the mounts that show a fresh directory at the recorded path of the project, and in it what is not code.
 ///
@@ -25,65 +26,48 @@ pub(super) fn lay_out(
     restored: &Restored,
 ) -> Result<Stage, ExecutorError> {
     let root = manifest.recipe.project_root.to_path();
-    let bind = |source: &Path, target: &Path| Bind {
-        source: source.to_owned(),
-        target: target.to_owned(),
-    };
-    let mut binds = vec![bind(directory, &root)];
+    let changes = Changes::read(cas, manifest)?;
+    let mut binds = Vec::new();
+    for folder in changes.folders() {
+        staged::stage_folder(&folder, &changes, directory, restored, &mut binds)?;
+    }
+    binds.push(bind(directory, &root));
     if let Some((source, seen)) = &chosen.shown {
         binds.push(bind(source, seen));
     }
-    let written = files_written_outside(cas, manifest)?;
     for file in &restored.outside {
         let recorded = digest(&file.restored)
             .map_err(|error| ExecutorError::io("read", &file.restored, error))?;
-        // What is there unchanged need not be shown; what has changed, is gone or will be written to must be.
-        if digest(&file.path).ok() != Some(recorded) || written.contains(&file.path) {
+        // What is there unchanged need not be shown; what has changed or is gone must be.
+        if digest(&file.path).ok() != Some(recorded) && !changes.covers(&file.path) {
             binds.push(bind(&file.restored, &file.path));
-        }
-    }
-    for path in written {
-        let is_shown = binds.iter().any(|bind| bind.target == path) || path.starts_with(&root);
-        // Today's file of that name is somebody's: the replay writes to another one.
-        if path.is_file() && !is_shown {
-            let scratch = make_scratch(directory, &path)?;
-            binds.push(bind(&scratch, &path));
         }
     }
     Ok(Stage {
         seen_root: root,
         real_root: directory.to_owned(),
-        binds,
+        binds: in_order(binds),
         ..Stage::default()
     })
 }
 
-fn files_written_outside(
-    cas: &cas::Cas,
-    manifest: &Manifest,
-) -> Result<Vec<PathBuf>, ExecutorError> {
-    let Some(tree) = &manifest.record.outputs.outside else {
-        return Ok(Vec::new());
-    };
-    let files = flatten_tree(cas, tree)?;
-    let is_file = |kind| kind != EntryKind::Symlink;
-    Ok(files
-        .into_iter()
-        .filter(|(_, fact)| is_file(fact.kind))
-        .map(|(path, _)| Path::new("/").join(path.to_path()))
-        .collect())
+/// Outer places before those inside them. Of two binds at one place the later counts: what is shown again as it is
+/// may be the project, which the fresh directory stands in for.
+fn in_order(binds: Vec<Bind>) -> Vec<Bind> {
+    let mut by_target = BTreeMap::new();
+    for bind in binds {
+        by_target.insert(bind.target.clone(), bind);
+    }
+    let mut binds: Vec<_> = by_target.into_values().collect();
+    binds.sort_by_key(|bind| bind.target.components().count());
+    binds
 }
 
-fn make_scratch(directory: &Path, path: &Path) -> Result<PathBuf, ExecutorError> {
-    let folder = directory.join(WRITTEN_OUTSIDE);
-    let scratch = folder.join(path.strip_prefix("/").unwrap_or(path));
-    let parent = scratch.parent().unwrap_or(&folder).to_owned();
-    std::fs::create_dir_all(&parent).map_err(|error| ExecutorError::io("make", &parent, error))?;
-    // What stands in there is no code of the project.
-    let ignore = folder.join(".gitignore");
-    std::fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
-    std::fs::write(&scratch, "").map_err(|error| ExecutorError::io("write", &scratch, error))?;
-    Ok(scratch)
+fn bind(source: &Path, target: &Path) -> Bind {
+    Bind {
+        source: source.to_owned(),
+        target: target.to_owned(),
+    }
 }
 
 /// Where nothing can be mounted: starts the command in the fresh directory, with the program and the search path of
