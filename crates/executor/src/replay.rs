@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod environment;
+mod inputs;
 mod kernel;
 mod stage;
 mod variables;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use capture::trace::can_bind;
-use entities::{ModelId, Record, Run, RunDetail, RunId, canonical_json};
+use entities::{ModelId, Record, RecordedPath, Run, RunDetail, RunId, canonical_json};
 use provenance::{
     Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay,
 };
@@ -93,6 +94,7 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
     let Prepared {
         mut launch_request,
         mut notes,
+        lost_inputs,
         environment,
     } = prepared;
     launch_request.identity = identity(bench, &origin, &request.run).await?;
@@ -109,7 +111,7 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
             .find(is_elsewhere)
             .map(|gap| gap.message.clone()),
     );
-    let comparison = judge(bench, &request, &outcome, ids).await?;
+    let comparison = judge(bench, &request, &outcome, ids, lost_inputs).await?;
     Ok(Replayed {
         outcome,
         comparison,
@@ -202,6 +204,7 @@ async fn identity(
 struct Prepared {
     launch_request: Launch,
     notes: Vec<String>,
+    lost_inputs: Vec<RecordedPath>,
     environment: &'static str,
 }
 
@@ -217,7 +220,21 @@ fn prepare(
     let mut notes = Vec::new();
     let restored = restore(&bench.cas, recipe, None, directory)?;
     make_folders(record, directory)?;
-    for missing in &restored.not_kept {
+    let stand_ins = inputs::find_stand_ins(&bench.cas, manifest, can_bind())?;
+    notes.extend(stand_ins.notes);
+    let is_input = |path: &RecordedPath| {
+        recipe
+            .inputs
+            .not_kept
+            .iter()
+            .any(|input| input.path == *path)
+    };
+    let is_told = |path: &RecordedPath| is_input(path) || stand_ins.lost.contains(path);
+    for missing in restored
+        .not_kept
+        .iter()
+        .filter(|missing| !is_told(&missing.path))
+    {
         notes.push(format!(
             "`{}` could not be restored: its bytes are not on record",
             missing.path
@@ -263,7 +280,14 @@ fn prepare(
     let (standard_input, note) = standard_input::of_replay(&bench.cas, recipe, record)?;
     notes.extend(note);
     let stage = if can_bind() {
-        stage::lay_out(&bench.cas, manifest, directory, &chosen, &restored)?
+        stage::lay_out(
+            &bench.cas,
+            manifest,
+            directory,
+            &chosen,
+            &restored,
+            &stand_ins.binds,
+        )?
     } else {
         stage::adapt(recipe, directory, &chosen, &mut command, &mut variables)
     };
@@ -286,6 +310,7 @@ fn prepare(
     Ok(Prepared {
         launch_request,
         notes,
+        lost_inputs: stand_ins.lost,
         environment: chosen.word,
     })
 }
@@ -312,6 +337,7 @@ async fn judge(
     request: &ReplayRequest,
     outcome: &Outcome,
     (runs, models): (Vec<RunId>, Vec<ModelId>),
+    lost_inputs: Vec<RecordedPath>,
 ) -> Result<Comparison, ExecutorError> {
     let origin = replay_facts(bench, &request.run).await?;
     let replayed = replay_facts(bench, &outcome.run).await?;
@@ -323,6 +349,7 @@ async fn judge(
     let rules = ComparisonRules {
         tolerances: request.tolerances.clone(),
         timings: bench.settings.timings.clone(),
+        lost_inputs,
         ids: ids
             .chain(models.iter().chain(&own_models).map(ToString::to_string))
             .collect(),

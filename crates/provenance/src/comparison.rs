@@ -51,6 +51,10 @@ pub struct Comparison {
     /// Whether something was compared, and everything that was is identical, within tolerance,
     /// or differs in an embedded time or id only.
     pub is_within_tolerance: bool,
+    /// Inputs that the replay was not given as its origin was. Then nothing counts as identical: what comes out the
+    /// same shows at most that they did not matter.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost_inputs: Vec<RecordedPath>,
     /// Outputs, by place and path.
     pub outputs: Vec<OutputComparison>,
     /// Metrics, by key.
@@ -137,6 +141,8 @@ pub struct ComparisonRules<'a> {
     pub tolerances: Tolerances,
     /// Patterns of metrics that measure time; `system/…` is never compared in any case.
     pub timings: Vec<String>,
+    /// Inputs that the replay was not given as its origin was.
+    pub lost_inputs: Vec<RecordedPath>,
     /// Further ids that belong to either run: of models, of child runs.
     pub ids: Vec<String>,
     /// Reads an object that is kept, for looking into files that differ.
@@ -179,6 +185,7 @@ pub fn compare_replay(
     let reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
     let is_judged = !compared.is_empty()
         && !outputs.iter().any(is_unknown)
+        && rules.lost_inputs.is_empty()
         && reached.contains(&ReplayLevel::R2);
     let all = |accepted: &[Outcome]| {
         is_judged && compared.iter().all(|outcome| accepted.contains(outcome))
@@ -201,6 +208,7 @@ pub fn compare_replay(
         } else {
             likely_causes(&origin.run, &replay.run, &diff, &outputs, &metrics)
         },
+        lost_inputs: rules.lost_inputs.clone(),
         outputs,
         metrics,
         is_stdout_identical: compare_stdout(&origin.run, &replay.run),

@@ -63,11 +63,7 @@ pub(crate) async fn run(
     } else {
         output.line(&in_words(&replayed));
         if arguments.verify {
-            let answer = if is_verified {
-                "verified"
-            } else {
-                "NOT verified: not all is identical or within tolerance"
-            };
+            let answer = verification(&replayed.comparison, is_verified);
             output.line(&format!("\n{answer}"));
         }
     }
@@ -111,9 +107,33 @@ fn is_verified(comparison: &Comparison, allows_embedded: bool) -> bool {
         Outcome::EmbeddedOnly => allows_embedded,
         Outcome::Different | Outcome::Missing | Outcome::Extra | Outcome::NotCompared => false,
     };
-    comparison.reached.contains(&ReplayLevel::R2)
+    comparison.lost_inputs.is_empty()
+        && comparison.reached.contains(&ReplayLevel::R2)
         && outcomes().next().is_some()
         && outcomes().all(is_good)
+}
+
+fn verification(comparison: &Comparison, is_verified: bool) -> String {
+    let embedded = comparison.outputs.iter();
+    let embedded = embedded
+        .filter(|output| output.outcome == Outcome::EmbeddedOnly)
+        .count();
+    if is_verified {
+        "verified".to_owned()
+    } else if !comparison.lost_inputs.is_empty() {
+        format!(
+            "NOT verified: {} of its inputs could not be given back, see above",
+            comparison.lost_inputs.len()
+        )
+    } else if comparison.is_within_tolerance && embedded > 0 {
+        format!(
+            "NOT verified: {embedded} of its outputs differ, in embedded times or ids only; `--allow-embedded` accepts that"
+        )
+    } else if comparison.outputs.is_empty() && comparison.metrics.is_empty() {
+        "NOT verified: there is nothing to compare".to_owned()
+    } else {
+        "NOT verified: not all is identical or within tolerance".to_owned()
+    }
 }
 
 fn as_json(replayed: &Replayed, is_verified: bool) -> serde_json::Value {

@@ -481,3 +481,75 @@ fn the_demo_overwrites_nothing() {
     answer.assert_code(2).assert_err_has("error[E0009]");
     assert_eq!(crate::support::files_below(&project.root).len(), 1);
 }
+
+#[test]
+fn a_replay_without_one_of_its_inputs_is_not_verified_although_its_outputs_are_the_same() {
+    let project = Project::with_store();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().canonicalize().unwrap().join("a.csv");
+    std::fs::write(&file, "forget me\n").unwrap();
+    let script = format!("wc -l < {} > lines.txt", file.display());
+    project
+        .reproof(&["run", "-q", "sh", "-c", &script])
+        .assert_code(0);
+    let run = project.run_ids().remove(0);
+    let verify = ["replay", &run, "--verify"];
+    project.reproof(&verify).assert_code(0);
+    let object = format!("{run}:{}", file.display());
+    project
+        .reproof(&["forget", &object, "--reason", "asked to", "--yes"])
+        .assert_code(0);
+    // As long as today's file is the same, it is the same input.
+    project.reproof(&verify).assert_code(0);
+    project
+        .reproof(&["forget", &object, "--reason", "again", "--yes"])
+        .assert_code(0);
+    std::fs::write(&file, "another\n").unwrap();
+    let answer = project.reproof(&verify);
+    answer.assert_code(1);
+    let told = answer.out();
+    for words in [
+        "is not on record (forgotten); today's, which is another, is used",
+        "NOT verified: 1 of its inputs could not be given back",
+    ] {
+        assert!(told.contains(words), "`{words}` is not in\n{told}");
+    }
+    project.assert_sound();
+}
+
+#[test]
+fn a_replay_is_given_todays_secrets_and_large_files_that_are_still_the_same() {
+    let project = Project::empty();
+    project.write("reproof.toml", "[capture]\nsize_limit = \"1 KiB\"\n");
+    project.reproof(&["init"]).assert_code(0);
+    project.write(".gitignore", "*.bin\n.env\n");
+    project.write(".env", "TOKEN=long-and-secret\n");
+    project.write("large.bin", vec![b'x'; 5000]);
+    project
+        .reproof(&[
+            "run",
+            "-q",
+            "sh",
+            "-c",
+            "cat .env large.bin | wc -c > size.txt",
+        ])
+        .assert_code(0);
+    let answer = project.reproof(&["replay", "latest", "--verify"]);
+    answer.assert_code(0);
+    let told = answer.out();
+    assert!(
+        told.contains("input `.env` is not on record (a secret); today's is used"),
+        "{told}"
+    );
+    project.write("large.bin", vec![b'y'; 5000]);
+    let run = project.run_ids().pop().unwrap();
+    let answer = project.reproof(&["replay", &run, "--verify"]);
+    answer.assert_code(1);
+    assert!(
+        answer.out().contains(
+            "input `large.bin` is not on record (over the size limit); the command runs without it"
+        ),
+        "{}",
+        answer.out()
+    );
+}

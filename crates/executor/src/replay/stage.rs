@@ -24,6 +24,7 @@ pub(super) fn lay_out(
     directory: &Path,
     chosen: &Chosen,
     restored: &Restored,
+    stand_ins: &[Bind],
 ) -> Result<Stage, ExecutorError> {
     let root = manifest.recipe.project_root.to_path();
     let changes = Changes::read(cas, manifest)?;
@@ -32,6 +33,7 @@ pub(super) fn lay_out(
         staged::stage_folder(&folder, &changes, directory, restored, &mut binds)?;
     }
     binds.push(bind(directory, &root));
+    binds.extend_from_slice(stand_ins);
     if let Some((source, seen)) = &chosen.shown {
         binds.push(bind(source, seen));
     }
@@ -126,7 +128,7 @@ impl Stage {
     }
 }
 
-fn digest(path: &Path) -> std::io::Result<ObjectId> {
+pub(super) fn digest(path: &Path) -> std::io::Result<ObjectId> {
     cas::digest_reader(&mut std::fs::File::open(path)?).map(|(object, _)| object)
 }
 

@@ -12,6 +12,7 @@ fn never(_: &ObjectId) -> Option<Vec<u8>> {
 
 fn rules() -> ComparisonRules<'static> {
     ComparisonRules {
+        lost_inputs: Vec::new(),
         tolerances: Tolerances::default(),
         timings: vec!["*_seconds".to_owned()],
         ids: Vec::new(),
