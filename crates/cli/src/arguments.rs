@@ -291,7 +291,8 @@ pub(crate) struct GcArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ForgetArguments {
-    /// The object: `b3:` and 64 hex digits, or RUN:PATH for a file of a run
+    /// `b3:` and 64 hex digits, or RUN:PATH for all versions of a file of a run (code, input, output, artifact, and
+    /// git's difference that shows it), or RUN:@stdout, RUN:@stderr, RUN:@stdin, RUN:@patch
     pub(crate) object: String,
     /// Why; goes into the ledger
     #[arg(long)]

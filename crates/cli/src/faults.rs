@@ -88,6 +88,9 @@ pub(crate) fn tracking_fault(error: TrackingError) -> CommandError {
             CommandError::usage("E0005", text).hint("`reproof runs` lists the runs")
         }
         TrackingError::BrokenOff { .. } => CommandError::system("E0023", text),
+        TrackingError::ExperimentDeleted { .. } => CommandError::usage("E0019", text).hint(
+            "file the run elsewhere with `-e NAME`, or start `reproof server` and restore it: `mlflow experiments restore --experiment-id ID`",
+        ),
         // What is left are refusals, which MLflow's clients get from the same room in the same words.
         error => match error.class() {
             ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),

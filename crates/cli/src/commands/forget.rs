@@ -1,78 +1,235 @@
 //! `reproof forget`
 
+use std::fmt;
 use std::process::ExitCode;
 
-use entities::{Change, Commit, ObjectId};
-use store::Store as _;
+use entities::{Change, Commit, ObjectId, RecordedPath, Run};
+use executor::Manifest;
+use store::{ArtifactStore as _, Store as _};
 
 use crate::arguments::ForgetArguments;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::faults::{objects_fault, store_fault};
-use crate::output::Output;
+use crate::faults::{executor_fault, objects_fault, store_fault};
+use crate::output::{Output, size};
 
 pub(crate) async fn run(
     arguments: &ForgetArguments,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     let context = Context::open(output).await?;
-    let object = find_object(&context, &arguments.object).await?;
-    if !context.bench.cas.contains(&object).map_err(objects_fault)? {
+    let found = find_objects(&context, &arguments.object).await?;
+    let mut there = Vec::new();
+    for named in found {
+        if context
+            .bench
+            .cas
+            .contains(&named.object)
+            .map_err(objects_fault)?
+        {
+            there.push(named);
+        }
+    }
+    if there.is_empty() {
         return Err(CommandError::usage(
             "E0010",
-            format!("object `{object}` is not in the store"),
+            format!("nothing of `{}` is in the store", arguments.object),
         ));
     }
     if !arguments.yes {
-        return Err(
-            CommandError::usage("E0022", format!("removing `{object}` cannot be undone"))
-                .hint("add `--yes` to do it"),
-        );
+        for named in &there {
+            output.say(&format!("would forget {named}"));
+        }
+        return Err(CommandError::usage(
+            "E0022",
+            format!("removing {} objects cannot be undone", there.len()),
+        )
+        .hint("add `--yes` to do it"));
     }
-    let now = context.bench.clock.now();
+    for named in &there {
+        forget(&context, named.object, &arguments.reason).await?;
+    }
+    context.publish_or_warn(output).await;
+    if output.is_json {
+        let objects: Vec<_> = there.iter().map(|named| named.object).collect();
+        output.json(&serde_json::json!({ "forgotten": objects, "reason": arguments.reason }));
+    } else {
+        for named in &there {
+            output.line(&format!("forgot {named}"));
+        }
+        output.line("the ledger says so, and why; a later run that reads or writes the same bytes keeps them again");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn forget(context: &Context, object: ObjectId, reason: &str) -> Result<(), CommandError> {
     let change = Change::ObjectForgotten {
         object,
-        reason: arguments.reason.clone(),
-        at: now,
+        reason: reason.to_owned(),
+        at: context.bench.clock.now(),
     };
     let commit = Commit {
-        reason: Some(arguments.reason.clone()),
+        reason: Some(reason.to_owned()),
         ..context.new_commit("object.forgotten", format!("object:{object}"), change)
     };
     // The event comes first: if this is cut short, an object that is said to be gone is still there and can be
     // removed again; the other way round it would be gone without a word.
     context.store.commit(commit).await.map_err(store_fault)?;
-    context.bench.cas.forget(&object).map_err(objects_fault)?;
-    context.publish_or_warn(output).await;
-    if output.is_json {
-        output.json(&serde_json::json!({ "forgotten": object, "reason": arguments.reason }));
-    } else {
-        output.line(&format!("forgot {object}; the ledger says so, and why"));
-    }
-    Ok(ExitCode::SUCCESS)
+    context.bench.cas.forget(&object).map_err(objects_fault)
 }
 
-/// Reads `b3:…`, or `RUN:PATH` for a file that a run read or wrote or that belongs to its code.
-async fn find_object(context: &Context, text: &str) -> Result<ObjectId, CommandError> {
-    if let Ok(object) = text.parse() {
-        return Ok(object);
+/// An object and what it is to the run that was named.
+struct Named {
+    object: ObjectId,
+    role: &'static str,
+    size_bytes: Option<u64>,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            object,
+            role,
+            size_bytes,
+        } = self;
+        write!(formatter, "{object} ({role}")?;
+        if let Some(bytes) = size_bytes {
+            write!(formatter, ", {}", size(*bytes))?;
+        }
+        write!(formatter, ")")
     }
-    let Some((run, path)) = text.split_once(':') else {
-        return Err(CommandError::usage(
-            "E0022",
-            format!("`{text}` is neither `b3:…` nor RUN:PATH"),
-        ));
+}
+
+/// Reads `b3:…`, or `RUN:PATH` for a file of a run in all its versions, or `RUN:@…` for what has no path.
+async fn find_objects(context: &Context, text: &str) -> Result<Vec<Named>, CommandError> {
+    if let Ok(object) = text.parse() {
+        return Ok(vec![Named {
+            object,
+            role: "object",
+            size_bytes: None,
+        }]);
+    }
+    let (run, path) = match text.split_once(':') {
+        Some(("b3", _)) => {
+            return Err(
+                CommandError::usage("E0022", format!("`{text}` is no whole digest")).hint(
+                    "a digest is `b3:` and 64 hex digits, as `reproof show RUN --json` prints it",
+                ),
+            );
+        }
+        Some(parts) => parts,
+        None => {
+            return Err(CommandError::usage(
+                "E0022",
+                format!("`{text}` is neither `b3:…` nor RUN:PATH"),
+            ));
+        }
     };
     let run = context.resolve_run(run).await?;
     let manifest = context.manifest(&run)?;
-    let files = executor::files_of_manifest(&context.bench.cas, &manifest)
-        .map_err(crate::faults::executor_fault)?;
-    let wanted = entities::RecordedPath::new(path);
-    files.get(&wanted).map(|fact| fact.object).ok_or_else(|| {
-        CommandError::usage(
+    let found = match path.strip_prefix('@') {
+        Some(name) => find_nameless(&manifest, name),
+        None => find_files(context, &run, &manifest, path).await?,
+    };
+    if found.is_empty() {
+        return Err(CommandError::usage(
             "E0022",
             format!("run {} has no file `{path}`", executor::short_id(&run.id)),
         )
-        .hint("`reproof show RUN --full` lists its files")
-    })
+        .hint("`reproof show RUN --full` lists its files; `@stdout`, `@stderr`, `@stdin` and `@patch` name what has no path"));
+    }
+    Ok(found)
+}
+
+fn find_nameless(manifest: &Manifest, name: &str) -> Vec<Named> {
+    let Manifest { recipe, record } = manifest;
+    let (object, role) = match name {
+        "stdout" => (record.stdout, "standard output"),
+        "stderr" => (record.stderr, "standard error"),
+        "stdin" => (
+            recipe.standard_input.as_ref().map(|input| input.object),
+            "standard input",
+        ),
+        "patch" => (patch_of(manifest), PATCH),
+        _ => (None, ""),
+    };
+    let named = object.map(|object| Named {
+        object,
+        role,
+        size_bytes: None,
+    });
+    named.into_iter().collect()
+}
+
+const PATCH: &str = "git's difference from the commit";
+
+fn patch_of(manifest: &Manifest) -> Option<ObjectId> {
+    manifest.recipe.code.git.as_ref().and_then(|git| git.patch)
+}
+
+/// All versions of a file that a run holds, and the patch that shows it.
+async fn find_files(
+    context: &Context,
+    run: &Run,
+    manifest: &Manifest,
+    path: &str,
+) -> Result<Vec<Named>, CommandError> {
+    let cas = &context.bench.cas;
+    let Manifest { recipe, record } = manifest;
+    let wanted = RecordedPath::new(path);
+    let lists = [
+        ("code", executor::flatten_tree(cas, &recipe.code.tree)),
+        ("input", executor::list_files(cas, &recipe.inputs)),
+        ("output", executor::list_files(cas, &record.outputs)),
+    ];
+    let mut found: Vec<Named> = Vec::new();
+    for (role, files) in lists {
+        if let Some(fact) = files.map_err(executor_fault)?.get(&wanted) {
+            found.push(Named {
+                object: fact.object,
+                role,
+                size_bytes: Some(fact.size_bytes),
+            });
+        }
+    }
+    if let Some(folder) = run.artifact_uri.strip_prefix("mlflow-artifacts:/") {
+        let artifacts = context.store.list_artifacts_below(folder).await;
+        for artifact in artifacts.map_err(store_fault)? {
+            let inside = artifact.path.strip_prefix(folder).unwrap_or_default();
+            if inside.trim_start_matches('/') == path {
+                found.push(Named {
+                    object: artifact.object,
+                    role: "artifact",
+                    size_bytes: Some(artifact.size_bytes),
+                });
+            }
+        }
+    }
+    if let Some(patch) = patch_of(manifest)
+        && cas.contains(&patch).map_err(objects_fault)?
+        && shows(&cas.read(&patch).map_err(objects_fault)?, path)
+    {
+        found.push(Named {
+            object: patch,
+            role: PATCH,
+            size_bytes: None,
+        });
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|named| seen.insert(named.object));
+    Ok(found)
+}
+
+/// Whether a patch speaks of a file. Git quotes odd names, so one that may be quoted counts as spoken of.
+fn shows(patch: &[u8], path: &str) -> bool {
+    let is_plain = path
+        .bytes()
+        .all(|byte| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\');
+    let text = String::from_utf8_lossy(patch);
+    let mut headers = text.lines().filter(|line| line.starts_with("diff --git "));
+    if is_plain {
+        headers.any(|line| line.contains(&format!("/{path}")))
+    } else {
+        headers.any(|line| line.contains('"'))
+    }
 }

@@ -23,9 +23,6 @@ const NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
 const NOT_FOUND: u8 = 127;
 
-/// Gaps that a way of observing always has. They are on record; after every run they would only be noise.
-const GAPS_OF_METHODS: [&str; 2] = ["entry_only", "io_uring_unseen"];
-
 pub(crate) async fn run(
     arguments: RunArguments,
     output: &Output,
@@ -131,7 +128,7 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
     let gaps = record
         .gaps
         .iter()
-        .filter(|gap| !GAPS_OF_METHODS.contains(&gap.code.as_str()));
+        .filter(|gap| !provenance::is_limit_of_method(gap));
     for gap in gaps {
         lines.push(format!("  gap      {}", safe(&gap.message)));
     }

@@ -118,3 +118,42 @@ fn the_search_for_secrets_finds_one_that_is_there() {
         "the other test would pass whatever is stored"
     );
 }
+
+#[test]
+fn forgetting_a_path_removes_all_its_versions_and_the_patch_that_shows_it() {
+    let project = training_project(true);
+    let secret = |word: &str| format!("{}\n", format!("hunter2-of-dotenv {word} ").repeat(100));
+    project.write("notes.txt", "nothing\n");
+    project.git(&["add", "-A"]);
+    project.git(&["commit", "-q", "-m", "notes"]);
+    project.write("notes.txt", secret("before"));
+    let script = format!(
+        "sed s/^/said:/ notes.txt; printf '%s' '{}' > notes.txt",
+        "after ".repeat(300)
+    );
+    project
+        .reproof(&["run", "-q", "sh", "-c", &script])
+        .assert_code(0);
+    assert!(!find_secrets(&project).is_empty());
+    let asked = project.reproof(&["forget", "latest:notes.txt", "--reason", "r"]);
+    asked.assert_code(2).assert_err_has("would forget b3:");
+    let forgotten = project.reproof(&["forget", "latest:notes.txt", "--reason", "r", "--yes"]);
+    forgotten.assert_code(0);
+    for words in ["(code", "(output", "(git's difference"] {
+        assert!(forgotten.out().contains(words), "{}", forgotten.out());
+    }
+    project
+        .reproof(&["forget", "latest:@stdout", "--reason", "r", "--yes"])
+        .assert_code(0);
+    assert_eq!(find_secrets(&project), Vec::<String>::new());
+    project.assert_sound();
+    project.reproof(&["show", "--full"]).assert_code(0);
+    project
+        .reproof(&["restore", "latest", "back"])
+        .assert_code(0);
+    assert!(!project.path("back/notes.txt").exists());
+    project
+        .reproof(&["forget", "b3:12", "--reason", "r", "--yes"])
+        .assert_code(2)
+        .assert_err_has("no whole digest");
+}

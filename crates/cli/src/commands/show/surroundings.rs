@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use entities::{Environment, Recipe, Record, TrackingTarget};
+use entities::{Environment, Gap, Recipe, Record, TrackingTarget};
 use executor::short_id;
+use provenance::is_limit_of_method;
 
 use super::Known;
 use super::page::{Page, list_in_a_line, wide_facts};
@@ -243,12 +244,17 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
         .iter()
         .map(|peer| safe(&peer.address))
         .collect();
-    let network = if peers.is_empty() {
+    let network = if record.method == "scan" {
+        "not seen with this method".to_owned()
+    } else if peers.is_empty() {
         "no connection".to_owned()
     } else {
         list_in_a_line(&peers)
     };
-    let gaps: Vec<_> = record.gaps.iter().map(|gap| safe(&gap.message)).collect();
+    let (limits, gaps): (Vec<_>, Vec<_>) =
+        record.gaps.iter().partition(|gap| is_limit_of_method(gap));
+    let words = |gaps: Vec<&Gap>| -> Vec<_> { gaps.iter().map(|gap| safe(&gap.message)).collect() };
+    let (limits, gaps) = (words(limits), words(gaps));
     let gaps = if gaps.is_empty() {
         "none known".to_owned()
     } else {
@@ -263,6 +269,7 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
         page,
         &[
             ("  method", safe(&record.method)),
+            ("  its limits", limits.join("\n")),
             ("  tracking", target),
             ("  network", network),
             ("  gaps", gaps),
