@@ -320,6 +320,10 @@ pub(crate) enum AuditCommand {
         /// Leave the objects out
         #[arg(long)]
         quick: bool,
+        /// Accept no signature but that of this public key: the text that `audit verify` prints, or a file that holds
+        /// it, kept where whoever may write to the store cannot
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
     },
 }
 

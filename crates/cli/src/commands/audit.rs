@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use entities::{Change, Leaf, ObjectId};
+use ledger::VerifierKey;
 use serde_json::{Value, json};
 use store::{LedgerStore as _, Store as _, StoredEvent};
 
@@ -23,7 +24,10 @@ pub(crate) async fn run(command: &AuditCommand, output: &Output) -> Result<ExitC
             let context = Context::open(output).await?;
             log(&context, subject.as_deref(), *limit, *full, output).await
         }
-        AuditCommand::Verify { quick } => verify(*quick, output).await,
+        AuditCommand::Verify { quick, key } => {
+            let key = key.as_deref().map(read_verifier_key).transpose()?;
+            verify(*quick, key.as_ref(), output).await
+        }
     }
 }
 
@@ -113,14 +117,34 @@ struct Finding {
     fault: Option<String>,
 }
 
-async fn verify(quick: bool, output: &Output) -> Result<ExitCode, CommandError> {
+/// Reads a public key, or the file that holds it.
+fn read_verifier_key(text: &str) -> Result<VerifierKey, CommandError> {
+    let content = match std::fs::read_to_string(text) {
+        Ok(content) => content,
+        // No file of that name: it is the key itself.
+        Err(_) => text.to_owned(),
+    };
+    content.trim().parse().map_err(|error: ledger::LedgerError| {
+        CommandError::usage("E0022", format!("`{}` is no public key: {error}", safe(text)))
+            .hint("a key is `NAME+HASH+BASE64`, as `reproof audit verify` prints it after \"signed by\"")
+    })
+}
+
+async fn verify(
+    quick: bool,
+    key: Option<&VerifierKey>,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
     let context = match Context::open(output).await {
         Ok(context) => context,
         Err(error) => return Ok(report(&as_finding(error)?, None, output)),
     };
-    let finding = match find_fault(&context, quick, output).await {
-        Ok(finding) => finding,
-        Err(error) => as_finding(error)?,
+    let finding = match find_foreign_key(&context, key) {
+        Some(finding) => finding,
+        None => match find_fault(&context, quick, output).await {
+            Ok(finding) => finding,
+            Err(error) => as_finding(error)?,
+        },
     };
     if finding.fault.is_none() {
         // A store that does not verify is evidence: nothing more is written to it.
@@ -137,6 +161,20 @@ async fn verify(quick: bool, output: &Output) -> Result<ExitCode, CommandError> 
         }
     }
     Ok(report(&finding, Some(&context.verifier_key), output))
+}
+
+/// The store names the key that it was made with itself, so whoever rewrites all of it may name another.
+fn find_foreign_key(context: &Context, key: Option<&VerifierKey>) -> Option<Finding> {
+    let key = key?;
+    (context.verifier_key != key.to_string()).then(|| Finding {
+        events: 0,
+        unsigned: 0,
+        objects: None,
+        fault: Some(format!(
+            "the ledger is signed by {}, not by {key}",
+            context.verifier_key
+        )),
+    })
 }
 
 /// Takes an error that says that something on record is damaged as the answer; others stay errors.

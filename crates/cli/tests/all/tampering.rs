@@ -267,3 +267,28 @@ fn a_damaged_store_is_not_written_to_by_its_verification() {
     project.reproof(&["audit", "verify"]).assert_code(1);
     assert_eq!(events(&project), before);
 }
+
+#[test]
+fn a_store_that_names_another_key_than_the_one_kept_elsewhere_is_not_sound() {
+    let project = training_project(false);
+    project.reproof(&["run", "-q", "true"]).assert_code(0);
+    let told = project.reproof(&["audit", "verify", "--quick"]).out();
+    let key = told.trim_end().rsplit("signed by ").next().unwrap();
+    project.write("kept.pub", format!("{key}\n"));
+    for given in [key, "kept.pub"] {
+        let arguments = ["audit", "verify", "--quick", "--key", given];
+        project.reproof(&arguments).assert_code(0);
+    }
+    let other = Project::with_store();
+    let answer = other.reproof(&["audit", "verify", "--quick", "--key", key]);
+    answer.assert_code(1);
+    assert!(
+        answer.out().contains(&format!("not by {key}")),
+        "{}",
+        answer.out()
+    );
+    other
+        .reproof(&["audit", "verify", "--key", "nonsense"])
+        .assert_code(2)
+        .assert_err_has("is no public key");
+}
