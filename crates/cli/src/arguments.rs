@@ -76,6 +76,14 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it must be a whole number".to_owned()),
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
     /// Where to make it; here if not given
@@ -187,7 +195,7 @@ pub(crate) struct RunsArguments {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) experiment: Option<String>,
     /// At most this many
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = at_least_one)]
     pub(crate) limit: usize,
     /// Deleted runs too
     #[arg(long)]
@@ -196,7 +204,7 @@ pub(crate) struct RunsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest` (replays do not count)
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// List every input, output, package and variable
@@ -206,7 +214,7 @@ pub(crate) struct ShowArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest` (replays do not count)
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// Only what went to standard error
@@ -236,7 +244,7 @@ pub(crate) struct DiffArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest` (replays do not count)
     pub(crate) run: String,
     /// Directory to make; it must not exist or be empty
     pub(crate) directory: PathBuf,
@@ -247,7 +255,7 @@ pub(crate) struct RestoreArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest` (replays do not count)
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// Directory to replay in; it must not exist or be empty. A temporary one if not given
@@ -309,7 +317,7 @@ pub(crate) enum AuditCommand {
         /// Only events about this subject: a run (id, its beginning, name, `latest`) or `experiment:0`, `model:…`, …
         subject: Option<String>,
         /// At most this many, the newest
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = at_least_one)]
         limit: usize,
         /// Whole leaves and bodies
         #[arg(long)]

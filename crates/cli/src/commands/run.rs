@@ -1,9 +1,10 @@
 //! `reproof run`
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use entities::{Exit, FileTrees};
+use entities::{Exit, FileTrees, RunStatus};
 use executor::{Outcome, RunRequest, short_id};
 use serde_json::{Value, json};
 
@@ -27,6 +28,15 @@ pub(crate) async fn run(
     arguments: RunArguments,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
+    if let Some(name) = &arguments.name {
+        check_name(name)?;
+    }
+    for word in misspelt_params(&arguments.command, &arguments.params) {
+        output.warn(&format!(
+            "no `-p` names `{}`, so the command is given it as it stands",
+            safe(&word)
+        ));
+    }
     let mut context = Context::open_or_create(output).await?;
     context.bench.settings.method = method_choice(arguments.trace);
     let request = RunRequest {
@@ -51,6 +61,48 @@ pub(crate) async fn run(
         output.say(&outcome_in_words(&outcome));
     }
     Ok(ExitCode::from(executor::exit_status(outcome.record.exit)))
+}
+
+/// Refuses a name that could not be used to find the run.
+fn check_name(name: &str) -> Result<(), CommandError> {
+    let refuse = |why: &str| {
+        let text = format!("a run cannot be named `{}`: {why}", safe(name));
+        Err(CommandError::usage("E0022", text))
+    };
+    if name == "latest" {
+        refuse("that word means the latest run")
+    } else if name.chars().any(char::is_control) {
+        refuse("it holds control characters")
+    } else {
+        Ok(())
+    }
+}
+
+/// Places such as `{lr}` in a command that no param fills, where params are given: most likely a slip of the pen.
+/// Braces of JSON or of a shell hold more than a name.
+fn misspelt_params(command: &[OsString], params: &[(String, String)]) -> Vec<String> {
+    if params.is_empty() {
+        return Vec::new();
+    }
+    let is_name = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && text
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let mut found = Vec::new();
+    for word in command {
+        let word = word.to_string_lossy();
+        for part in word.split('{').skip(1) {
+            if let Some((name, _)) = part.split_once('}')
+                && is_name(name)
+                && !params.iter().any(|(key, _)| key == name)
+            {
+                found.push(format!("{{{name}}}"));
+            }
+        }
+    }
+    found
 }
 
 /// What came of a run as JSON.
@@ -98,7 +150,12 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
         "reproof: run {} ({}) {} after {}",
         short_id(&run.id),
         safe(&run.name),
-        exit_in_words(record.exit),
+        match record.exit {
+            Exit::Code(code) if run.status == RunStatus::Killed => {
+                format!("was interrupted (status {code})")
+            }
+            exit => exit_in_words(exit),
+        },
         duration(record.usage.wall_ms)
     )];
     let params: Vec<_> = params
@@ -186,5 +243,38 @@ fn method_choice(method: Method) -> capture::trace::MethodChoice {
         Method::Notify => MethodChoice::Force(Traced::Notify),
         Method::Ptrace => MethodChoice::Force(Traced::Ptrace),
         Method::Scan => MethodChoice::Force(Traced::Scan),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_no_param_fills_is_told_and_other_braces_are_not() {
+        let params = [("lr".to_owned(), "0.1".to_owned())];
+        let find = |word: &str, params: &[(String, String)]| {
+            misspelt_params(&[OsString::from(word)], params)
+        };
+        assert_eq!(find("--lr={lrr}", &params), ["{lrr}"]);
+        for word in [
+            "{lr}",
+            "{\"lrr\": 1}",
+            "{ print $1 }",
+            "{}",
+            "{a,b}",
+            "{1..9}",
+            "${",
+        ] {
+            assert_eq!(find(word, &params), Vec::<String>::new(), "{word}");
+        }
+        assert_eq!(find("{lrr}", &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn names_that_mean_something_else_are_refused() {
+        assert!(check_name("baseline").is_ok());
+        assert_eq!(check_name("latest").unwrap_err().code(), "E0022");
+        assert_eq!(check_name("a\nb").unwrap_err().code(), "E0022");
     }
 }

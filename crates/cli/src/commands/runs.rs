@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use entities::{RunDetail, SearchKind, SearchQuery};
+use entities::{Comparison, Condition, Field, RunDetail, RunStatus, SearchKind, SearchQuery};
 use serde_json::{Value, json};
 use store::{PageRequest, RunStore as _, View};
 
@@ -36,6 +36,7 @@ pub(crate) async fn run(
         order_by: entities::parse_order_by(&orders, SearchKind::Runs)
             .map_err(|error| search_fault(&error))?,
     };
+    query.conditions.iter().try_for_each(check_status)?;
     let experiments = match &arguments.experiment {
         Some(name) => vec![context.experiment(name).await?.id],
         None => Vec::new(),
@@ -57,7 +58,11 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     if page.items.is_empty() {
-        output.say("no runs yet that fit; `reproof run python train.py` records one");
+        output.say(if arguments.filter.is_some() {
+            "no run fits the filter"
+        } else {
+            "no runs yet; `reproof run python train.py` records one"
+        });
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width().unwrap_or(usize::MAX);
@@ -73,6 +78,29 @@ pub(crate) async fn run(
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a status that no run can have. Statuses are compared byte by byte, as MLflow does, and `finished` would
+/// quietly find nothing.
+fn check_status(condition: &Condition) -> Result<(), CommandError> {
+    let Condition { field, comparison } = condition;
+    let words = match (field, comparison) {
+        (Field::Attribute(name), Comparison::Text(_, word)) if name == "status" => {
+            std::slice::from_ref(word)
+        }
+        (Field::Attribute(name), Comparison::In { values, .. }) if name == "status" => {
+            values.as_slice()
+        }
+        _ => return Ok(()),
+    };
+    match words.iter().find(|word| RunStatus::find(word).is_none()) {
+        None => Ok(()),
+        Some(word) => Err(CommandError::usage(
+            "E0014",
+            format!("no run has the status `{}`", safe(word)),
+        )
+        .hint("a status is RUNNING, SCHEDULED, FINISHED, FAILED or KILLED, in capitals")),
+    }
 }
 
 /// A run as JSON, the same in every command.

@@ -233,3 +233,28 @@ fn init_at_once_makes_one_store() {
     );
     project.assert_sound();
 }
+
+#[test]
+fn latest_is_no_replay_and_a_status_that_no_run_can_have_is_refused() {
+    let project = Project::with_store();
+    project.reproof(&["run", "-q", "true"]).assert_code(0);
+    let run = project.run_ids().remove(0);
+    for _ in 0..2 {
+        let replayed = project.json(&["replay", "latest"]);
+        assert_eq!(replayed["comparison"]["origin"], run.as_str());
+    }
+    let finished = project.json(&["runs", "status = 'FINISHED'"]);
+    assert_eq!(finished["runs"].as_array().unwrap().len(), 3);
+    project
+        .reproof(&["runs", "status = 'finished'"])
+        .assert_code(2)
+        .assert_err_has("no run has the status `finished`");
+    project
+        .reproof(&["runs", "params.a = '1'"])
+        .assert_code(0)
+        .assert_err_has("no run fits the filter");
+    project
+        .reproof(&["runs", "--limit", "0"])
+        .assert_code(2)
+        .assert_err_has("at least 1");
+}
