@@ -114,6 +114,7 @@ impl Context {
             user: user_name(),
             environment: std::env::vars_os().collect(),
         };
+        executor::sweep_temporary(&bench.project.temporary_directory);
         let context = Self {
             store,
             bench,

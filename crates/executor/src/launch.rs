@@ -23,6 +23,7 @@ use crate::manifest::{Observed, Written, redact_named, write_manifest};
 use crate::run::set_variable;
 use crate::snapshot::Keeper;
 use crate::standard_input::{self, Kept};
+use crate::temporary::{self, Temporary};
 use crate::view::View;
 use crate::{Endpoint, EndpointRequest, ExecutorError, Workbench};
 
@@ -182,10 +183,7 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
     let prepared = prepare(bench, &launch)?;
     let collector = Arc::new(start_collector(bench, &prepared));
     let (endpoint, environment, target) = open_endpoint(bench, run, &launch).await?;
-    let capture_files = tempfile::Builder::new()
-        .prefix("run-")
-        .tempdir_in(&bench.project.temporary_directory)
-        .map_err(|error| ExecutorError::io("make", &bench.project.temporary_directory, error))?;
+    let capture_files = Temporary::make(&bench.project.temporary_directory, temporary::RUN)?;
     let standard_input = match &launch.standard_input {
         Some(given) => Kept::Again(given.clone()),
         None => Kept::of_ours(capture::host::standard_input(), &collector),

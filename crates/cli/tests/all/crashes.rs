@@ -54,6 +54,14 @@ fn a_run_killed_at_any_moment_leaves_a_sound_store_and_is_marked() {
         interrupted > 3,
         "only {interrupted} of 16 were killed in their middle: the moments are badly chosen"
     );
+    project.reproof(&["runs"]).assert_code(0);
+    let left: Vec<_> = std::fs::read_dir(project.store().join("tmp"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        // One that was killed before it had locked its folder is known by its age only.
+        .filter(|path| path.join("alive").exists())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
     let page = project.reproof(&["show", "latest"]).out();
     assert!(page.contains("run ") && page.contains("status "), "{page}");
     // What was recorded before is whole.
