@@ -360,7 +360,7 @@ pub(crate) struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// The code, such as E0101; all codes are listed if not given
+    /// The code, such as E0005; all codes are listed if not given
     pub(crate) code: Option<String>,
 }
 

@@ -226,22 +226,43 @@ fn levels(comparison: &Comparison) -> String {
         None => "no level: already the packages differ".to_owned(),
     }];
     for (level, meaning) in MEANINGS {
-        let mark = if comparison.reached.contains(&level) {
-            "yes"
+        let (mark, meaning) = if comparison.reached.contains(&level) {
+            ("yes", meaning)
+        } else if has_nothing_for(level, comparison) {
+            ("–", "there is nothing to compare")
         } else {
-            "no"
+            ("no", meaning)
         };
         lines.push(format!("  {level:?} {mark:<3}  {meaning}"));
     }
     lines.join("\n")
 }
 
+/// Whether a level speaks of something that neither run has.
+fn has_nothing_for(level: ReplayLevel, comparison: &Comparison) -> bool {
+    let has_outputs = !comparison.outputs.is_empty();
+    let is_compared = |metric: &MetricComparison| metric.outcome != Outcome::NotCompared;
+    match level {
+        ReplayLevel::R4 => !has_outputs,
+        ReplayLevel::R3 => !has_outputs && !comparison.metrics.iter().any(is_compared),
+        ReplayLevel::R0 | ReplayLevel::R1 | ReplayLevel::R2 => false,
+    }
+}
+
+/// Outputs that are identical are counted beyond these.
+const IDENTICAL_SHOWN: usize = 10;
+
 fn compared_table(comparison: &Comparison) -> String {
     if comparison.outputs.is_empty() && comparison.metrics.is_empty() {
         return "nothing to compare: neither run wrote a file or logged a metric".to_owned();
     }
     let mut table = table(&["kind", "name", "result", "origin", "replay", "remark"]);
+    let mut identical = 0_usize;
     for output in &comparison.outputs {
+        identical += usize::from(output.outcome == Outcome::Identical);
+        if output.outcome == Outcome::Identical && identical > IDENTICAL_SHOWN {
+            continue;
+        }
         let OutputComparison {
             place,
             path,
@@ -289,6 +310,13 @@ fn compared_table(comparison: &Comparison) -> String {
         table.add_row(row);
     }
     let mut text = table_text(&table);
+    if identical > IDENTICAL_SHOWN {
+        let _ = write!(
+            text,
+            "\n{} more outputs are identical; `--json` lists all",
+            identical - IDENTICAL_SHOWN
+        );
+    }
     if left_out > 0 {
         let _ = write!(
             text,
@@ -332,7 +360,7 @@ fn metric_remark(metric: &MetricComparison) -> String {
         .largest_difference
         .filter(|difference| *difference > 0.0)
     {
-        remarks.push(format!("by at most {difference:e}"));
+        remarks.push(format!("by at most {}", metric_value(difference)));
     }
     remarks.join(", ")
 }

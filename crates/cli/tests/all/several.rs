@@ -258,3 +258,29 @@ fn latest_is_no_replay_and_a_status_that_no_run_can_have_is_refused() {
         .assert_code(2)
         .assert_err_has("at least 1");
 }
+
+#[test]
+fn a_verdict_names_what_there_is_nothing_to_compare_of_and_counts_many_identical_files() {
+    let project = Project::with_store();
+    project.write(".gitignore", "out/\n");
+    project.reproof(&["run", "-q", "true"]).assert_code(0);
+    let answer = project.reproof(&["replay", "latest", "--verify"]);
+    answer.assert_code(1);
+    for words in [
+        "R4 –    there is nothing to compare",
+        "NOT verified: there is nothing to compare",
+    ] {
+        assert!(answer.out().contains(words), "{}", answer.out());
+    }
+    let script = "mkdir -p out; for n in $(seq 25); do echo $n > out/$n.txt; done";
+    project
+        .reproof(&["run", "-q", "sh", "-c", script])
+        .assert_code(0);
+    let answer = project.reproof(&["replay", "latest", "--verify"]);
+    answer.assert_code(0);
+    assert!(
+        answer.out().contains("15 more outputs are identical"),
+        "{}",
+        answer.out()
+    );
+}
