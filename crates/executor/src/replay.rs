@@ -237,6 +237,16 @@ fn prepare(
             missing.path
         ));
     }
+    if record
+        .executed
+        .keys()
+        .any(|path| path.to_path().file_name() == Some("git".as_ref()))
+    {
+        notes.push(
+            "the command calls git, and the directory of a replay is no checkout: git refuses there"
+                .to_owned(),
+        );
+    }
     let chosen = environment::choose(bench, recipe, choice)?;
     notes.extend(chosen.notes.iter().cloned());
     let mut variables = variables::recorded_variables(bench, recipe, &mut notes);

@@ -284,3 +284,19 @@ fn a_verdict_names_what_there_is_nothing_to_compare_of_and_counts_many_identical
         answer.out()
     );
 }
+
+#[test]
+fn a_replay_of_a_command_that_asks_git_says_that_there_is_no_checkout() {
+    let project = crate::support::training_project(true);
+    project
+        .reproof(&["run", "-q", "git", "rev-parse", "HEAD"])
+        .assert_code(0);
+    let answer = project.reproof(&["replay", "latest"]);
+    assert!(
+        answer
+            .out()
+            .contains("the directory of a replay is no checkout"),
+        "{}",
+        answer.out()
+    );
+}
