@@ -277,7 +277,8 @@ pub struct Record {
     pub outputs: FileTrees,
     /// Files that were there at the start and gone at the end.
     pub deleted: Vec<RecordedPath>,
-    /// Folders of the project that were there at the start and that new files were put into; git keeps no empty ones.
+    /// Folders that were there at the start and that new files were put into: of the project by their path in it, since
+    /// git keeps no empty ones; elsewhere by their absolute path, the innermost that the command had not made.
     #[serde(default)]
     pub folders: Vec<RecordedPath>,
     /// How many files were created and deleted again.

@@ -236,19 +236,16 @@ impl Collector {
         if state.folders.contains_key(folder) {
             return;
         }
-        let made_at = self
-            .view
-            .to_real(folder)
-            .metadata()
-            .and_then(|metadata| metadata.created());
-        let was_there = made_at.is_ok_and(|made_at| {
-            made_at
-                .duration_since(std::time::UNIX_EPOCH)
-                .is_ok_and(|since| {
-                    since.as_micros() < self.started_at.as_micros().unsigned_abs().into()
-                })
-        });
+        let was_there = self.is_older_than_run(folder).unwrap_or(false);
         state.folders.insert(folder.to_owned(), was_there);
+    }
+
+    /// Whether a folder was made before the command was started; none where the file system does not tell.
+    fn is_older_than_run(&self, folder: &Path) -> Option<bool> {
+        let metadata = self.view.to_real(folder).metadata().ok()?;
+        let made_at = metadata.created().ok()?;
+        let since = made_at.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(since.as_micros() < self.started_at.as_micros().unsigned_abs().into())
     }
 
     fn remove(&self, path: &Path) {

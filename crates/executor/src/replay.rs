@@ -17,6 +17,7 @@ use provenance::{
 };
 use store::{PageRequest, View as Lifecycle};
 
+use self::inputs::CopiedSecrets;
 use crate::launch::{Identity, Launch, Outcome, launch};
 use crate::manifest::PATHS_NOT_SHOWN;
 use crate::standard_input;
@@ -99,6 +100,8 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
         mut launch_request,
         mut notes,
         lost_inputs,
+        // Kept until the end, as the directory is.
+        secrets: _secrets,
         environment,
     } = prepared;
     launch_request.identity = identity(bench, &origin, &request.run).await?;
@@ -202,6 +205,7 @@ struct Prepared {
     launch_request: Launch,
     notes: Vec<String>,
     lost_inputs: Vec<RecordedPath>,
+    secrets: CopiedSecrets,
     environment: &'static str,
 }
 
@@ -217,8 +221,8 @@ fn prepare(
     let mut notes = Vec::new();
     let restored = restore(&bench.cas, recipe, None, directory)?;
     make_folders(record, directory)?;
-    let stand_ins = inputs::find_stand_ins(&bench.cas, manifest, can_bind())?;
-    notes.extend(stand_ins.notes);
+    let mut stand_ins = inputs::find_stand_ins(&bench.cas, manifest, directory)?;
+    notes.append(&mut stand_ins.notes);
     let is_input = |path: &RecordedPath| {
         recipe
             .inputs
@@ -286,6 +290,9 @@ fn prepare(
     }
     let (standard_input, note) = standard_input::of_replay(&bench.cas, recipe, record)?;
     notes.extend(note);
+    if recipe.standard_input.is_some() && standard_input.is_none() {
+        stand_ins.lost.push(RecordedPath::new("standard input"));
+    }
     let stage = if can_bind() {
         stage::lay_out(
             &bench.cas,
@@ -293,7 +300,7 @@ fn prepare(
             directory,
             &chosen,
             &restored,
-            &stand_ins.binds,
+            &mut stand_ins,
         )?
     } else {
         stage::adapt(recipe, directory, &chosen, &mut command, &mut variables)
@@ -318,6 +325,7 @@ fn prepare(
         launch_request,
         notes,
         lost_inputs: stand_ins.lost,
+        secrets: stand_ins.secrets,
         environment: chosen.word,
     })
 }

@@ -283,3 +283,28 @@ async fn a_run_that_writes_beside_its_own_project_is_replayed_in_the_fresh_one()
     assert_eq!(replayed.comparison.outputs.len(), 2);
     assert_eq!(std::fs::read(&beside).unwrap(), b"today's\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_made_outside_itself_is_not_there_when_its_replay_makes_it() {
+    let (_folder, path) = outside(&[]);
+    let project = TestProject::new();
+    let script = format!(
+        "cd {} && mkdir -p new/deep && set -C && echo 1 > new/deep/file && echo 2 > single && ln -s single link",
+        path.display()
+    );
+    let origin = project.shell(&script).await;
+    assert_eq!(origin.record.exit, entities::Exit::Code(0));
+    // Once with what the origin left behind, once without.
+    for _ in 0..2 {
+        let replayed = replay_run(&project, &origin).await;
+        assert!(
+            replayed.comparison.is_identical,
+            "{:?} {:#?}",
+            replayed.outcome.record.exit, replayed.comparison.outputs
+        );
+        let _ = std::fs::remove_dir_all(path.join("new"));
+        let _ = std::fs::remove_file(path.join("single"));
+        let _ = std::fs::remove_file(path.join("link"));
+    }
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+}

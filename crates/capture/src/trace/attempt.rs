@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -241,7 +240,7 @@ impl Attempt<'_> {
             candidates: plan::find_candidates(command, &environment)?,
             arguments: plan::arguments(command)?,
             environment: plan::environment(&environment)?,
-            working_directory: plan::to_c(self.working_directory().into_os_string())?,
+            working_directory: plan::to_c(self.options.working_directory.clone().into_os_string())?,
             stdio: stdio.descriptors,
             terminal: stdio.terminal(),
             own_terminal,
@@ -263,11 +262,6 @@ impl Attempt<'_> {
             environment.extend(address.map(|address| (VARIABLE.into(), address.into())));
         }
         environment
-    }
-
-    fn working_directory(&self) -> PathBuf {
-        let directory = &self.options.working_directory;
-        directory.clone()
     }
 
     /// Puts in place whatever sees the calls, and lets the command go.

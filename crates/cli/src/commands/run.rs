@@ -93,9 +93,15 @@ fn misspelt_params(command: &[OsString], params: &[(String, String)]) -> Vec<Str
     let mut found = Vec::new();
     for word in command {
         let word = word.to_string_lossy();
-        for part in word.split('{').skip(1) {
+        let mut parts = word.split('{');
+        let mut before = parts.next().unwrap_or_default();
+        for part in parts {
+            // `${name}` is a variable of a shell.
+            let is_of_shell = before.ends_with('$');
+            before = part;
             if let Some((name, _)) = part.split_once('}')
                 && is_name(name)
+                && !is_of_shell
                 && !params.iter().any(|(key, _)| key == name)
             {
                 found.push(format!("{{{name}}}"));
@@ -264,7 +270,7 @@ mod tests {
             "{}",
             "{a,b}",
             "{1..9}",
-            "${",
+            "${lrr}",
         ] {
             assert_eq!(find(word, &params), Vec::<String>::new(), "{word}");
         }

@@ -553,3 +553,51 @@ fn a_replay_is_given_todays_secrets_and_large_files_that_are_still_the_same() {
         answer.out()
     );
 }
+
+#[test]
+fn a_replay_does_not_write_to_todays_secrets() {
+    let project = Project::with_store();
+    project.write(".gitignore", ".env\n");
+    project.write(".env", "TOKEN=of-the-origin\n");
+    let script = "wc -l < .env > lines.txt; echo TOKEN=renewed > .env";
+    project
+        .reproof(&["run", "-q", "sh", "-c", script])
+        .assert_code(0);
+    project.write(".env", "TOKEN=of-today\n");
+    project
+        .reproof(&["replay", "latest", "--into", "again"])
+        .assert_code(0);
+    assert_eq!(
+        std::fs::read_to_string(project.path(".env")).unwrap(),
+        "TOKEN=of-today\n"
+    );
+    assert_eq!(
+        std::fs::read_to_string(project.path("again/lines.txt")).unwrap(),
+        "1\n"
+    );
+    // The directory may be passed on; the secret is not.
+    assert!(!project.path("again/.env").exists());
+}
+
+#[test]
+fn every_input_that_is_gone_is_named_although_two_hold_the_same_bytes() {
+    let project = Project::with_store();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path().canonicalize().unwrap();
+    for name in ["a", "b"] {
+        std::fs::write(folder.join(name), "same bytes\n").unwrap();
+    }
+    let script = format!("cd {}; cat a b | wc -l > /dev/null", folder.display());
+    project
+        .reproof(&["run", "-q", "sh", "-c", &script])
+        .assert_code(0);
+    let object = format!("latest:{}", folder.join("a").display());
+    project
+        .reproof(&["forget", &object, "--reason", "r", "--yes"])
+        .assert_code(0);
+    std::fs::remove_file(folder.join("a")).unwrap();
+    std::fs::remove_file(folder.join("b")).unwrap();
+    let replayed = project.json(&["replay", "latest"]);
+    let lost = &replayed["comparison"]["lost_inputs"];
+    assert_eq!(lost.as_array().unwrap().len(), 2, "{lost}");
+}

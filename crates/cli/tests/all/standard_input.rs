@@ -115,3 +115,24 @@ fn closed_and_empty_standard_input_are_no_gap() {
         assert!(!answer.err().contains("standard input"), "{}", answer.err());
     }
 }
+
+#[test]
+fn a_replay_without_a_standard_input_that_was_forgotten_is_not_verified() {
+    let project = Project::with_store();
+    project.write("text", "1\n2\n");
+    let file = open(&project, "text");
+    std::fs::remove_file(project.path("text")).unwrap();
+    count_lines(&project, file.into()).assert_code(0);
+    project
+        .reproof(&["forget", "latest:@stdin", "--reason", "r", "--yes"])
+        .assert_code(0);
+    let answer = project.reproof(&["replay", "latest", "--verify"]);
+    answer.assert_code(1);
+    assert!(
+        answer
+            .out()
+            .contains("1 of its inputs could not be given back"),
+        "{}",
+        answer.out()
+    );
+}

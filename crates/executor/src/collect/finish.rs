@@ -41,7 +41,7 @@ pub(crate) struct Collected {
     pub(crate) gaps: Vec<Gap>,
     /// Files of the project that were read before the command wrote to them, or executed, by path in it.
     pub(crate) used: BTreeSet<PathBuf>,
-    /// Folders of the project that were there before the command, and that it put new files into.
+    /// Folders that were there before the command and that it put new files into, or new folders with files.
     pub(crate) folders: Vec<RecordedPath>,
 }
 
@@ -171,7 +171,23 @@ impl Collector {
         for (path, slot) in outputs {
             collected.outputs.insert(&root, &path, slot.wait());
         }
+        let outside = self.folders_outside(&collected.outputs);
+        collected.folders.extend(outside);
         collected
+    }
+
+    /// For each file that was written outside of the project, the innermost folder above it that was there before.
+    /// Where the file system tells no time of birth, it is taken for one that was.
+    fn folders_outside(&self, outputs: &FileList) -> BTreeSet<RecordedPath> {
+        let kept = outputs.outside.keys().map(|path| Path::new("/").join(path));
+        let not_kept = outputs.not_kept.iter().map(|file| file.path.to_path());
+        kept.chain(not_kept.filter(|path| path.is_absolute()))
+            .filter_map(|path| {
+                let mut folders = path.ancestors().skip(1);
+                let found = folders.find(|folder| self.is_older_than_run(folder) != Some(false));
+                found.map(RecordedPath::new)
+            })
+            .collect()
     }
 
     pub(super) fn root(&self) -> PathBuf {
@@ -247,13 +263,13 @@ impl Collector {
                 collected.environment_paths.insert(real);
             }
             FileClass::Secret => {
-                let list = if seen.was_read_first {
-                    &mut collected.inputs
-                } else {
-                    &mut collected.outputs
-                };
-                let secret = crate::snapshot::not_kept(NotKeptReason::Secret, None);
-                list.insert(&root, path, secret);
+                let secret = || crate::snapshot::not_kept(NotKeptReason::Secret, None);
+                if seen.was_read_first {
+                    collected.inputs.insert(&root, path, secret());
+                }
+                if seen.was_written || !seen.was_read_first {
+                    collected.outputs.insert(&root, path, secret());
+                }
             }
             FileClass::Output => outputs.push((path.to_owned(), self.snapshots.take(real))),
             FileClass::Code | FileClass::Input => {

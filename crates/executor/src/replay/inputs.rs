@@ -1,10 +1,12 @@
 //! Inputs whose bytes are not on record: what a replay gives its command instead, and what that means.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use capture::trace::Bind;
 use entities::{NotKept, NotKeptReason, RecordedPath};
 
+use crate::restore::refuse_links;
 use crate::{ExecutorError, Manifest, flatten_tree};
 
 /// What became of the inputs whose bytes are not on record.
@@ -12,42 +14,72 @@ use crate::{ExecutorError, Manifest, flatten_tree};
 pub(super) struct StandIns {
     /// Inputs that the command is not given as its origin was: whatever comes out proves nothing.
     pub(super) lost: Vec<RecordedPath>,
-    /// Today's files of the project that are shown in the fresh directory.
-    pub(super) binds: Vec<Bind>,
+    /// Today's files outside of the project that count as given, and whether each is a secret.
+    pub(super) outside: BTreeMap<PathBuf, bool>,
+    pub(super) secrets: CopiedSecrets,
     pub(super) notes: Vec<String>,
 }
 
-/// Looks for what stands today where inputs were that cannot be restored.
+/// Copies of secrets; dropping this removes them, since the directory of a replay may be kept and passed on.
+#[derive(Debug, Default)]
+pub(super) struct CopiedSecrets(Vec<PathBuf>);
+
+impl Drop for CopiedSecrets {
+    fn drop(&mut self) {
+        for copy in &self.0 {
+            if let Err(error) = fs::remove_file(copy)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %copy.display(), %error, "the copy of a secret is still there");
+            }
+        }
+    }
+}
+
+impl StandIns {
+    /// Copies today's file to where the command will find it: what it does to it must not reach the file itself.
+    pub(super) fn copy(
+        &mut self,
+        from: &Path,
+        to: &Path,
+        is_secret: bool,
+    ) -> Result<(), ExecutorError> {
+        if is_secret {
+            self.secrets.0.push(to.to_owned());
+        }
+        match fs::copy(from, to) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(ExecutorError::io("copy", from, error)),
+        }
+    }
+}
+
+/// Looks for what stands today where inputs were that cannot be restored, and puts those of the project into the
+/// fresh directory.
 ///
 /// A file that still has the recorded digest is the same input. Of a secret only the path is on record, and today's is
 /// what it is now, as with variables; it counts as given where it is there.
 pub(super) fn find_stand_ins(
     cas: &cas::Cas,
     manifest: &Manifest,
-    can_bind: bool,
+    directory: &Path,
 ) -> Result<StandIns, ExecutorError> {
     let root = manifest.recipe.project_root.to_path();
-    let written = match &manifest.record.outputs.project {
-        Some(tree) => flatten_tree(cas, tree)?,
-        None => provenance::FileMap::new(),
-    };
     let mut found = StandIns::default();
     for input in not_on_record(cas, manifest)? {
         let path = root.join(input.path.to_path());
-        let is_of_project = path.starts_with(&root);
         let is_there = path.is_file();
         let is_same = input.object.is_some() && super::stage::digest(&path).ok() == input.object;
         let is_secret = input.reason == NotKeptReason::Secret;
-        // Today's file itself is shown: a command that writes to it is not let near it.
-        let may_show = can_bind && !written.contains_key(&input.path);
-        let is_given = is_there && (is_same || is_secret) && (!is_of_project || may_show);
-        if is_given && is_of_project {
-            found.binds.push(Bind {
-                source: path.clone(),
-                target: path,
-            });
+        let is_given = is_there && (is_same || is_secret);
+        let inside = path.strip_prefix(&root);
+        if is_given {
+            match inside {
+                Ok(inside) => put_into(directory, inside, &path, is_secret, &mut found)?,
+                Err(_) => drop(found.outside.insert(path.clone(), is_secret)),
+            }
         }
-        let instead = match (is_given, is_of_project || !is_there) {
+        let instead = match (is_given, inside.is_ok() || !is_there) {
             (true, _) if is_same => continue,
             (true, _) => "today's is used",
             (false, true) => "the command runs without it",
@@ -65,6 +97,24 @@ pub(super) fn find_stand_ins(
     Ok(found)
 }
 
+fn put_into(
+    directory: &Path,
+    inside: &Path,
+    today: &Path,
+    is_secret: bool,
+    found: &mut StandIns,
+) -> Result<(), ExecutorError> {
+    let place = directory.join(inside);
+    let folder = place.parent().unwrap_or(directory);
+    refuse_links(directory, folder)?;
+    fs::create_dir_all(folder).map_err(|error| ExecutorError::io("make", folder, error))?;
+    // What the restored code has of that name may be a link that leads elsewhere.
+    if place.symlink_metadata().is_ok() {
+        fs::remove_file(&place).map_err(|error| ExecutorError::io("replace", &place, error))?;
+    }
+    found.copy(today, &place, is_secret)
+}
+
 /// Inputs without bytes: those that were never kept, and those that were removed since.
 fn not_on_record(cas: &cas::Cas, manifest: &Manifest) -> Result<Vec<NotKept>, ExecutorError> {
     let recipe = &manifest.recipe;
@@ -77,20 +127,18 @@ fn not_on_record(cas: &cas::Cas, manifest: &Manifest) -> Result<Vec<NotKept>, Ex
     for (tree, beginning) in trees {
         let Some(tree) = tree else { continue };
         for (path, fact) in flatten_tree(cas, &tree)? {
-            let is_known = |known: &NotKept| known.object == Some(fact.object);
-            if cas.contains(&fact.object)? || missing.iter().any(is_known) {
+            let path = RecordedPath::new(PathBuf::from(beginning).join(path.to_path()));
+            if cas.contains(&fact.object)? || missing.iter().any(|known| known.path == path) {
                 continue;
             }
             missing.push(NotKept {
-                path: RecordedPath::new(PathBuf::from(beginning).join(path.to_path())),
+                path,
                 size_bytes: Some(fact.size_bytes.into()),
                 object: Some(fact.object),
                 reason: NotKeptReason::Forgotten,
             });
         }
     }
-    missing.sort();
-    missing.dedup_by(|one, other| one.path == other.path);
     Ok(missing)
 }
 

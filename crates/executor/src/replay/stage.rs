@@ -11,6 +11,7 @@ use entities::{ObjectId, Recipe};
 
 use self::staged::Changes;
 use super::environment::Chosen;
+use super::inputs::StandIns;
 use crate::launch::Stage;
 use crate::run::set_variable;
 use crate::{ExecutorError, Manifest, Restored};
@@ -24,24 +25,25 @@ pub(super) fn lay_out(
     directory: &Path,
     chosen: &Chosen,
     restored: &Restored,
-    stand_ins: &[Bind],
+    stand_ins: &mut StandIns,
 ) -> Result<Stage, ExecutorError> {
     let root = manifest.recipe.project_root.to_path();
     let changes = Changes::read(cas, manifest)?;
     let mut binds = Vec::new();
-    for folder in changes.folders() {
-        staged::stage_folder(&folder, &changes, directory, restored, &mut binds)?;
-    }
+    changes.stage(directory, restored, stand_ins, &mut binds)?;
     binds.push(bind(directory, &root));
-    binds.extend_from_slice(stand_ins);
     if let Some((source, seen)) = &chosen.shown {
         binds.push(bind(source, seen));
     }
     for file in &restored.outside {
+        // Nothing can be mounted on a link; one that the run changed has its copy.
+        if changes.holds(&file.path) || file.restored.is_symlink() {
+            continue;
+        }
         let recorded = digest(&file.restored)
             .map_err(|error| ExecutorError::io("read", &file.restored, error))?;
-        // What is there unchanged need not be shown; what has changed or is gone must be.
-        if digest(&file.path).ok() != Some(recorded) && !changes.covers(&file.path) {
+        // What is there unchanged need not be shown; what has changed, is gone or is hidden must be.
+        if changes.hides(&file.path) || digest(&file.path).ok() != Some(recorded) {
             binds.push(bind(&file.restored, &file.path));
         }
     }
