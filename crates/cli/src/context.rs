@@ -114,7 +114,7 @@ impl Context {
             user: user_name(),
             environment: std::env::vars_os().collect(),
         };
-        executor::sweep_temporary(&bench.project.temporary_directory);
+        executor::sweep_temporary(&bench.project.temporary_directory, bench.clock.now());
         let context = Self {
             store,
             bench,

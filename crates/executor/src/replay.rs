@@ -384,15 +384,16 @@ async fn judge(
 
 async fn replay_facts(bench: &Workbench, run: &Run) -> Result<ReplayFacts, ExecutorError> {
     let mut points = bench.tracking.all_metric_points(&run.id).await?;
-    for (place, child) in descendants_of(bench, &run.id).await? {
-        let of_child = bench.tracking.all_metric_points(&child).await?;
+    let descendants = descendants_of(bench, &run.id).await?;
+    for (place, child) in &descendants {
+        let of_child = bench.tracking.all_metric_points(child).await?;
         points.extend(of_child.into_iter().map(|mut metric| {
             metric.key = format!("{place}{}", metric.key);
             metric
         }));
     }
     let mut facts = run_facts(bench, run).await?;
-    artifacts::add(bench, run, &mut facts.outputs.project).await?;
+    artifacts::add(bench, run, &descendants, &mut facts.outputs.project).await?;
     Ok(ReplayFacts { run: facts, points })
 }
 

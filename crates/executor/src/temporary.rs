@@ -1,9 +1,10 @@
 //! Directories that live as long as a command, and the removal of those that a killed process left behind.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use entities::Timestamp;
 use tempfile::TempDir;
 
 use crate::ExecutorError;
@@ -23,7 +24,7 @@ pub(crate) const REPLAY: &str = "replay-";
 const ALIVE: &str = "alive";
 
 /// One without that file is about to get it, or was left by a process that was killed right then.
-const UNLOCKED_AGE_MIN: Duration = Duration::from_secs(3600);
+const UNLOCKED_AGE_MIN_MICROS: i64 = 3_600_000_000;
 
 impl Temporary {
     pub(crate) fn make(parent: &Path, prefix: &str) -> Result<Self, ExecutorError> {
@@ -49,7 +50,7 @@ impl Temporary {
 }
 
 /// Removes the directories of processes that are gone. What cannot be removed is left for the next time.
-pub fn sweep_temporary(parent: &Path) {
+pub fn sweep_temporary(parent: &Path, now: Timestamp) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
@@ -58,20 +59,20 @@ pub fn sweep_temporary(parent: &Path) {
         let name = name.to_string_lossy();
         let is_ours = name.starts_with(RUN) || name.starts_with(REPLAY);
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_ours && is_folder && is_abandoned(&entry.path()) {
+        if is_ours && is_folder && is_abandoned(&entry.path(), now) {
             remove(&entry.path());
         }
     }
 }
 
-fn is_abandoned(directory: &Path) -> bool {
-    match File::open(directory.join(ALIVE)) {
-        Ok(lock) => lock.try_lock().is_ok(),
-        Err(_) => directory
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > UNLOCKED_AGE_MIN)),
+fn is_abandoned(directory: &Path, now: Timestamp) -> bool {
+    if let Ok(lock) = File::open(directory.join(ALIVE)) {
+        return lock.try_lock().is_ok();
     }
+    directory.metadata().is_ok_and(|metadata| {
+        let modified = metadata.mtime().saturating_mul(1_000_000);
+        now.as_micros().saturating_sub(modified) > UNLOCKED_AGE_MIN_MICROS
+    })
 }
 
 /// Removes a directory in which the command may have made folders that nothing can be removed from.
@@ -120,12 +121,17 @@ mod tests {
         fs::set_permissions(at("replay-dead/folder"), read_only).unwrap();
         fs::write(at("elsewhere/alive"), "").unwrap();
         std::os::unix::fs::symlink(at("elsewhere"), at("run-link")).unwrap();
-        sweep_temporary(parent.path());
+        let metadata = at("run-new").metadata().unwrap();
+        let made = metadata.mtime() * 1_000_000;
+        sweep_temporary(parent.path(), Timestamp::from_micros(made));
         assert!(living.path().join(ALIVE).exists());
         assert!(!at("replay-dead").exists());
         for name in ["run-new", "elsewhere/alive", "other", "run-link"] {
             assert!(at(name).exists(), "{name} was removed");
         }
+        let later = Timestamp::from_micros(made + 2 * UNLOCKED_AGE_MIN_MICROS);
+        sweep_temporary(parent.path(), later);
+        assert!(!at("run-new").exists() && living.path().exists());
         let path = living.path().to_owned();
         drop(living);
         assert!(!path.exists());

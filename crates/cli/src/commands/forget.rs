@@ -228,8 +228,30 @@ fn shows(patch: &[u8], path: &str) -> bool {
     let text = String::from_utf8_lossy(patch);
     let mut headers = text.lines().filter(|line| line.starts_with("diff --git "));
     if is_plain {
-        headers.any(|line| line.contains(&format!("/{path}")))
+        // `diff --git a/OLD b/NEW`, each below the folder of the project in its checkout.
+        let (old, new) = (format!("/{path} b/"), format!("/{path}"));
+        headers.any(|line| line.contains(&old) || line.ends_with(&new))
     } else {
         headers.any(|line| line.contains('"'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_shows_a_file_under_its_old_and_its_new_name_and_no_other() {
+        let patch = b"diff --git a/sub/old.txt b/sub/new.txt\n+text of other.txt\n";
+        for path in ["old.txt", "new.txt", "sub/new.txt"] {
+            assert!(shows(patch, path), "{path}");
+        }
+        for path in ["other.txt", "new", "ld.txt", "old.txt.bak"] {
+            assert!(!shows(patch, path), "{path}");
+        }
+        assert!(shows(
+            b"diff --git \"a/\\303\\251\" \"b/\\303\\251\"\n",
+            "\u{e9}"
+        ));
     }
 }

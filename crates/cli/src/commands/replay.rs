@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use entities::ReplayLevel;
+use entities::{NotKeptReason, ReplayLevel};
 use executor::{ReplayEnvironment, ReplayRequest, Replayed, short_id};
 use provenance::{
     Comparison, FileFact, MetricComparison, Outcome, OutputComparison, Tolerance, Tolerances,
@@ -93,31 +93,29 @@ fn tolerances(settings: &Settings, given: &[String]) -> Result<Tolerances, Comma
     Ok(tolerances)
 }
 
-/// Whether the command ended as before, something was compared, and all of it is identical or within tolerance.
+/// Whether all is identical or within tolerance, by the rule that the verdict in the ledger follows.
 fn is_verified(comparison: &Comparison, allows_embedded: bool) -> bool {
-    let outcomes = || {
-        let outputs = comparison.outputs.iter().map(|output| output.outcome);
-        let metrics = comparison.metrics.iter().map(|metric| metric.outcome);
-        outputs
-            .chain(metrics)
-            .filter(|outcome| *outcome != Outcome::NotCompared)
-    };
-    let is_good = |outcome| match outcome {
-        Outcome::Identical | Outcome::WithinTolerance => true,
-        Outcome::EmbeddedOnly => allows_embedded,
-        Outcome::Different | Outcome::Missing | Outcome::Extra | Outcome::NotCompared => false,
-    };
-    comparison.lost_inputs.is_empty()
-        && comparison.reached.contains(&ReplayLevel::R2)
-        && outcomes().next().is_some()
-        && outcomes().all(is_good)
+    comparison.is_within_tolerance && (allows_embedded || count_embedded(comparison) == 0)
+}
+
+fn count_embedded(comparison: &Comparison) -> usize {
+    let outputs = comparison.outputs.iter();
+    outputs
+        .filter(|output| output.outcome == Outcome::EmbeddedOnly)
+        .count()
+}
+
+/// How many outputs could not be compared, where there are such; secrets never are.
+fn count_unknown(comparison: &Comparison) -> Option<usize> {
+    let outputs = comparison.outputs.iter();
+    let unknown = outputs.filter(|output| {
+        output.outcome == Outcome::NotCompared && output.reason != Some(NotKeptReason::Secret)
+    });
+    Some(unknown.count()).filter(|count| *count > 0)
 }
 
 fn verification(comparison: &Comparison, is_verified: bool) -> String {
-    let embedded = comparison.outputs.iter();
-    let embedded = embedded
-        .filter(|output| output.outcome == Outcome::EmbeddedOnly)
-        .count();
+    let embedded = count_embedded(comparison);
     if is_verified {
         "verified".to_owned()
     } else if !comparison.lost_inputs.is_empty() {
@@ -129,6 +127,8 @@ fn verification(comparison: &Comparison, is_verified: bool) -> String {
         format!(
             "NOT verified: {embedded} of its outputs differ, in embedded times or ids only; `--allow-embedded` accepts that"
         )
+    } else if let Some(unknown) = count_unknown(comparison) {
+        format!("NOT verified: of {unknown} of its outputs no digest is on record")
     } else if comparison.outputs.is_empty() && comparison.metrics.is_empty() {
         "NOT verified: there is nothing to compare".to_owned()
     } else {
@@ -400,5 +400,44 @@ mod tests {
             .tolerance
             .insert("auc".to_owned(), "x".to_owned());
         assert_eq!(tolerances(&settings, &[]).unwrap_err().code(), "E0004");
+    }
+
+    fn comparison(outcome: Outcome, reason: Option<NotKeptReason>) -> Comparison {
+        let run: entities::RunId = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        let is_good = outcome != Outcome::NotCompared || reason == Some(NotKeptReason::Secret);
+        Comparison {
+            origin: run.clone(),
+            replay: run,
+            level: None,
+            reached: [ReplayLevel::R2].into(),
+            is_identical: false,
+            is_within_tolerance: is_good,
+            lost_inputs: Vec::new(),
+            outputs: vec![OutputComparison {
+                place: provenance::Place::Project,
+                path: entities::RecordedPath::new("out"),
+                outcome,
+                origin: None,
+                replay: None,
+                embedded: Vec::new(),
+                reason,
+            }],
+            metrics: Vec::new(),
+            is_stdout_identical: None,
+            environment: provenance::EnvironmentDiff::default(),
+            causes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_the_ledger_does_not_count_as_the_same_is_not_verified_and_says_why() {
+        let unknown = comparison(Outcome::NotCompared, Some(NotKeptReason::Unreadable));
+        assert!(!is_verified(&unknown, true));
+        assert!(verification(&unknown, false).contains("of 1 of its outputs no digest"));
+        let embedded = comparison(Outcome::EmbeddedOnly, None);
+        assert!(!is_verified(&embedded, false) && is_verified(&embedded, true));
+        assert!(verification(&embedded, false).contains("--allow-embedded"));
+        let secret = comparison(Outcome::NotCompared, Some(NotKeptReason::Secret));
+        assert!(is_verified(&secret, false));
     }
 }

@@ -1,10 +1,9 @@
 //! What clients logged as artifacts, as outputs that are compared.
 
-use entities::{EntryKind, RecordedPath, Run};
+use entities::{EntryKind, RecordedPath, Run, RunId};
 use provenance::{FileFact, FileMap};
 use tracking::TrackingError;
 
-use super::descendants_of;
 use crate::{ExecutorError, Workbench};
 
 /// Root of all artifacts that are kept here.
@@ -16,11 +15,12 @@ const ROOT: &str = "mlflow-artifacts:/";
 pub(super) async fn add(
     bench: &Workbench,
     run: &Run,
+    descendants: &[(String, RunId)],
     outputs: &mut FileMap,
 ) -> Result<(), ExecutorError> {
     add_run(bench, run, "artifacts", outputs).await?;
-    for (place, child) in descendants_of(bench, &run.id).await? {
-        let child = bench.tracking.get_run(&child).await?.run;
+    for (place, child) in descendants {
+        let child = bench.tracking.get_run(child).await?.run;
         let label = format!("artifacts of {}", place.trim_end_matches(": "));
         add_run(bench, &child, &label, outputs).await?;
     }
