@@ -87,6 +87,11 @@ pub(crate) fn tracking_fault(error: TrackingError) -> CommandError {
         TrackingError::NoRun { .. } => {
             CommandError::usage("E0005", text).hint("`reproof runs` lists the runs")
         }
+        TrackingError::NamedExperimentDeleted { id, .. } => CommandError::usage("E0019", text)
+            .hint("`-e NAME` with `reproof run` files the run under another experiment")
+            .hint(format!(
+                "restore it: `reproof server`, and beside it `MLFLOW_TRACKING_URI=http://127.0.0.1:5000 mlflow experiments restore --experiment-id {id}`"
+            )),
         TrackingError::BrokenOff { .. } => CommandError::system("E0023", text),
         // What is left are refusals, which MLflow's clients get from the same room in the same words.
         error => match error.class() {
