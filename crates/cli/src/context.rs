@@ -7,7 +7,7 @@ use cas::{Cas, CasOptions};
 use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run};
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
 use ledger::{DirectoryTiles, SigningKey, VerifierKey};
-use store::{ExperimentStore as _, LedgerProgress, StoreError};
+use store::{ExperimentStore as _, LedgerProgress, RunStore as _, StoreError};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tracking::{Caller, LedgerPublisher, Tracking, TrackingError};
 
@@ -126,13 +126,14 @@ impl Context {
         Ok(context)
     }
 
-    /// Marks runs that a killed process left open.
+    /// Marks runs that a killed process left open, and removes what it left in the temporary folder.
     async fn mark_interrupted(&self, output: &Output) -> Result<(), CommandError> {
+        let temporary = &self.bench.project.temporary_directory;
         let marked = self
             .bench
             .tracking
-            .mark_interrupted(&self.bench.caller, &|process| {
-                capture::host::is_alive(process)
+            .mark_interrupted(&self.bench.caller, &|run, process| {
+                executor::is_run_alive(temporary, run, process)
             })
             .await;
         let interrupted = match marked {
@@ -149,6 +150,10 @@ impl Context {
                 executor::short_id(run)
             ));
         }
+        // After the marking, which asks the locks of what is removed here.
+        let open = self.store.list_open_runs().await.map_err(store_fault)?;
+        let has_open_runs = open.iter().any(|run| run.process.is_some());
+        executor::sweep_temporary(temporary, has_open_runs);
         Ok(())
     }
 

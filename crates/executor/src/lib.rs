@@ -15,6 +15,7 @@ mod run;
 mod snapshot;
 mod stamp;
 mod standard_input;
+mod temporary;
 mod trees;
 mod view;
 
@@ -26,4 +27,5 @@ pub use launch::Outcome;
 pub use replay::*;
 pub use restore::*;
 pub use run::*;
+pub use temporary::{is_run_alive, sweep_temporary};
 pub use trees::*;

@@ -19,6 +19,7 @@ use store::{PageRequest, View as Lifecycle};
 use crate::launch::{Identity, Launch, Outcome, launch};
 use crate::manifest::PATHS_NOT_SHOWN;
 use crate::standard_input;
+use crate::temporary::TemporaryDirectory;
 use crate::{ExecutorError, Manifest, Workbench, flatten_tree, make_empty, read_manifest, restore};
 
 /// What to replay, and how.
@@ -67,11 +68,14 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
     // Kept until the end: dropping it removes the directory.
     let temporary = match &request.into {
         Some(_) => None,
-        None => Some(make_temporary(&bench.project.temporary_directory)?),
+        None => Some(TemporaryDirectory::of_replay(
+            &bench.project.temporary_directory,
+        )?),
     };
     let directory = match (&request.into, &temporary) {
         (Some(into), _) => into.clone(),
-        (None, Some(temporary)) => temporary.path().to_owned(),
+        // It must be empty, which the directory with the lock is not.
+        (None, Some(temporary)) => temporary.path().join("project"),
         (None, None) => unreachable!("one of both was made just now"),
     };
     make_empty(&directory)?;
@@ -117,13 +121,6 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
         directory: request.into.is_some().then_some(directory),
         environment,
     })
-}
-
-fn make_temporary(parent: &Path) -> Result<tempfile::TempDir, ExecutorError> {
-    tempfile::Builder::new()
-        .prefix("replay-")
-        .tempdir_in(parent)
-        .map_err(|error| ExecutorError::io("make a directory in", parent, error))
 }
 
 /// The ids that the origin's command was given, in the order of their creation.
