@@ -42,6 +42,9 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         StoreError::ReadOnly => {
             CommandError::system("E0018", text).hint("look at the permissions of `.reproof/`")
         }
+        StoreError::LogUnreadable { .. } => CommandError::system("E0018", text)
+            .hint("let somebody who may write to `.reproof/` call `reproof runs`, which puts the log into the database")
+            .hint("copy the project with its `.reproof/` to a folder of yours and work there"),
         StoreError::Damaged { .. } => damaged(text),
         StoreError::Leaf(_) | StoreError::Closed => CommandError::system("E0023", text),
         StoreError::Busy => CommandError::system("E0013", text)

@@ -15,7 +15,7 @@ pub(crate) async fn run(
     arguments: &ForgetArguments,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
-    let context = Context::open(output).await?;
+    let context = Context::open_to_write(output).await?;
     let object = find_object(&context, &arguments.object).await?;
     if !context.bench.cas.contains(&object).map_err(objects_fault)? {
         return Err(CommandError::usage(
