@@ -44,7 +44,12 @@ pub fn this_process() -> ProcessIdentity {
 
 /// Tells whether that very process is still there.
 pub fn is_alive(process: &ProcessIdentity) -> bool {
-    process.boot_id == boot_id() && start_ticks(process.pid) == Some(process.start_ticks)
+    is_of_this_boot(process) && start_ticks(process.pid) == Some(process.start_ticks)
+}
+
+/// Tells whether a process, alive or not, belongs to the boot that this one belongs to.
+pub fn is_of_this_boot(process: &ProcessIdentity) -> bool {
+    process.boot_id == boot_id()
 }
 
 /// Tells the file mode creation mask in octal, such as `0022`.

@@ -90,6 +90,33 @@ impl Cas {
     /// *Cost*: about 0.1 ms. No pack is opened before something is looked up.
     pub fn open(objects: &Path, temporary: &Path, options: CasOptions) -> Result<Self, CasError> {
         let folders = layout::prepare(objects, temporary)?;
+        let cas = Self::with_folders(folders, objects, temporary, options);
+        cas.inner.locks.sweep_stale()?;
+        Ok(cas)
+    }
+
+    /// Opens a store that may only be read: makes no folder, file or lock, and removes nothing.
+    ///
+    /// Whatever reads can be used; a batch, `gc` and `forget` fail with `Io`.
+    ///
+    /// *Errors*: as `open`, and `Io` where there is no store.
+    ///
+    /// *Cost*: less than `open`.
+    pub fn open_read_only(
+        objects: &Path,
+        temporary: &Path,
+        options: CasOptions,
+    ) -> Result<Self, CasError> {
+        let folders = layout::find(objects)?;
+        Ok(Self::with_folders(folders, objects, temporary, options))
+    }
+
+    fn with_folders(
+        folders: layout::Folders,
+        objects: &Path,
+        temporary: &Path,
+        options: CasOptions,
+    ) -> Self {
         let inner = Inner {
             packs: Packs::new(&folders.packs),
             locks: Locks::new(objects, temporary),
@@ -98,10 +125,9 @@ impl Cas {
             format: folders.format,
             recent: folders.recent,
         };
-        inner.locks.sweep_stale()?;
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// Whether an object is there.

@@ -24,13 +24,27 @@ pub(crate) struct Folders {
     pub(crate) recent: PathBuf,
 }
 
+impl Folders {
+    fn below(objects: &Path) -> Self {
+        Self {
+            format: objects.join("format"),
+            packs: objects.join("packs"),
+            recent: objects.join("recent"),
+        }
+    }
+}
+
+/// Looks where everything is, makes nothing, and refuses what is newer.
+pub(crate) fn find(objects: &Path) -> Result<Folders, CasError> {
+    let folders = Folders::below(objects);
+    let text = fs::read(&folders.format).map_err(CasError::io("read", &folders.format))?;
+    check_format(&folders.format, &text)?;
+    Ok(folders)
+}
+
 /// Makes what is missing, and refuses what is newer.
 pub(crate) fn prepare(objects: &Path, temporary: &Path) -> Result<Folders, CasError> {
-    let folders = Folders {
-        format: objects.join("format"),
-        packs: objects.join("packs"),
-        recent: objects.join("recent"),
-    };
+    let folders = Folders::below(objects);
     let format = &folders.format;
     match fs::read(format) {
         Ok(text) => check_format(format, &text)?,

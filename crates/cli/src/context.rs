@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Cas, CasOptions};
 use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run};
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
 use ledger::{DirectoryTiles, SigningKey, VerifierKey};
-use store::{ExperimentStore as _, LedgerProgress, StoreError};
+use store::{ExperimentStore as _, LedgerProgress, RunStore as _, StoreError};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tracking::{Caller, LedgerPublisher, Tracking, TrackingError};
 
@@ -28,22 +29,34 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// The public key of the ledger, as text.
     pub(crate) verifier_key: String,
+    /// None where this user does not have it, and where nothing may be written.
     signing_key: Option<SigningKey>,
     project: Project,
+    is_writable: bool,
+    /// Whether it was said that something could not be recorded.
+    has_warned: AtomicBool,
 }
 
 impl Context {
-    /// Opens the store of the working directory, which must be there.
+    /// Opens the store of the working directory, which must be there; it may be one that can only be read.
     pub(crate) async fn open(output: &Output) -> Result<Self, CommandError> {
         let project = Project::get(&working_directory()?)?;
         Self::compose(project, output).await
     }
 
-    /// Opens the store of the working directory; where there is none, makes one at the root of the git checkout,
-    /// or here without git, and says so.
+    /// Opens the store of the working directory, which must be there, to change something.
+    pub(crate) async fn open_to_write(output: &Output) -> Result<Self, CommandError> {
+        let project = Project::get(&working_directory()?)?;
+        project.check_writable()?;
+        Self::compose(project, output).await
+    }
+
+    /// Opens the store of the working directory to change something; where there is none, makes one at the root of
+    /// the git checkout, or here without git, and says so.
     pub(crate) async fn open_or_create(output: &Output) -> Result<Self, CommandError> {
         let here = working_directory()?;
         if let Some(project) = Project::find(&here) {
+            project.check_writable()?;
             return Self::compose(project, output).await;
         }
         let root = here
@@ -71,22 +84,16 @@ impl Context {
     async fn compose(project: Project, output: &Output) -> Result<Self, CommandError> {
         // Settings first: they are what a user can mend, and nothing else has to be looked at for it.
         let settings = Settings::load(&project.root, &project.store_directory())?;
-        let options = OpenOptions {
-            random: Arc::new(SystemRandom),
-            create: false,
-        };
-        let store = Arc::new(SqliteStore::open(&project.database(), options).map_err(store_fault)?);
-        project.make_folders()?;
-        let cas = Cas::open(
-            &project.objects(),
-            &project.temporary(),
-            CasOptions::default(),
-        )
-        .map_err(objects_fault)?;
+        let is_writable = project.is_writable();
+        let (store, cas) = open_parts(&project, is_writable)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let verifier_key = store.verifier_key().await.map_err(store_fault)?;
-        let signing_key = read_key(&verifier_key)?;
-        if signing_key.is_none() {
+        let signing_key = if is_writable {
+            read_key(&verifier_key)?
+        } else {
+            None
+        };
+        if is_writable && signing_key.is_none() {
             output.warn("the key that signs this store's ledger is not here, so new events stay unsigned (E0021)");
         }
         let tracking = Tracking::new(
@@ -114,7 +121,6 @@ impl Context {
             user: user_name(),
             environment: std::env::vars_os().collect(),
         };
-        executor::sweep_temporary(&bench.project.temporary_directory, bench.clock.now());
         let context = Self {
             store,
             bench,
@@ -122,24 +128,32 @@ impl Context {
             verifier_key,
             signing_key,
             project,
+            is_writable,
+            has_warned: AtomicBool::new(false),
         };
         context.mark_interrupted(output).await?;
         Ok(context)
     }
 
-    /// Marks runs that a killed process left open.
+    /// Marks runs that a killed process left open, and removes what it left in the temporary folder.
     async fn mark_interrupted(&self, output: &Output) -> Result<(), CommandError> {
+        let temporary = &self.bench.project.temporary_directory;
         let marked = self
             .bench
             .tracking
-            .mark_interrupted(&self.bench.caller, &|process| {
-                capture::host::is_alive(process)
+            .mark_interrupted(&self.bench.caller, &|run, process| {
+                executor::is_run_alive(temporary, run, process)
             })
             .await;
         let interrupted = match marked {
             Ok(interrupted) => interrupted,
             // Such a store can be looked at; a newer program will mark them.
-            Err(TrackingError::Store(StoreError::Newer { .. } | StoreError::ReadOnly)) => {
+            Err(TrackingError::Store(StoreError::Newer { .. })) => return Ok(()),
+            Err(TrackingError::Store(StoreError::ReadOnly)) => {
+                self.warn_unrecorded(
+                    "a run was left open by a process that is gone, which could not be recorded: the store can only be read",
+                    output,
+                );
                 return Ok(());
             }
             Err(error) => return Err(tracking_fault(error)),
@@ -150,7 +164,21 @@ impl Context {
                 executor::short_id(run)
             ));
         }
+        if !self.is_writable {
+            return Ok(());
+        }
+        // After the marking, which asks the locks of what is removed here.
+        let open = self.store.list_open_runs().await.map_err(store_fault)?;
+        let has_open_runs = open.iter().any(|run| run.process.is_some());
+        executor::sweep_temporary(temporary, has_open_runs);
         Ok(())
+    }
+
+    /// Warns that something could not be recorded, once in a command.
+    pub(crate) fn warn_unrecorded(&self, text: &str, output: &Output) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            output.warn(text);
+        }
     }
 
     /// Puts every committed event into the tree and signs it.
@@ -251,6 +279,28 @@ impl Context {
             changes: vec![change],
         }
     }
+}
+
+/// Opens database and objects of a store; where it may only be read, nothing is made.
+fn open_parts(
+    project: &Project,
+    is_writable: bool,
+) -> Result<(Arc<SqliteStore>, Cas), CommandError> {
+    let (objects, temporary) = (project.objects(), project.temporary());
+    if !is_writable {
+        let store = SqliteStore::open_read_only(&project.database()).map_err(store_fault)?;
+        let cas = Cas::open_read_only(&objects, &temporary, CasOptions::default())
+            .map_err(objects_fault)?;
+        return Ok((Arc::new(store), cas));
+    }
+    let options = OpenOptions {
+        random: Arc::new(SystemRandom),
+        create: false,
+    };
+    let store = SqliteStore::open(&project.database(), options).map_err(store_fault)?;
+    project.make_folders()?;
+    let cas = Cas::open(&objects, &temporary, CasOptions::default()).map_err(objects_fault)?;
+    Ok((Arc::new(store), cas))
 }
 
 /// Makes the store of a project whose folders are there; tells whether it was made, and not there already.

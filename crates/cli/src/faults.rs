@@ -42,6 +42,9 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         StoreError::ReadOnly => {
             CommandError::system("E0018", text).hint("look at the permissions of `.reproof/`")
         }
+        StoreError::LogUnreadable { .. } => CommandError::system("E0018", text)
+            .hint("let somebody who may write to `.reproof/` call `reproof runs`, which puts the log into the database")
+            .hint("copy the project with its `.reproof/` to a folder of yours and work there"),
         StoreError::Damaged { .. } => damaged(text),
         StoreError::Leaf(_) | StoreError::Closed => CommandError::system("E0023", text),
         StoreError::Busy => CommandError::system("E0013", text)
@@ -87,6 +90,11 @@ pub(crate) fn tracking_fault(error: TrackingError) -> CommandError {
         TrackingError::NoRun { .. } => {
             CommandError::usage("E0005", text).hint("`reproof runs` lists the runs")
         }
+        TrackingError::NamedExperimentDeleted { id, .. } => CommandError::usage("E0019", text)
+            .hint("`-e NAME` with `reproof run` files the run under another experiment")
+            .hint(format!(
+                "restore it: `reproof server`, and beside it `MLFLOW_TRACKING_URI=http://127.0.0.1:5000 mlflow experiments restore --experiment-id {id}`"
+            )),
         TrackingError::BrokenOff { .. } => CommandError::system("E0023", text),
         TrackingError::ExperimentDeleted { .. } => CommandError::usage("E0019", text).hint(
             "file the run elsewhere with `-e NAME`, or start `reproof server` and restore it: `mlflow experiments restore --experiment-id ID`",

@@ -36,6 +36,41 @@ impl Project {
         })
     }
 
+    /// Whether this user may change the store, as far as permissions and mounts tell.
+    pub(crate) fn is_writable(&self) -> bool {
+        [
+            self.store_directory(),
+            self.database(),
+            self.objects(),
+            self.temporary(),
+        ]
+        .iter()
+        .all(|path| {
+            // What is missing is made, or refused with its own reason.
+            !matches!(
+                rustix::fs::access(path, rustix::fs::Access::WRITE_OK),
+                Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS)
+            )
+        })
+    }
+
+    /// Refuses a store that this user may only read.
+    pub(crate) fn check_writable(&self) -> Result<(), CommandError> {
+        if self.is_writable() {
+            return Ok(());
+        }
+        let store = self.store_directory();
+        Err(CommandError::system(
+            "E0018",
+            format!(
+                "the store {} can only be read by this user",
+                store.display()
+            ),
+        )
+        .hint("copy the project with its `.reproof/` to a folder of yours and work there")
+        .hint("or have whoever it belongs to do it, or let you write to `.reproof/`"))
+    }
+
     pub(crate) fn store_directory(&self) -> PathBuf {
         self.root.join(STORE_DIRECTORY)
     }

@@ -23,7 +23,7 @@ use crate::manifest::{Observed, Written, redact_named, write_manifest};
 use crate::run::set_variable;
 use crate::snapshot::Keeper;
 use crate::standard_input::{self, Kept};
-use crate::temporary::{self, Temporary};
+use crate::temporary::TemporaryDirectory;
 use crate::view::View;
 use crate::{Endpoint, EndpointRequest, ExecutorError, Workbench};
 
@@ -88,8 +88,11 @@ pub struct Outcome {
 ///
 /// On every way out but the death of this process the run is closed.
 pub(crate) async fn launch(bench: &Workbench, launch: Launch) -> Result<Outcome, ExecutorError> {
-    let run = create_run(bench, &launch).await?;
-    match carry_out(bench, &run, launch).await {
+    // The directory comes first: its lock is what tells others, also outside a container, that the run is alive.
+    let id = RunId::random(bench.random.as_ref());
+    let directory = TemporaryDirectory::of_run(&bench.project.temporary_directory, &id)?;
+    let run = create_run(bench, &launch, id).await?;
+    match carry_out(bench, &run, launch, directory.path()).await {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
             let update = tracking::RunUpdate {
@@ -110,7 +113,7 @@ pub(crate) async fn launch(bench: &Workbench, launch: Launch) -> Result<Outcome,
     }
 }
 
-async fn create_run(bench: &Workbench, launch: &Launch) -> Result<Run, ExecutorError> {
+async fn create_run(bench: &Workbench, launch: &Launch, id: RunId) -> Result<Run, ExecutorError> {
     let Identity {
         experiment,
         name,
@@ -124,7 +127,7 @@ async fn create_run(bench: &Workbench, launch: &Launch) -> Result<Run, ExecutorE
         .await?;
     let parent = find_parent(bench, &launch.environment).await?;
     let new = NewRun {
-        id: None,
+        id: Some(id),
         experiment: experiment.id,
         name: name.clone(),
         user: bench.user.clone(),
@@ -179,18 +182,22 @@ struct Prepared {
     view: View,
 }
 
-async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outcome, ExecutorError> {
+async fn carry_out(
+    bench: &Workbench,
+    run: &Run,
+    launch: Launch,
+    capture_files: &Path,
+) -> Result<Outcome, ExecutorError> {
     let prepared = prepare(bench, &launch)?;
     let collector = Arc::new(start_collector(bench, &prepared));
     let (endpoint, environment, target) = open_endpoint(bench, run, &launch).await?;
-    let capture_files = Temporary::make(&bench.project.temporary_directory, temporary::RUN)?;
     let standard_input = match &launch.standard_input {
         Some(given) => Kept::Again(given.clone()),
         None => Kept::of_ours(capture::host::standard_input(), &collector),
     };
-    let mut options = trace_options(bench, &launch, &environment, capture_files.path());
+    let mut options = trace_options(bench, &launch, &environment, capture_files);
     if let Some(given) = &launch.standard_input {
-        let path = capture_files.path().join("stdin");
+        let path = capture_files.join("stdin");
         standard_input::put_file(&bench.cas, given, &path)?;
         options.stdin = Some(path);
     }
@@ -229,8 +236,8 @@ async fn carry_out(bench: &Workbench, run: &Run, launch: Launch) -> Result<Outco
             .as_ref()
             .is_none_or(|stage| stage.replaced.is_empty()),
         batch: prepared.batch,
-        stdout: capture_files.path().join("stdout"),
-        stderr: capture_files.path().join("stderr"),
+        stdout: capture_files.join("stdout"),
+        stderr: capture_files.join("stderr"),
     };
     let (owned_bench, owned_collector) = (bench.clone(), collector);
     let written = tokio::task::spawn_blocking(move || {

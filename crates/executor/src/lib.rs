@@ -27,5 +27,5 @@ pub use launch::Outcome;
 pub use replay::*;
 pub use restore::*;
 pub use run::*;
-pub use temporary::sweep_temporary;
+pub use temporary::{is_run_alive, sweep_temporary};
 pub use trees::*;

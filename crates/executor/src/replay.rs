@@ -21,7 +21,7 @@ use self::inputs::CopiedSecrets;
 use crate::launch::{Identity, Launch, Outcome, launch};
 use crate::manifest::PATHS_NOT_SHOWN;
 use crate::standard_input;
-use crate::temporary::{self, Temporary};
+use crate::temporary::TemporaryDirectory;
 use crate::{ExecutorError, Manifest, Workbench, flatten_tree, make_empty, read_manifest, restore};
 
 /// What to replay, and how.
@@ -70,13 +70,13 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
     // Kept until the end: dropping it removes the directory.
     let temporary = match &request.into {
         Some(_) => None,
-        None => Some(Temporary::make(
+        None => Some(TemporaryDirectory::of_replay(
             &bench.project.temporary_directory,
-            temporary::REPLAY,
         )?),
     };
     let directory = match (&request.into, &temporary) {
         (Some(into), _) => into.clone(),
+        // It must be empty, which the directory with the lock is not.
         (None, Some(temporary)) => temporary.path().join("project"),
         (None, None) => unreachable!("one of both was made just now"),
     };

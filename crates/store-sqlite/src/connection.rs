@@ -39,26 +39,33 @@ pub(crate) fn open_connection(path: &Path, purpose: Purpose) -> Result<Connectio
             .pragma_update(None, "journal_mode", "WAL")
             .map_err(fault())?;
     }
+    if purpose == Purpose::Read {
+        prepare_reader(&connection)?;
+        return Ok(connection);
+    }
     harden(&connection).map_err(fault())?;
     connection
         .pragma_update(None, "synchronous", "FULL")
         .map_err(fault())?;
     // Kibibytes where negative. With SQLite's own 2 MiB the writer was seen to read pages of its indexes again and
     // again.
-    let cache_size = if purpose == Purpose::Read {
-        -8_192
-    } else {
-        -32_768
-    };
     connection
-        .pragma_update(None, "cache_size", cache_size)
+        .pragma_update(None, "cache_size", -32_768)
         .map_err(fault())?;
-    if purpose == Purpose::Read {
-        connection
-            .pragma_update(None, "query_only", true)
-            .map_err(fault())?;
-    }
     Ok(connection)
+}
+
+/// Gives a connection the settings of one that only reads.
+pub(crate) fn prepare_reader(connection: &Connection) -> Result<(), StoreError> {
+    let fault = || database_fault("opening the database");
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(fault())?;
+    harden(connection).map_err(fault())?;
+    connection
+        .pragma_update(None, "cache_size", -8_192)
+        .map_err(fault())?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .map_err(fault())
 }
 
 /// Opens a database that only this process sees and that goes with the connection: in memory while it is small,

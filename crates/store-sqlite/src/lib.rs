@@ -11,6 +11,7 @@ mod fault;
 mod functions;
 mod migrations;
 mod read;
+mod read_only;
 mod rows;
 mod search;
 mod store;

@@ -13,6 +13,7 @@ use crate::commit::write_commit;
 use crate::connection::{Purpose, open_connection};
 use crate::fault::{damaged, database_fault};
 use crate::migrations::{find_version, known_version, migrate};
+use crate::read_only::{ReadOnlyConnection, with_ending};
 use crate::writer::{WriteContext, Writer};
 
 /// Connections that read at the same time; a further reader waits.
@@ -21,13 +22,15 @@ const READER_COUNT: usize = 8;
 /// The metadata database in a SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
-    /// None where the database is newer than this program, which may then only read it.
+    /// None where the database may only be read, or is newer than this program, which then only reads it.
     writer: Option<Writer>,
     idle_readers: Arc<Mutex<Vec<Connection>>>,
     reader_permits: Arc<Semaphore>,
     writer_id: WriterId,
     /// The schema's version, where it is newer than ours.
     newer_version: Option<u32>,
+    /// Whether nothing may be written, not even beside the file.
+    is_read_only: bool,
 }
 
 /// How a store is opened.
@@ -89,6 +92,37 @@ impl SqliteStore {
             reader_permits: Arc::new(Semaphore::new(READER_COUNT)),
             writer_id,
             newer_version,
+            is_read_only: false,
+        })
+    }
+
+    /// Opens the database of a store that may only be read; nothing is made or changed, and `commit` says
+    /// `StoreError::ReadOnly`.
+    ///
+    /// *Errors*: `ReadOnly` for one of an earlier version, which would have to be migrated; `LogUnreadable` where
+    /// what was written last cannot be read without writing.
+    ///
+    /// *Cost*: a few milliseconds, and about one for each call that reads, which opens the file anew.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let reader = ReadOnlyConnection::open(path)?;
+        let found = find_version(&reader.connection)?;
+        if found == 0 {
+            return Err(damaged("it has no schema; it is empty or not a store"));
+        }
+        if found < known_version() {
+            return Err(StoreError::ReadOnly);
+        }
+        let writer_id =
+            find_writer(&reader.connection)?.ok_or_else(|| damaged("it has no writer"))?;
+        reader.check()?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: None,
+            idle_readers: Arc::default(),
+            reader_permits: Arc::new(Semaphore::new(READER_COUNT)),
+            writer_id,
+            newer_version: (found > known_version()).then_some(found),
+            is_read_only: true,
         })
     }
 
@@ -171,8 +205,16 @@ impl SqliteStore {
             .await
             .map_err(|_| StoreError::Closed)?;
         let (idle, path) = (Arc::clone(&self.idle_readers), self.path.clone());
+        let is_read_only = self.is_read_only;
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
+            if is_read_only {
+                // Opened anew each time: others may have begun to write, and it is then read in another way.
+                let mut reader = ReadOnlyConnection::open(&path)?;
+                let answer = read_one_state(&mut reader.connection, work);
+                reader.check()?;
+                return answer;
+            }
             let idle_reader = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = match idle_reader {
                 Some(connection) => connection,
@@ -200,7 +242,7 @@ impl SqliteStore {
                 found,
                 known: known_version(),
             }),
-            (None, None) => Err(StoreError::Closed),
+            (None, None) => Err(StoreError::ReadOnly),
         }
     }
 }
@@ -244,24 +286,24 @@ fn find_or_draw_writer(
     connection: &Connection,
     random: &dyn Random,
 ) -> Result<WriterId, StoreError> {
-    let fault = || database_fault("reading the writer's id");
-    let find = || -> Result<Option<String>, StoreError> {
-        connection
-            .query_row(FIND_WRITER, [], |row| row.get(0))
-            .optional()
-            .map_err(fault())
-    };
-    let name = if let Some(name) = find()? {
-        name
-    } else {
-        // Where another process draws one too, the first stays.
-        let drawn = WriterId::random(random);
-        connection
-            .execute(SET_WRITER, params![drawn.as_str()])
-            .map_err(fault())?;
-        find()?.ok_or_else(|| damaged("it has no writer"))?
-    };
-    name.parse()
+    if let Some(writer) = find_writer(connection)? {
+        return Ok(writer);
+    }
+    // Where another process draws one too, the first stays.
+    let drawn = WriterId::random(random);
+    connection
+        .execute(SET_WRITER, params![drawn.as_str()])
+        .map_err(database_fault("setting the writer's id"))?;
+    find_writer(connection)?.ok_or_else(|| damaged("it has no writer"))
+}
+
+fn find_writer(connection: &Connection) -> Result<Option<WriterId>, StoreError> {
+    let name: Option<String> = connection
+        .query_row(FIND_WRITER, [], |row| row.get(0))
+        .optional()
+        .map_err(database_fault("reading the writer's id"))?;
+    name.map(|name| name.parse())
+        .transpose()
         .map_err(|error: entities::IdParseError| damaged(error.to_string()))
 }
 
@@ -274,12 +316,6 @@ fn sync_folder(path: &Path) -> Result<(), StoreError> {
     std::fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(file_fault)
-}
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 fn remove_if_there(path: &Path) -> Result<(), StoreError> {

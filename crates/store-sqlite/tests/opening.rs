@@ -159,3 +159,47 @@ fn draw_change(draw: &dyn Fn(usize) -> usize, name: &str) -> Change {
         }
     }
 }
+
+#[tokio::test]
+async fn a_store_opened_for_reading_only_sees_all_that_was_written_and_makes_no_file() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"odd ?#%\n\xff"));
+    std::fs::create_dir(&inner).unwrap();
+    let path = inner.join("reproof.db");
+    let list = || {
+        let entries = std::fs::read_dir(&inner).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let default = "0".parse().unwrap();
+    let writing = support::open(&path);
+    writing.commit(initialisation()).await.unwrap();
+    // While somebody writes, what was written last stands in the log.
+    let files = list();
+    assert_eq!(files.len(), 3, "{files:?}");
+    let reading = SqliteStore::open_read_only(&path).unwrap();
+    assert!(reading.find_experiment(&default).await.unwrap().is_some());
+    let error = reading.commit(initialisation()).await.unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly), "{error}");
+    assert_eq!(list(), files);
+    let copy = inner.join("copy.db");
+    for ending in ["", "-wal"] {
+        let with = |name: &str| inner.join(format!("{name}{ending}"));
+        std::fs::copy(with("reproof.db"), with("copy.db")).unwrap();
+    }
+    let error = SqliteStore::open_read_only(&copy).unwrap_err();
+    assert!(matches!(error, StoreError::LogUnreadable { .. }), "{error}");
+    std::fs::remove_file(inner.join("copy.db-wal")).unwrap();
+    std::fs::remove_file(&copy).unwrap();
+    drop(writing);
+    assert_eq!(list(), ["reproof.db"]);
+    // The same store goes on in the other way.
+    assert!(reading.find_experiment(&default).await.unwrap().is_some());
+    let error = reading.commit(initialisation()).await.unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly), "{error}");
+    assert_eq!(list(), ["reproof.db"]);
+}

@@ -95,6 +95,14 @@ pub enum StoreError {
     /// The database is open for reading only.
     #[error("the store is open for reading only")]
     ReadOnly,
+    /// What was written last stands in a log that cannot be read where nothing may be written.
+    #[error(
+        "what was written to the store last stands in `{path}`, which cannot be read without writing"
+    )]
+    LogUnreadable {
+        /// The log.
+        path: String,
+    },
     /// A row or block does not hold what it should.
     #[error("the store is damaged: {message}")]
     Damaged {

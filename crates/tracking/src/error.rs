@@ -228,6 +228,14 @@ pub enum TrackingError {
         /// Which.
         id: ExperimentId,
     },
+    /// The experiment that has the name is deleted.
+    #[error("experiment `{name}`, which has the id {id}, is deleted and keeps its name")]
+    NamedExperimentDeleted {
+        /// Which.
+        id: ExperimentId,
+        /// Its name.
+        name: String,
+    },
     /// A deleted experiment was to be renamed.
     #[error("Cannot rename a non-active experiment.")]
     RenamingDeleted {
@@ -347,7 +355,9 @@ impl TrackingError {
             | Self::NoTag { .. }
             | Self::NoModelTag { .. }
             | Self::NoArtifact { .. } => ErrorClass::NotFound,
-            Self::ExperimentExists { .. } | Self::Exists { .. } => ErrorClass::Exists,
+            Self::ExperimentExists { .. }
+            | Self::NamedExperimentDeleted { .. }
+            | Self::Exists { .. } => ErrorClass::Exists,
             Self::Store(error) => class_of_store(error),
             Self::Cas(_)
             | Self::Ledger(_)

@@ -114,7 +114,7 @@ impl Tracking {
 
     /// Gets the active experiment of a name, and creates it where there is none. Callers that do so at once get the same.
     ///
-    /// *Errors*: `ExperimentExists` if the one that has the name is deleted.
+    /// *Errors*: `NamedExperimentDeleted` if the one that has the name is deleted.
     pub async fn get_or_create_experiment(
         &self,
         caller: &Caller,
@@ -139,9 +139,9 @@ impl Tracking {
     async fn find_active_named(&self, name: &str) -> Result<Option<Experiment>, TrackingError> {
         match self.store().find_experiment_by_name(name).await? {
             Some(found) if found.lifecycle == Lifecycle::Deleted => {
-                Err(TrackingError::ExperimentExists {
+                Err(TrackingError::NamedExperimentDeleted {
+                    id: found.id,
                     name: found.name,
-                    lifecycle: found.lifecycle,
                 })
             }
             found => Ok(found),

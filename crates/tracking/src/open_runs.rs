@@ -17,14 +17,14 @@ impl Tracking {
     pub async fn mark_interrupted(
         &self,
         caller: &Caller,
-        is_alive: &(dyn Fn(&ProcessIdentity) -> bool + Sync),
+        is_alive: &(dyn Fn(&RunId, &ProcessIdentity) -> bool + Sync),
     ) -> Result<Vec<RunId>, TrackingError> {
         let mut marked = Vec::new();
         for run in self.store().list_open_runs().await? {
             let is_left = run
                 .process
                 .as_ref()
-                .is_some_and(|process| !is_alive(process));
+                .is_some_and(|process| !is_alive(&run.id, process));
             if is_left && self.interrupt(caller, &run.id).await? {
                 marked.push(run.id);
             }

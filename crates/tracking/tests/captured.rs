@@ -98,7 +98,10 @@ async fn what_was_captured_of_a_deleted_run_is_kept_and_an_open_one_is_marked() 
     };
     let open = tracking.create_run(caller, open).await.unwrap().run;
     tracking.delete_run(caller, &open.id).await.unwrap();
-    let marked = tracking.mark_interrupted(caller, &|_| false).await.unwrap();
+    let marked = tracking
+        .mark_interrupted(caller, &|_, _| false)
+        .await
+        .unwrap();
     assert_eq!(marked, [open.id]);
     assert_eq!(bench.store.verify_projection().await.unwrap(), None);
 }
@@ -171,7 +174,7 @@ async fn runs_of_dead_processes_are_marked_once_with_what_was_open_inside_them()
         .unwrap();
     add(9, None, Some(1)).await;
     tracking.update_run(caller, &run_id(9), end).await.unwrap();
-    let is_alive = |process: &entities::ProcessIdentity| process.pid == 20;
+    let is_alive = |_: &entities::RunId, process: &entities::ProcessIdentity| process.pid == 20;
     let marked = tracking.mark_interrupted(caller, &is_alive).await.unwrap();
     assert_eq!(marked, [run_id(1), run_id(4), run_id(5)]);
     for number in 1..=9 {
@@ -198,7 +201,7 @@ async fn a_run_that_ends_while_it_is_looked_at_is_not_marked() {
     };
     let run = tracking.create_run(caller, new).await.unwrap().run;
     // The process ends well, after the open runs were listed and before it is asked for.
-    let ends = |_: &entities::ProcessIdentity| {
+    let ends = |_: &entities::RunId, _: &entities::ProcessIdentity| {
         let update = RunUpdate {
             status: Some(RunStatus::Finished),
             ..RunUpdate::default()

@@ -155,9 +155,10 @@ async fn verify(
         let commit = context.new_commit("ledger.verified", "ledger".to_owned(), change);
         match context.store.commit(commit).await {
             Ok(_) => context.publish_or_warn(output).await,
-            Err(error) => output.warn(&format!(
-                "that it was verified could not be recorded: {error}"
-            )),
+            Err(error) => context.warn_unrecorded(
+                &format!("that it was verified could not be recorded: {error}"),
+                output,
+            ),
         }
     }
     Ok(report(&finding, Some(&context.verifier_key), output))

@@ -17,7 +17,7 @@ pub(crate) async fn run(
     arguments: &ForgetArguments,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
-    let context = Context::open(output).await?;
+    let context = Context::open_to_write(output).await?;
     let found = find_objects(&context, &arguments.object).await?;
     let mut there = Vec::new();
     for named in found {

@@ -17,7 +17,7 @@ pub(crate) async fn run(
     arguments: &GcArguments,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
-    let context = Context::open(output).await?;
+    let context = Context::open_to_write(output).await?;
     let working = output.work("finding what runs refer to");
     // Before the objects: what a run commits after this moment is young enough to stay.
     let grace_ms = grace_ms(&context, arguments.grace_hours).await?;

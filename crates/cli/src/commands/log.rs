@@ -41,7 +41,7 @@ async fn into_store(
     command: LogCommand,
     output: &Output,
 ) -> Result<(), CommandError> {
-    let context = Context::open(output).await?;
+    let context = Context::open_to_write(output).await?;
     let run = context.resolve_run(reference).await?;
     let tracking = &context.bench.tracking;
     let caller = &context.bench.caller;

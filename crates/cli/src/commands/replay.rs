@@ -24,7 +24,7 @@ pub(crate) async fn run(
     arguments: ReplayArguments,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
-    let context = Context::open(output).await?;
+    let context = Context::open_to_write(output).await?;
     let tolerances = tolerances(&context.settings, &arguments.tolerance)?;
     let run = context.resolve_run(&arguments.run).await?;
     let request = ReplayRequest {

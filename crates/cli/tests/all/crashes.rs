@@ -1,5 +1,6 @@
 //! `kill -9` at any moment: the store opens, verifies, and says which run was cut short.
 
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::support::{Project, training_project};
@@ -114,4 +115,138 @@ fn a_store_whose_making_was_killed_is_made_by_the_next() {
         project.reproof(&["run", "-q", "true"]).assert_code(0);
         project.assert_sound();
     }
+}
+
+/// Names of what is in the store's temporary folder for as long as a command.
+fn temporary_directories(project: &Project) -> Vec<String> {
+    let entries = std::fs::read_dir(project.store().join("tmp")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names
+        .filter(|name| name.starts_with("run-") || name.starts_with("replay-"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until the command that was started has made a file, and so is at work.
+fn wait_for(project: &Project, child: &mut Child, path: &str) {
+    for _ in 0..600 {
+        if project.path(path).exists() {
+            return;
+        }
+        assert_eq!(child.try_wait().unwrap(), None, "it ended too early");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the command did not start within a minute");
+}
+
+#[test]
+fn what_killed_commands_left_is_removed_and_what_lives_is_spared() {
+    let project = Project::with_store();
+    let sleep =
+        |file: &str| ["run", "sh", "-c", &format!("touch {file}; sleep 1000")].map(str::to_owned);
+    let start = |file: &str| {
+        let words = sleep(file);
+        let mut child = project.start(&words.each_ref().map(String::as_str));
+        wait_for(&project, &mut child, file);
+        child
+    };
+    let mut killed = start("one");
+    let left = temporary_directories(&project);
+    assert_eq!(left.len(), 1, "{left:?}");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(temporary_directories(&project), left);
+    let mut alive = start("two");
+    let spared = temporary_directories(&project);
+    assert!(
+        spared.len() == 1 && spared != left,
+        "{spared:?} after {left:?}"
+    );
+    let list = project.json(&["runs", "--all"]);
+    assert_eq!(list["runs"][0]["status"], "RUNNING", "{list}");
+    assert_eq!(list["runs"][1]["is_interrupted"], true, "{list}");
+    assert_eq!(temporary_directories(&project), spared);
+    alive.kill().unwrap();
+    alive.wait().unwrap();
+    project.reproof(&["runs"]).assert_code(0);
+    assert_eq!(temporary_directories(&project), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_killed_replay_left_is_removed_with_its_read_only_folders() {
+    let project = Project::with_store();
+    let (waits, replaying) = (
+        project.root.with_file_name("waits"),
+        project.root.with_file_name("replaying"),
+    );
+    // Only the replay waits; both leave a folder behind that others than root cannot empty.
+    let script = format!(
+        "mkdir -p locked/below; touch locked/below/file; chmod 500 locked/below locked; \
+         if [ -e {} ]; then touch {}; exec sleep 1000; fi",
+        waits.display(),
+        replaying.display()
+    );
+    project
+        .reproof(&["run", "-q", "-n", "origin", "sh", "-c", &script])
+        .assert_code(0);
+    std::fs::write(&waits, "").unwrap();
+    let mut replay = project.start(&["replay", "origin"]);
+    wait_for(&project, &mut replay, "../replaying");
+    let left = temporary_directories(&project);
+    assert!(
+        left.iter().any(|name| name.starts_with("replay-")),
+        "{left:?}"
+    );
+    replay.kill().unwrap();
+    replay.wait().unwrap();
+    project.reproof(&["runs"]).assert_code(0);
+    assert_eq!(temporary_directories(&project), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_in_another_pid_namespace_is_alive_until_it_is_killed() {
+    let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let project = Project::with_store();
+    let can_unshare = project
+        .command("unshare")
+        .args(unshare)
+        .arg("true")
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !can_unshare {
+        crate::python::say(
+            "skipped: `unshare --pid --mount-proc` is not allowed here, as without root or in a container",
+        );
+        return;
+    }
+    let mut container = project
+        .command("unshare")
+        .args(unshare)
+        .arg(env!("CARGO_BIN_EXE_reproof"))
+        .args(["run", "sh", "-c", "touch inside; sleep 1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&project, &mut container, "inside");
+    let list = project.json(&["runs", "--all"]);
+    assert_eq!(list["runs"][0]["status"], "RUNNING", "{list}");
+    assert_eq!(temporary_directories(&project).len(), 1);
+    container.kill().unwrap();
+    container.wait().unwrap();
+    // Who is in the namespace is killed with it, a moment later.
+    let mut is_interrupted = false;
+    for _ in 0..100 {
+        let list = project.json(&["runs", "--all"]);
+        is_interrupted = list["runs"][0]["is_interrupted"] == true;
+        if is_interrupted {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(is_interrupted);
+    project.reproof(&["runs"]).assert_code(0);
+    assert_eq!(temporary_directories(&project), Vec::<String>::new());
 }

@@ -11,6 +11,7 @@ mod crashes;
 mod odd;
 mod outside;
 mod python;
+mod read_only;
 mod secrets;
 mod several;
 mod standard_input;

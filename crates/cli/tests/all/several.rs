@@ -138,6 +138,27 @@ impl Drop for Server {
 }
 
 #[test]
+fn a_run_in_a_deleted_experiment_is_told_how_to_go_on() {
+    let project = training_project(false);
+    project.reproof(&["run", "-q", "true"]).assert_code(0);
+    let server = Server::start(&project);
+    server.post("experiments/delete", r#"{"experiment_id": "0"}"#);
+    let refused = project.reproof(&["run", "true"]);
+    refused
+        .assert_code(125)
+        .assert_err_has("error[E0019]: experiment `Default`, which has the id 0, is deleted")
+        .assert_err_has("-e NAME")
+        .assert_err_has("`reproof server`")
+        .assert_err_has("mlflow experiments restore --experiment-id 0");
+    project
+        .reproof(&["run", "-q", "-e", "other", "true"])
+        .assert_code(0);
+    server.post("experiments/restore", r#"{"experiment_id": "0"}"#);
+    project.reproof(&["run", "-q", "true"]).assert_code(0);
+    server.end();
+}
+
+#[test]
 fn the_server_answers_mlflow_calls_and_ends_in_order() {
     let project = training_project(false);
     let train = |name: &str, rate: &str| {
