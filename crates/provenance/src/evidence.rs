@@ -34,6 +34,16 @@ pub struct Evidence {
     pub successful_replays: usize,
 }
 
+/// Gaps that a way of observing always has: they say how far the method sees, and nothing of this run.
+const LIMITS_OF_METHODS: [&str; 2] = ["entry_only", "io_uring_unseen"];
+
+/// Whether a gap is a known limit of the method by which a run was observed.
+///
+/// What is left are gaps of the run itself.
+pub fn is_limit_of_method(gap: &Gap) -> bool {
+    LIMITS_OF_METHODS.contains(&gap.code.as_str())
+}
+
 /// Computes the level of a run; verdicts on other runs are left out.
 pub fn evidence_level(
     detail: &RunDetail,
@@ -87,6 +97,7 @@ fn missing_for_next(
             };
             let gaps = gaps
                 .iter()
+                .filter(|gap| !is_limit_of_method(gap))
                 .map(|gap| format!("the record has a gap: {}", gap.message));
             std::iter::once(replay).chain(gaps).collect()
         }
@@ -187,7 +198,11 @@ mod tests {
             code: "io_uring".to_owned(),
             message: "io_uring was used".to_owned(),
         };
-        let evidence = evidence_level(&detail, true, &[gap], &[]);
+        let limit = Gap {
+            code: "entry_only".to_owned(),
+            message: "calls were seen as they began".to_owned(),
+        };
+        let evidence = evidence_level(&detail, true, &[gap, limit], &[]);
         assert_eq!(
             evidence.missing_for_next,
             [

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use entities::{Exit, FileTrees};
 use executor::{Outcome, RunRequest, short_id};
+use provenance::is_limit_of_method;
 use serde_json::{Value, json};
 
 use crate::arguments::{Method, RunArguments};
@@ -22,9 +23,6 @@ const NOT_EXECUTABLE: u8 = 126;
 
 /// The command was not found.
 const NOT_FOUND: u8 = 127;
-
-/// Gaps that a way of observing always has. They are on record; after every run they would only be noise.
-const GAPS_OF_METHODS: [&str; 2] = ["entry_only", "io_uring_unseen"];
 
 pub(crate) async fn run(
     arguments: RunArguments,
@@ -128,10 +126,8 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
     if missing > 0 {
         lines.push(format!("  missing  {missing} files are recorded without their content; `reproof show` lists them"));
     }
-    let gaps = record
-        .gaps
-        .iter()
-        .filter(|gap| !GAPS_OF_METHODS.contains(&gap.code.as_str()));
+    // The limits of the method are on record; after every run they would only be noise.
+    let gaps = record.gaps.iter().filter(|gap| !is_limit_of_method(gap));
     for gap in gaps {
         lines.push(format!("  gap      {}", safe(&gap.message)));
     }

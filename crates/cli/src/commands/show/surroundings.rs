@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use entities::{Environment, Recipe, Record, TrackingTarget};
+use entities::{Environment, Gap, Recipe, Record, TrackingTarget};
 use executor::short_id;
 
 use super::Known;
@@ -248,11 +248,14 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
     } else {
         list_in_a_line(&peers)
     };
-    let gaps: Vec<_> = record.gaps.iter().map(|gap| safe(&gap.message)).collect();
+    let (limits, gaps): (Vec<_>, Vec<_>) = record
+        .gaps
+        .iter()
+        .partition(|gap| provenance::is_limit_of_method(gap));
     let gaps = if gaps.is_empty() {
         "none known".to_owned()
     } else {
-        gaps.join("\n")
+        messages(&gaps)
     };
     let signs: Vec<_> = record
         .signs
@@ -263,6 +266,7 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
         page,
         &[
             ("  method", safe(&record.method)),
+            ("  its limits", messages(&limits)),
             ("  tracking", target),
             ("  network", network),
             ("  gaps", gaps),
@@ -281,4 +285,9 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
             short_id(&known.detail().run.id)
         );
     }
+}
+
+fn messages(gaps: &[&Gap]) -> String {
+    let messages: Vec<_> = gaps.iter().map(|gap| safe(&gap.message)).collect();
+    messages.join("\n")
 }
