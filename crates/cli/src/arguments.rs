@@ -91,7 +91,7 @@ pub(crate) struct RunArguments {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) experiment: Option<String>,
     /// Name of the run
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = parse_run_name)]
     pub(crate) name: Option<String>,
     /// Param: logged, exported as an environment variable, and put where the command says {K}
     #[arg(short, long = "param", value_name = "K=V", value_parser = parse_pair)]
@@ -187,7 +187,7 @@ pub(crate) struct RunsArguments {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) experiment: Option<String>,
     /// At most this many
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = parse_limit)]
     pub(crate) limit: usize,
     /// Deleted runs too
     #[arg(long)]
@@ -196,7 +196,7 @@ pub(crate) struct RunsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// List every input, output, package and variable
@@ -206,7 +206,7 @@ pub(crate) struct ShowArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// Only what went to standard error
@@ -236,7 +236,7 @@ pub(crate) struct DiffArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     pub(crate) run: String,
     /// Directory to make; it must not exist or be empty
     pub(crate) directory: PathBuf,
@@ -247,7 +247,7 @@ pub(crate) struct RestoreArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArguments {
-    /// The run: id or its beginning, name, or `latest`
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// Directory to replay in; it must not exist or be empty. A temporary one if not given
@@ -305,10 +305,11 @@ pub(crate) struct ForgetArguments {
 pub(crate) enum AuditCommand {
     /// List events
     Log {
-        /// Only events about this subject: a run (id, its beginning, name, `latest`) or `experiment:0`, `model:…`, …
+        /// Only events about this subject: a run (id, its beginning, name,
+        /// or `latest`, the last one that is no replay) or `experiment:0`, `model:…`, …
         subject: Option<String>,
         /// At most this many, the newest
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = parse_limit)]
         limit: usize,
         /// Whole leaves and bodies
         #[arg(long)]
@@ -347,7 +348,7 @@ pub(crate) struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// The code, such as E0101; all codes are listed if not given
+    /// The code, such as E0005; all codes are listed if not given
     pub(crate) code: Option<String>,
 }
 
@@ -383,6 +384,30 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A name that can be asked for again and printed as it is.
+fn parse_run_name(text: &str) -> Result<String, String> {
+    if text == "latest" {
+        return Err(
+            "every command takes `latest` for the last run, so no run can have it as its name"
+                .to_owned(),
+        );
+    }
+    if text.chars().any(char::is_control) {
+        return Err(
+            "it holds a control character (such as a line end), which no table can show".to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a list of at most 0 shows nothing; the least is 1".to_owned()),
+        Ok(limit) => Ok(limit),
+        Err(_) => Err("must be a whole number, 1 or more".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -400,6 +425,28 @@ mod tests {
         assert!(names(&["reproof", "-q", "-C", "runs", "run", "--nonsense"]));
         assert!(!names(&["reproof", "-C", "run", "runs"]));
         assert!(!names(&["reproof", "--version"]));
+    }
+
+    #[test]
+    fn a_name_that_could_not_be_asked_for_or_printed_is_refused_with_a_reason() {
+        let refusal = |words: &[&str]| {
+            Arguments::try_parse_from(words)
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
+        };
+        for (name, reason) in [
+            ("latest", "no run can have it"),
+            ("a\nb", "control character"),
+        ] {
+            let refusal = refusal(&["reproof", "run", "-n", name, "true"]);
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+        assert!(Arguments::try_parse_from(["reproof", "run", "-n", "the latest", "true"]).is_ok());
+        for words in [["reproof", "runs"].as_slice(), &["reproof", "audit", "log"]] {
+            let refusal = refusal(&[words, &["--limit", "0"]].concat());
+            assert!(refusal.contains("the least is 1"), "{refusal}");
+        }
     }
 
     #[test]

@@ -11,10 +11,14 @@ use crate::{Tracking, TrackingError};
 /// Runs that are listed where a reference fits several.
 const CANDIDATES_MAX: usize = 10;
 
+/// Runs that are looked at in one step for the latest one: more than are replays of one run as a rule.
+const LATEST_PAGE_LENGTH: usize = 20;
+
 impl Tracking {
     /// Finds the run that a user means: a whole id, the beginning of one, a name, or `latest`.
     ///
-    /// `latest` is the active run that was started last and is no child of another run.
+    /// `latest` is the active run that was started last and is neither a child of another run nor a replay:
+    /// what is asked for after a replay is what the user ran, not the copy of it that was just made.
     /// A deleted run is found by its whole id, and by the beginning of it where no active run fits.
     ///
     /// *Errors*: `UnknownRun`; `AmbiguousRun` if several runs fit.
@@ -89,13 +93,21 @@ impl Tracking {
             conditions: vec![no_parent],
             order_by: Vec::new(),
         };
-        let page = PageRequest::first(1);
-        let found = self.store().search_runs(&[], &query, View::Active, &page);
-        Ok(found
-            .await?
-            .items
-            .into_iter()
-            .next()
-            .map(|detail| detail.run))
+        // The search has no word for replays: they are passed over here, a page at a time.
+        let mut page = PageRequest::first(LATEST_PAGE_LENGTH);
+        loop {
+            let found = self
+                .store()
+                .search_runs(&[], &query, View::Active, &page)
+                .await?;
+            let mut runs = found.items.into_iter().map(|detail| detail.run);
+            if let Some(run) = runs.find(|run| run.replay_of.is_none()) {
+                return Ok(Some(run));
+            }
+            match found.next {
+                Some(next) => page.token = Some(next),
+                None => return Ok(None),
+            }
+        }
     }
 }
