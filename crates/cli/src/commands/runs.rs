@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use entities::{RunDetail, SearchKind, SearchQuery};
+use entities::{Comparison, Condition, Field, RunDetail, RunStatus, SearchKind, SearchQuery};
 use serde_json::{Value, json};
 use store::{PageRequest, RunStore as _, View};
 
@@ -28,11 +28,7 @@ pub(crate) async fn run(
     let context = Context::open(output).await?;
     let orders: Vec<_> = arguments.order_by.iter().map(String::as_str).collect();
     let query = SearchQuery {
-        conditions: entities::parse_filter(
-            arguments.filter.as_deref().unwrap_or_default(),
-            SearchKind::Runs,
-        )
-        .map_err(|error| search_fault(&error))?,
+        conditions: conditions(arguments.filter.as_deref().unwrap_or_default())?,
         order_by: entities::parse_order_by(&orders, SearchKind::Runs)
             .map_err(|error| search_fault(&error))?,
     };
@@ -57,7 +53,7 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     if page.items.is_empty() {
-        output.say("no runs yet that fit; `reproof run python train.py` records one");
+        output.say(&nothing_found(arguments, &context).await?);
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width().unwrap_or(usize::MAX);
@@ -73,6 +69,92 @@ pub(crate) async fn run(
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a filter. Statuses may be written in any case, and must be ones that there are.
+///
+/// MLflow compares them byte by byte, so the server does too; from a person, a status in another case is no question
+/// for a run that cannot be.
+fn conditions(filter: &str) -> Result<Vec<Condition>, CommandError> {
+    let mut conditions =
+        entities::parse_filter(filter, SearchKind::Runs).map_err(|error| search_fault(&error))?;
+    let status = Field::Attribute("status".to_owned());
+    for condition in conditions
+        .iter_mut()
+        .filter(|condition| condition.field == status)
+    {
+        match &mut condition.comparison {
+            Comparison::Text(_, text) => *text = known_status(text)?,
+            Comparison::In { values, .. } => {
+                for value in values {
+                    *value = known_status(value)?;
+                }
+            }
+            Comparison::Like { pattern, .. } => *pattern = pattern.to_uppercase(),
+            Comparison::Number(..) | Comparison::Null { .. } => {}
+        }
+    }
+    Ok(conditions)
+}
+
+fn known_status(text: &str) -> Result<String, CommandError> {
+    let word = text.to_uppercase();
+    if STATUSES.iter().any(|status| status.as_str() == word) {
+        return Ok(word);
+    }
+    let known: Vec<_> = STATUSES
+        .iter()
+        .map(|status| status.as_str().to_lowercase())
+        .collect();
+    let error = CommandError::usage(
+        "E0014",
+        format!(
+            "no status is named `{text}`; there are {}",
+            known.join(", ")
+        ),
+    );
+    Err(if word == "INTERRUPTED" {
+        error.hint("status = 'killed': a run that was interrupted has this status")
+    } else {
+        error.hint("such as: status = 'finished'")
+    })
+}
+
+const STATUSES: [RunStatus; 5] = [
+    RunStatus::Running,
+    RunStatus::Scheduled,
+    RunStatus::Finished,
+    RunStatus::Failed,
+    RunStatus::Killed,
+];
+
+/// Says why the list is empty.
+async fn nothing_found(
+    arguments: &RunsArguments,
+    context: &Context,
+) -> Result<String, CommandError> {
+    let place = arguments
+        .experiment
+        .as_ref()
+        .map_or_else(String::new, |name| {
+            format!(" of experiment `{}`", safe(name))
+        });
+    let (everything, first) = (SearchQuery::default(), PageRequest::first(1));
+    let found = context
+        .store
+        .search_runs(&[], &everything, View::All, &first)
+        .await
+        .map_err(store_fault)?;
+    Ok(match (found.items.is_empty(), &arguments.filter) {
+        (true, _) => {
+            "no runs in the store yet; `reproof run python train.py` records one".to_owned()
+        }
+        (false, Some(filter)) => format!("no run{place} matches `{}`", safe(filter)),
+        (false, None) if arguments.all => format!("there is no run{place}"),
+        (false, None) => {
+            format!("there is no run{place} that is not deleted; `--all` lists deleted ones too")
+        }
+    })
 }
 
 /// A run as JSON, the same in every command.
@@ -228,6 +310,8 @@ fn shortest_unique(runs: &[RunDetail]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use entities::Operator;
+
     use super::*;
 
     #[test]
@@ -249,6 +333,45 @@ mod tests {
             narrow.contains("name") && !narrow.contains("LOSS"),
             "{narrow}"
         );
+    }
+
+    #[test]
+    fn a_status_is_understood_in_any_case_and_an_unknown_one_refused_with_those_there_are() {
+        let comparison = |filter: &str| conditions(filter).unwrap().remove(0).comparison;
+        let text = |operator, word: &str| Comparison::Text(operator, word.to_owned());
+        assert_eq!(
+            comparison("status = 'finished'"),
+            text(Operator::Equal, "FINISHED")
+        );
+        assert_eq!(
+            comparison("attributes.status != 'Failed'"),
+            text(Operator::NotEqual, "FAILED")
+        );
+        let list = Comparison::In {
+            values: vec!["KILLED".to_owned(), "RUNNING".to_owned()],
+            is_negated: false,
+        };
+        assert_eq!(comparison("status IN ('killed', 'Running')"), list);
+        let pattern = Comparison::Like {
+            pattern: "FIN%".to_owned(),
+            ignores_case: false,
+        };
+        assert_eq!(comparison("status LIKE 'fin%'"), pattern);
+        assert_eq!(
+            comparison("tags.status = 'finished'"),
+            text(Operator::Equal, "finished"),
+            "a tag is the user's own"
+        );
+        for filter in ["status = 'done'", "status NOT IN ('finished', 'done')"] {
+            let error = conditions(filter).unwrap_err();
+            assert_eq!(error.code(), "E0014");
+            assert_eq!(
+                error.message(),
+                "no status is named `done`; there are running, scheduled, finished, failed, killed"
+            );
+        }
+        let error = conditions("status = 'interrupted'").unwrap_err();
+        assert!(error.hints()[0].contains("killed"), "{:?}", error.hints());
     }
 
     fn detail() -> RunDetail {
