@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entities::{Gap, ReplayLevel, ReplayVerdict, RunDetail};
+use entities::{Gap, Record, ReplayLevel, ReplayVerdict, RunDetail};
 use serde::Serialize;
 
 /// How much is known of a run. Each level includes those before it.
@@ -43,6 +43,14 @@ const LIMITS_OF_METHODS: [&str; 2] = ["entry_only", "io_uring_unseen"];
 pub fn is_limit_of_method(gap: &Gap) -> bool {
     LIMITS_OF_METHODS.contains(&gap.code.as_str())
 }
+
+/// Whether reads, executions and connections of a run were out of sight, so that none on record does not mean none.
+pub fn is_blind_to_reads(record: &Record) -> bool {
+    record.gaps.iter().any(|gap| gap.code == READS_NOT_SEEN)
+}
+
+/// Code of the gap of a run of which only the files before and after were compared.
+const READS_NOT_SEEN: &str = "reads_not_seen";
 
 /// Computes the level of a run; verdicts on other runs are left out.
 pub fn evidence_level(

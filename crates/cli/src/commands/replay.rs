@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::arguments::{EnvironmentChoice, ReplayArguments};
 use crate::commands::diff::place_path;
-use crate::commands::run::{exit_in_words, outcome_json};
+use crate::commands::run::{ending_in_words, outcome_json};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, tolerance_fault};
@@ -147,7 +147,7 @@ fn in_words(replayed: &Replayed) -> String {
             "run {} replayed run {}: it {} after {}",
             short_id(&comparison.replay),
             short_id(&comparison.origin),
-            exit_in_words(outcome.record.exit),
+            ending_in_words(outcome.run.status, outcome.record.exit),
             duration(outcome.record.usage.wall_ms)
         ),
         match directory {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use entities::{Exit, FileTrees};
+use entities::{Exit, FileTrees, NotKept, Recipe, Record, RunStatus};
 use executor::{Outcome, RunRequest, short_id};
-use provenance::is_limit_of_method;
+use provenance::{is_blind_to_reads, is_limit_of_method};
 use serde_json::{Value, json};
 
 use crate::arguments::{Method, RunArguments};
+use crate::commands::placeholders::unknown_placeholders;
 use crate::commands::runs::number_json;
 use crate::context::{Context, working_directory};
 use crate::error::CommandError;
@@ -29,6 +30,7 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     let mut context = Context::open_or_create(output).await?;
+    warn_of_placeholders(&arguments, output);
     context.bench.settings.method = method_choice(arguments.trace);
     let request = RunRequest {
         experiment: arguments.experiment,
@@ -52,6 +54,24 @@ pub(crate) async fn run(
         output.say(&outcome_in_words(&outcome));
     }
     Ok(ExitCode::from(executor::exit_status(outcome.record.exit)))
+}
+
+/// Says which names in braces stay as they are, where params are given and one may be misspelt.
+fn warn_of_placeholders(arguments: &RunArguments, output: &Output) {
+    if arguments.params.is_empty() {
+        return;
+    }
+    let unknown = unknown_placeholders(&arguments.command, &arguments.params);
+    if unknown.is_empty() {
+        return;
+    }
+    let unknown: Vec<_> = unknown.iter().map(|name| format!("{{{name}}}")).collect();
+    let known: Vec<_> = arguments.params.iter().map(|(key, _)| safe(key)).collect();
+    output.warn(&format!(
+        "{} in the command names no param and stays as it is; given are: {}",
+        unknown.join(", "),
+        known.join(", ")
+    ));
 }
 
 /// What came of a run as JSON.
@@ -99,7 +119,7 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
         "reproof: run {} ({}) {} after {}",
         short_id(&run.id),
         safe(&run.name),
-        exit_in_words(record.exit),
+        ending_in_words(run.status, record.exit),
         duration(record.usage.wall_ms)
     )];
     let params: Vec<_> = params
@@ -115,14 +135,20 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
             lines.push(format!("  {name:<8} {}", shortened(&pairs)));
         }
     }
+    let read = if is_blind_to_reads(record) {
+        "reads not seen".to_owned()
+    } else {
+        format!(
+            "read {}",
+            count(recipe.inputs.files.0, recipe.inputs.size_bytes.0)
+        )
+    };
     lines.push(format!(
-        "  files    code {}, read {}, written {}",
+        "  files    code {}, {read}, written {}",
         count(recipe.code.files.0, recipe.code.size_bytes.0),
-        count(recipe.inputs.files.0, recipe.inputs.size_bytes.0),
         count(record.outputs.files.0, record.outputs.size_bytes.0)
     ));
-    let missing =
-        recipe.code.not_kept.len() + recipe.inputs.not_kept.len() + record.outputs.not_kept.len();
+    let missing = not_kept(recipe, record).len();
     if missing > 0 {
         lines.push(format!("  missing  {missing} files are recorded without their content; `reproof show` lists them"));
     }
@@ -132,6 +158,23 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
         lines.push(format!("  gap      {}", safe(&gap.message)));
     }
     lines.join("\n")
+}
+
+/// The files of a run whose bytes are not kept, each once: one may be code, read and written.
+pub(crate) fn not_kept<'r>(recipe: &'r Recipe, record: &'r Record) -> Vec<&'r NotKept> {
+    let mut files = Vec::new();
+    let parts = [
+        &recipe.code.not_kept,
+        &recipe.inputs.not_kept,
+        &record.outputs.not_kept,
+    ];
+    for file in parts.into_iter().flatten() {
+        let is_there = |there: &&NotKept| (&there.path, there.reason) == (&file.path, file.reason);
+        if !files.iter().any(is_there) {
+            files.push(file);
+        }
+    }
+    files
 }
 
 fn count(files: u64, size_bytes: u64) -> String {
@@ -158,8 +201,28 @@ fn shortened(pairs: &[String]) -> String {
 
 const PAIRS_MAX: usize = 8;
 
+/// How a run ended: as the command did, or by Ctrl-C, whatever the command made of it.
+pub(crate) fn ending_in_words(status: RunStatus, exit: Exit) -> String {
+    if is_interruption(status, exit) {
+        format!("was interrupted (status {})", executor::exit_status(exit))
+    } else {
+        exit_in_words(exit)
+    }
+}
+
+/// Whether a run was ended by a signal to Reproof, or by the signal of Ctrl-C.
+pub(crate) fn is_interruption(status: RunStatus, exit: Exit) -> bool {
+    const CTRL_C: i32 = 2;
+    status == RunStatus::Killed
+        && match exit {
+            Exit::Code(_) => true,
+            Exit::Signal(signal) => signal == CTRL_C,
+            Exit::Unknown => false,
+        }
+}
+
 /// How a command ended.
-pub(crate) fn exit_in_words(exit: Exit) -> String {
+fn exit_in_words(exit: Exit) -> String {
     match exit {
         Exit::Code(0) => "finished".to_owned(),
         Exit::Code(code) => format!("failed with status {code}"),

@@ -243,7 +243,9 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
         .iter()
         .map(|peer| safe(&peer.address))
         .collect();
-    let network = if peers.is_empty() {
+    let network = if provenance::is_blind_to_reads(record) {
+        "not seen with this method".to_owned()
+    } else if peers.is_empty() {
         "no connection".to_owned()
     } else {
         list_in_a_line(&peers)
