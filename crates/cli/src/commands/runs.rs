@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use entities::{Comparison, Condition, Field, RunDetail, RunStatus, SearchKind, SearchQuery};
+use entities::{Comparison, Condition, Field, Run, RunDetail, RunStatus, SearchKind, SearchQuery};
 use serde_json::{Value, json};
 use store::{PageRequest, RunStore as _, View};
 
 use crate::arguments::RunsArguments;
+use crate::commands::run::is_interruption;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{search_fault, store_fault};
@@ -57,8 +58,14 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width().unwrap_or(usize::MAX);
+    let statuses: Vec<_> = page
+        .items
+        .iter()
+        .map(|detail| status_in_a_word(&context, &detail.run))
+        .collect();
     output.line(&runs_table(
         &page.items,
+        &statuses,
         shortest_unique(&page.items),
         width,
     ));
@@ -202,7 +209,7 @@ pub(crate) fn number_json(value: f64) -> Value {
 }
 
 /// The table with as many params and metrics as fit.
-fn runs_table(runs: &[RunDetail], id_length: usize, width: usize) -> String {
+fn runs_table(runs: &[RunDetail], statuses: &[String], id_length: usize, width: usize) -> String {
     let mut params = common_keys(
         runs.iter()
             .map(|detail| detail.params.keys().map(String::as_str).collect()),
@@ -216,7 +223,7 @@ fn runs_table(runs: &[RunDetail], id_length: usize, width: usize) -> String {
             .collect()
     }));
     loop {
-        let text = table_of(runs, id_length, &params, &metrics);
+        let text = table_of(runs, statuses, id_length, &params, &metrics);
         let is_too_wide = text.lines().any(|line| line.chars().count() > width);
         let longer = if params.len() > metrics.len() {
             &mut params
@@ -229,34 +236,33 @@ fn runs_table(runs: &[RunDetail], id_length: usize, width: usize) -> String {
     }
 }
 
-fn table_of(runs: &[RunDetail], id_length: usize, params: &[&str], metrics: &[&str]) -> String {
-    let header: Vec<_> = ["run", "name", "status", "started"]
+fn table_of(
+    runs: &[RunDetail],
+    statuses: &[String],
+    id_length: usize,
+    params: &[&str],
+    metrics: &[&str],
+) -> String {
+    // Keys keep their case and say their kind, as a filter has them: `lr` and `Lr`, or a param and a metric, are two.
+    let keys = params
         .iter()
-        .chain(params)
-        .chain(metrics)
-        .copied()
-        .collect();
-    let header: Vec<_> = header
-        .into_iter()
-        .map(|key| shortened(&safe(key), LARGEST_CELL_LENGTH))
-        .collect();
-    let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
-    for RunDetail {
-        run,
-        params: run_params,
-        metrics: run_metrics,
-        ..
-    } in runs
-    {
-        let status = if run.is_interrupted {
-            "interrupted"
-        } else {
-            run.status.as_str()
-        };
+        .map(|key| format!("params.{key}"))
+        .chain(metrics.iter().map(|key| format!("metrics.{key}")))
+        .map(|key| shortened(&safe(&key), LARGEST_CELL_LENGTH + "metrics.".len()));
+    let names = ["RUN", "NAME", "STATUS", "STARTED"].map(ToOwned::to_owned);
+    let mut table = table(&[]);
+    table.set_header(names.into_iter().chain(keys));
+    for (detail, status) in runs.iter().zip(statuses) {
+        let RunDetail {
+            run,
+            params: run_params,
+            metrics: run_metrics,
+            ..
+        } = detail;
         let mut row = vec![
             run.id.as_str().chars().take(id_length).collect(),
             shortened(&safe(&run.name), LARGEST_CELL_LENGTH),
-            status.to_lowercase(),
+            status.clone(),
             local_time(run.started_at),
         ];
         let cell = |value: &String| shortened(&safe(value), LARGEST_CELL_LENGTH);
@@ -274,6 +280,20 @@ fn table_of(runs: &[RunDetail], id_length: usize, params: &[&str], metrics: &[&s
         table.add_row(row);
     }
     table_text(&table)
+}
+
+/// The status as the summary of the run has it: one that was killed may have been interrupted, which its record tells.
+fn status_in_a_word(context: &Context, run: &Run) -> String {
+    let is_ended_so = || {
+        context
+            .manifest(run)
+            .is_ok_and(|manifest| is_interruption(run.status, manifest.record.exit))
+    };
+    if run.is_interrupted || (run.status == RunStatus::Killed && is_ended_so()) {
+        "interrupted".to_owned()
+    } else {
+        run.status.as_str().to_lowercase()
+    }
 }
 
 /// The keys that most runs have, at most a screen's worth, in the order of their names.
@@ -317,21 +337,46 @@ mod tests {
     #[test]
     fn columns_that_do_not_fit_are_left_out() {
         let runs = [detail()];
-        let whole = runs_table(&runs, 8, usize::MAX);
+        let statuses = ["finished".to_owned()];
+        let whole = runs_table(&runs, &statuses, 8, usize::MAX);
         assert!(
             whole.starts_with("RUN       NAME  STATUS    STARTED")
-                && whole.contains("DEPTH")
-                && whole.contains("AUC"),
+                && whole.contains("params.depth")
+                && whole.contains("metrics.auc"),
             "{whole}"
         );
-        let narrow = runs_table(&runs, 8, 60);
+        let narrow = runs_table(&runs, &statuses, 8, 60);
         assert!(
             narrow.lines().all(|line| line.chars().count() <= 60),
             "{narrow}"
         );
         assert!(
-            narrow.contains("name") && !narrow.contains("LOSS"),
+            narrow.contains("name") && !narrow.contains("metrics.loss"),
             "{narrow}"
+        );
+    }
+
+    #[test]
+    fn names_that_differ_in_case_or_in_kind_only_can_be_told_apart() {
+        let mut run = detail();
+        run.params = ["lr", "Lr", "auc"]
+            .map(|key| (key.to_owned(), "1".to_owned()))
+            .into();
+        let text = runs_table(&[run], &["finished".to_owned()], 8, usize::MAX);
+        let header: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
+        assert_eq!(
+            header,
+            [
+                "RUN",
+                "NAME",
+                "STATUS",
+                "STARTED",
+                "params.Lr",
+                "params.auc",
+                "params.lr",
+                "metrics.auc",
+                "metrics.loss"
+            ]
         );
     }
 
