@@ -63,12 +63,7 @@ pub(crate) async fn run(
     } else {
         output.line(&in_words(&replayed));
         if arguments.verify {
-            let answer = if is_verified {
-                "verified"
-            } else {
-                "NOT verified: not all is identical or within tolerance"
-            };
-            output.line(&format!("\n{answer}"));
+            output.line(&format!("\n{}", answer(&replayed.comparison, is_verified)));
         }
     }
     let is_no = arguments.verify && !is_verified;
@@ -99,21 +94,67 @@ fn tolerances(settings: &Settings, given: &[String]) -> Result<Tolerances, Comma
 
 /// Whether the command ended as before, something was compared, and all of it is identical or within tolerance.
 fn is_verified(comparison: &Comparison, allows_embedded: bool) -> bool {
-    let outcomes = || {
-        let outputs = comparison.outputs.iter().map(|output| output.outcome);
-        let metrics = comparison.metrics.iter().map(|metric| metric.outcome);
-        outputs
-            .chain(metrics)
-            .filter(|outcome| *outcome != Outcome::NotCompared)
-    };
     let is_good = |outcome| match outcome {
         Outcome::Identical | Outcome::WithinTolerance => true,
         Outcome::EmbeddedOnly => allows_embedded,
         Outcome::Different | Outcome::Missing | Outcome::Extra | Outcome::NotCompared => false,
     };
     comparison.reached.contains(&ReplayLevel::R2)
-        && outcomes().next().is_some()
-        && outcomes().all(is_good)
+        && compared(comparison).next().is_some()
+        && compared(comparison).all(is_good)
+}
+
+/// How everything that was compared came out.
+fn compared(comparison: &Comparison) -> impl Iterator<Item = Outcome> {
+    let outputs = comparison.outputs.iter().map(|output| output.outcome);
+    let metrics = comparison.metrics.iter().map(|metric| metric.outcome);
+    outputs
+        .chain(metrics)
+        .filter(|outcome| *outcome != Outcome::NotCompared)
+}
+
+/// The answer to `--verify`: where it is no, why, and what would let it pass.
+fn answer(comparison: &Comparison, is_verified: bool) -> String {
+    if is_verified {
+        return "verified".to_owned();
+    }
+    let reason = if !comparison.reached.contains(&ReplayLevel::R2) {
+        "it did not end with the same status".to_owned()
+    } else if compared(comparison).next().is_none() {
+        "there is nothing to compare".to_owned()
+    } else {
+        let is_embedded = |outcome: &Outcome| *outcome == Outcome::EmbeddedOnly;
+        let is_bad = |outcome: &Outcome| {
+            !matches!(
+                outcome,
+                Outcome::Identical | Outcome::WithinTolerance | Outcome::EmbeddedOnly
+            )
+        };
+        let rest = "not all is identical or within tolerance";
+        match (
+            compared(comparison).filter(is_embedded).count(),
+            compared(comparison).any(|outcome| is_bad(&outcome)),
+        ) {
+            (0, _) => rest.to_owned(),
+            (files, false) => format!(
+                "{} only in an embedded time or id; `--allow-embedded` accepts that",
+                files_differ(files)
+            ),
+            (files, true) => format!(
+                "{rest} ({} only in an embedded time or id, which `--allow-embedded` would accept; others differ more)",
+                files_differ(files)
+            ),
+        }
+    };
+    format!("NOT verified: {reason}")
+}
+
+fn files_differ(count: usize) -> String {
+    if count == 1 {
+        "1 file differs".to_owned()
+    } else {
+        format!("{count} files differ")
+    }
 }
 
 fn as_json(replayed: &Replayed, is_verified: bool) -> serde_json::Value {
@@ -170,7 +211,7 @@ fn in_words(replayed: &Replayed) -> String {
 
 /// Why it may differ, where it does.
 fn causes(comparison: &Comparison) -> Vec<String> {
-    if comparison.is_identical || (comparison.outputs.is_empty() && comparison.metrics.is_empty()) {
+    if comparison.is_identical || compared(comparison).next().is_none() {
         return Vec::new();
     }
     let mut lines = vec![String::new()];
@@ -206,22 +247,54 @@ fn levels(comparison: &Comparison) -> String {
         None => "no level: already the packages differ".to_owned(),
     }];
     for (level, meaning) in MEANINGS {
-        let mark = if comparison.reached.contains(&level) {
-            "yes"
+        let (mark, remark) = if comparison.reached.contains(&level) {
+            ("yes", "")
+        } else if has_nothing_to_compare(comparison, level) {
+            ("–", " (nothing to compare)")
         } else {
-            "no"
+            ("no", "")
         };
-        lines.push(format!("  {level:?} {mark:<3}  {meaning}"));
+        lines.push(format!("  {level:?} {mark:<3}  {meaning}{remark}"));
     }
     lines.join("\n")
 }
 
+/// Whether a level that was not reached speaks of metrics or outputs of which neither run has any.
+fn has_nothing_to_compare(comparison: &Comparison, level: ReplayLevel) -> bool {
+    let has_metrics = || {
+        comparison
+            .metrics
+            .iter()
+            .any(|metric| metric.outcome != Outcome::NotCompared)
+    };
+    match level {
+        ReplayLevel::R3 => !has_metrics(),
+        ReplayLevel::R4 => comparison.outputs.is_empty(),
+        ReplayLevel::R0 | ReplayLevel::R1 | ReplayLevel::R2 => false,
+    }
+}
+
+/// Outputs that are identical are no news beyond these.
+const LARGEST_IDENTICAL_COUNT: usize = 10;
+
+/// The outputs to list: first all that are not identical, then some that are; and how many were left out.
+fn listed_outputs(outputs: &[OutputComparison]) -> (Vec<&OutputComparison>, usize) {
+    let (mut identical, mut listed): (Vec<_>, Vec<_>) = outputs
+        .iter()
+        .partition(|output| output.outcome == Outcome::Identical);
+    let left_out = identical.len().saturating_sub(LARGEST_IDENTICAL_COUNT);
+    identical.truncate(LARGEST_IDENTICAL_COUNT);
+    listed.append(&mut identical);
+    (listed, left_out)
+}
+
 fn compared_table(comparison: &Comparison) -> String {
-    if comparison.outputs.is_empty() && comparison.metrics.is_empty() {
+    if comparison.outputs.is_empty() && compared(comparison).next().is_none() {
         return "nothing to compare: neither run wrote a file or logged a metric".to_owned();
     }
     let mut table = table(&["kind", "name", "result", "origin", "replay", "remark"]);
-    for output in &comparison.outputs {
+    let (outputs, more) = listed_outputs(&comparison.outputs);
+    for output in outputs {
         let OutputComparison {
             place,
             path,
@@ -269,6 +342,13 @@ fn compared_table(comparison: &Comparison) -> String {
         table.add_row(row);
     }
     let mut text = table_text(&table);
+    if more > 0 {
+        let outputs = if more == 1 { "output" } else { "outputs" };
+        let _ = write!(
+            text,
+            "\nand {more} more identical {outputs} (`--json` lists all)"
+        );
+    }
     if left_out > 0 {
         let _ = write!(
             text,
@@ -312,14 +392,111 @@ fn metric_remark(metric: &MetricComparison) -> String {
         .largest_difference
         .filter(|difference| *difference > 0.0)
     {
-        remarks.push(format!("by at most {difference:e}"));
+        remarks.push(format!("by at most {}", metric_value(difference)));
     }
     remarks.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use provenance::Place;
+
     use super::*;
+
+    fn comparison(outcomes: &[Outcome]) -> Comparison {
+        let output = |(at, outcome): (usize, &Outcome)| OutputComparison {
+            place: Place::Project,
+            path: entities::RecordedPath::new(format!("out/{at}")),
+            outcome: *outcome,
+            origin: None,
+            replay: None,
+            embedded: Vec::new(),
+            reason: None,
+        };
+        Comparison {
+            origin: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            replay: "1123456789abcdef0123456789abcdef".parse().unwrap(),
+            level: Some(ReplayLevel::R2),
+            reached: BTreeSet::from([ReplayLevel::R0, ReplayLevel::R1, ReplayLevel::R2]),
+            is_identical: false,
+            is_within_tolerance: false,
+            outputs: outcomes.iter().enumerate().map(output).collect(),
+            metrics: Vec::new(),
+            is_stdout_identical: None,
+            environment: provenance::EnvironmentDiff::default(),
+            causes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_answer_says_why_it_is_no_and_which_option_would_accept_it() {
+        use Outcome::{Different, EmbeddedOnly, Identical};
+        let cases = [
+            (vec![], "NOT verified: there is nothing to compare"),
+            (
+                vec![Identical, Different],
+                "NOT verified: not all is identical or within tolerance",
+            ),
+            (
+                vec![Identical, EmbeddedOnly],
+                "NOT verified: 1 file differs only in an embedded time or id; `--allow-embedded` accepts that",
+            ),
+            (
+                vec![EmbeddedOnly, EmbeddedOnly, Different],
+                "NOT verified: not all is identical or within tolerance (2 files differ only in an embedded time or \
+                 id, which `--allow-embedded` would accept; others differ more)",
+            ),
+        ];
+        for (outcomes, expected) in cases {
+            let comparison = comparison(&outcomes);
+            assert!(!is_verified(&comparison, false));
+            assert_eq!(answer(&comparison, false), expected);
+        }
+        let mut ended_otherwise = comparison(&[Identical]);
+        ended_otherwise.reached.clear();
+        assert_eq!(
+            answer(&ended_otherwise, false),
+            "NOT verified: it did not end with the same status"
+        );
+    }
+
+    #[test]
+    fn a_level_without_anything_to_compare_is_neither_yes_nor_no() {
+        let words = levels(&comparison(&[]));
+        assert!(
+            words.contains("R3 –    every metric is within its tolerance (nothing to compare)")
+                && words
+                    .contains("R4 –    every output is identical to the byte (nothing to compare)"),
+            "{words}"
+        );
+        let words = levels(&comparison(&[Outcome::Different]));
+        assert!(
+            words.contains("R3 –  ") && words.contains("R4 no   "),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn what_differs_comes_first_and_identical_outputs_are_counted_beyond_ten() {
+        let mut outcomes = vec![Outcome::Identical; 300];
+        outcomes.push(Outcome::Different);
+        outcomes.push(Outcome::NotCompared);
+        let table = compared_table(&comparison(&outcomes));
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines.len(), 1 + 2 + 10 + 1, "{table}");
+        assert!(
+            lines[1].contains("out/300") && lines[2].contains("out/301"),
+            "{table}"
+        );
+        assert_eq!(
+            lines[13],
+            "and 290 more identical outputs (`--json` lists all)"
+        );
+        let table = compared_table(&comparison(&[Outcome::Identical; 10]));
+        assert_eq!(table.lines().count(), 11, "{table}");
+    }
 
     #[test]
     fn a_tolerance_of_the_command_line_goes_before_the_settings() {
