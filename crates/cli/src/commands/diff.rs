@@ -148,7 +148,12 @@ fn in_words(a: &Run, b: &Run, diff: &RunDiff, code: String) -> String {
     environment(&diff.environment, &mut section);
     let equal = equal_kinds(diff);
     if is_equal(diff) {
-        text.push_str("\nnothing differs\n");
+        let of_what = if diff.not_compared.is_empty() {
+            ""
+        } else {
+            " of what was compared"
+        };
+        let _ = write!(text, "\nnothing differs{of_what}\n");
     } else if !equal.is_empty() {
         let _ = write!(text, "\nequal: {}\n", equal.join(", "));
     }

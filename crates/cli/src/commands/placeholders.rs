@@ -35,7 +35,7 @@ pub(super) fn unknown_placeholders(
 
 /// Whether a word is a program or data of its own, in which braces mean something else.
 fn is_code(word: &str) -> bool {
-    word.contains(['"', '\'', '`', '(', ';', '\n'])
+    word.contains(['"', '\'', '`', '(', '\n'])
 }
 
 /// The names that stand alone in braces; `${name}`, `@{name}` and `{{name}}` are of shells, git and templates.

@@ -68,8 +68,13 @@ fn warn_of_placeholders(arguments: &RunArguments, output: &Output) {
     let unknown: Vec<_> = unknown.iter().map(|name| format!("{{{name}}}")).collect();
     let known: Vec<_> = arguments.params.iter().map(|(key, _)| safe(key)).collect();
     output.warn(&format!(
-        "{} in the command names no param and stays as it is; given are: {}",
+        "{} in the command {}; given: {}",
         unknown.join(", "),
+        if unknown.len() == 1 {
+            "names no param and stays as it is"
+        } else {
+            "name no param and stay as they are"
+        },
         known.join(", ")
     ));
 }
@@ -150,7 +155,14 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
     ));
     let missing = not_kept(recipe, record).len();
     if missing > 0 {
-        lines.push(format!("  missing  {missing} files are recorded without their content; `reproof show` lists them"));
+        let files = if missing == 1 {
+            "1 file is".to_owned()
+        } else {
+            format!("{missing} files are")
+        };
+        lines.push(format!(
+            "  missing  {files} recorded without content; `reproof show` has the list"
+        ));
     }
     // The limits of the method are on record; after every run they would only be noise.
     let gaps = record.gaps.iter().filter(|gap| !is_limit_of_method(gap));
@@ -248,5 +260,32 @@ fn method_choice(method: Method) -> capture::trace::MethodChoice {
         Method::Notify => MethodChoice::Force(Traced::Notify),
         Method::Ptrace => MethodChoice::Force(Traced::Ptrace),
         Method::Scan => MethodChoice::Force(Traced::Scan),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_was_interrupted_is_said_to_be_however_its_command_took_it() {
+        let cases = [
+            (
+                RunStatus::Killed,
+                Exit::Code(130),
+                "was interrupted (status 130)",
+            ),
+            (
+                RunStatus::Killed,
+                Exit::Signal(2),
+                "was interrupted (status 130)",
+            ),
+            (RunStatus::Killed, Exit::Signal(9), "was killed by signal 9"),
+            (RunStatus::Failed, Exit::Code(130), "failed with status 130"),
+            (RunStatus::Finished, Exit::Code(0), "finished"),
+        ];
+        for (status, exit, expected) in cases {
+            assert_eq!(ending_in_words(status, exit), expected);
+        }
     }
 }

@@ -17,3 +17,4 @@ mod standard_input;
 mod support;
 mod tampering;
 mod whole;
+mod words;
