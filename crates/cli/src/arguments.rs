@@ -204,7 +204,7 @@ pub(crate) struct RunsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArguments {
-    /// The run: id or its beginning, name, or `latest` (replays do not count)
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// List every input, output, package and variable
@@ -214,7 +214,7 @@ pub(crate) struct ShowArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
-    /// The run: id or its beginning, name, or `latest` (replays do not count)
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// Only what went to standard error
@@ -244,7 +244,7 @@ pub(crate) struct DiffArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
-    /// The run: id or its beginning, name, or `latest` (replays do not count)
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     pub(crate) run: String,
     /// Directory to make; it must not exist or be empty
     pub(crate) directory: PathBuf,
@@ -255,7 +255,7 @@ pub(crate) struct RestoreArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArguments {
-    /// The run: id or its beginning, name, or `latest` (replays do not count)
+    /// The run: id or its beginning, name, or `latest`, the last one that is no replay
     #[arg(default_value = "latest")]
     pub(crate) run: String,
     /// Directory to replay in; it must not exist or be empty. A temporary one if not given
@@ -314,7 +314,8 @@ pub(crate) struct ForgetArguments {
 pub(crate) enum AuditCommand {
     /// List events
     Log {
-        /// Only events about this subject: a run (id, its beginning, name, `latest`) or `experiment:0`, `model:…`, …
+        /// Only events about this subject: a run (id, its beginning, name,
+        /// or `latest`, the last one that is no replay) or `experiment:0`, `model:…`, …
         subject: Option<String>,
         /// At most this many, the newest
         #[arg(long, default_value_t = 50, value_parser = at_least_one)]

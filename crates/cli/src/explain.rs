@@ -56,6 +56,53 @@ mod tests {
     }
 
     #[test]
+    fn every_code_that_help_and_documentation_name_has_a_page() {
+        use clap::CommandFactory as _;
+
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut texts = vec![("README.md".to_owned(), root.join("README.md"))];
+        for entry in std::fs::read_dir(root.join("docs")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                texts.push((path.display().to_string(), path));
+            }
+        }
+        let mut texts: Vec<_> = texts
+            .into_iter()
+            .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
+            .collect();
+        let mut waiting = vec![crate::arguments::Arguments::command()];
+        while let Some(mut command) = waiting.pop() {
+            texts.push((
+                format!("help of {}", command.get_name()),
+                command.render_long_help().to_string(),
+            ));
+            waiting.extend(command.get_subcommands().cloned());
+        }
+        assert!(
+            texts
+                .iter()
+                .any(|(name, text)| name == "help of explain" && !codes_in(text).is_empty()),
+            "an example of a code is in the help of explain"
+        );
+        for (name, text) in &texts {
+            for code in codes_in(text) {
+                assert!(find(code).is_some(), "{name} names {code}");
+            }
+        }
+    }
+
+    /// Words such as `E0005`.
+    fn codes_in(text: &str) -> Vec<&str> {
+        text.split(|letter: char| !letter.is_alphanumeric())
+            .filter(|word| {
+                word.strip_prefix('E')
+                    .is_some_and(|digits| digits.len() == 4 && digits.parse::<u16>().is_ok())
+            })
+            .collect()
+    }
+
+    #[test]
     fn every_code_that_is_used_has_a_page_and_every_page_is_used() {
         let mut used = std::collections::BTreeSet::new();
         let mut waiting = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];

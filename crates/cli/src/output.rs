@@ -227,16 +227,28 @@ pub(crate) fn local_time(time: Timestamp) -> String {
     )
 }
 
-/// A metric's value: the whole number where it is short, else its first digits.
+/// A number for people: the whole of it where it is short, else its first digits; a power of ten only where it is
+/// very small or large.
 pub(crate) fn metric_value(value: f64) -> String {
     let plain = format!("{value}");
-    if plain.len() <= 10 || !value.is_finite() {
+    let is_tiny = value != 0.0 && value.abs() < 1e-3;
+    if !value.is_finite() || (plain.len() <= 10 && (!is_tiny || plain.len() <= 7)) {
         plain
     } else if (1e-3..1e9).contains(&value.abs()) {
-        format!("{value:.6}")
+        without_zeros(&format!("{value:.6}"))
     } else {
-        format!("{value:.5e}")
+        let text = format!("{value:.5e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        format!("{}e{exponent}", without_zeros(digits))
     }
+}
+
+/// A number with a point, without what says nothing at its end.
+fn without_zeros(digits: &str) -> String {
+    digits
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// A text that is cut where it is longer than a cell of a table should be.
@@ -275,6 +287,13 @@ mod tests {
             (1.0 / 3.0, "0.333333"),
             (-1.0 / 3.0, "-0.333333"),
             (1.0 / 3e7, "3.33333e-8"),
+            (1.8, "1.8"),
+            (1.799_999_999_999_999_8, "1.8"),
+            (2.3e-7, "2.3e-7"),
+            (0.0005, "0.0005"),
+            (2e-16, "2e-16"),
+            (0.0, "0"),
+            (1e300, "1e300"),
             (123_456_789_012.5, "1.23457e11"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-inf"),

@@ -6,7 +6,7 @@ use entities::{RecordedPath, StandardInput};
 use serde::{Serialize, Serializer};
 
 use crate::environment_diff::{EnvironmentDiff, diff_environments};
-use crate::{FileFact, FileMap, FileSet, Place, RunFacts};
+use crate::{FileFact, FileMap, FileSet, Place, RunFacts, is_blind_to_reads};
 
 /// What differs between two runs. Every list is sorted and holds only what differs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -29,11 +29,25 @@ pub struct RunDiff {
     pub outputs: Vec<FileChange>,
     /// What the commands ran in.
     pub environment: EnvironmentDiff,
-    /// Kinds that could not be compared, because one of the runs has no manifest: it was logged, not captured.
+    /// Kinds that could not be compared, because they are not known of one of the runs: it was logged, not captured,
+    /// or observed in a way that does not see them.
     pub not_compared: Vec<&'static str>,
 }
 
 impl RunDiff {
+    /// Takes a kind out of what was compared.
+    fn leave_out(&mut self, kind: &'static str) {
+        match kind {
+            "data" => self.data.clear(),
+            "interpreter" => self.environment.interpreter.clear(),
+            "packages" => self.environment.packages.clear(),
+            "libraries" => self.environment.libraries.clear(),
+            "linear algebra" => self.environment.blas.clear(),
+            _ => return,
+        }
+        self.not_compared.push(kind);
+    }
+
     /// Whether nothing differs of what was compared; `not_compared` says what was not.
     pub fn is_empty(&self) -> bool {
         let Self {
@@ -130,13 +144,15 @@ pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
         after: given_b.clone(),
     });
     diff.git = diff_texts(&git_texts(recipe_a), &git_texts(recipe_b));
+    let unknown = unknown_kinds(a, b);
     diff.code = diff_files(Place::Project, &a.code, &b.code);
     // A file of the code tree that a run reads or writes as data is told as data, once, and without a patch.
-    let is_data = |path: &RecordedPath| {
-        [&a.inputs, &b.inputs, &a.outputs, &b.outputs]
-            .iter()
-            .any(|files| files.project.contains_key(path))
+    let told: &[&FileSet] = if unknown.contains(&"data") {
+        &[&a.outputs, &b.outputs]
+    } else {
+        &[&a.inputs, &b.inputs, &a.outputs, &b.outputs]
     };
+    let is_data = |path: &RecordedPath| told.iter().any(|files| files.project.contains_key(path));
     diff.code.retain(|change| !is_data(&change.path));
     diff.data = diff_file_sets(&a.inputs, &b.inputs);
     diff.environment = diff_environments(recipe_a, recipe_b, a.record.as_ref(), b.record.as_ref());
@@ -145,7 +161,46 @@ pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
     } else {
         diff.not_compared = vec!["outputs", "hardware"];
     }
+    for kind in unknown {
+        diff.leave_out(kind);
+    }
     diff
+}
+
+/// Kinds of which one of two captured runs knows nothing, for the way in which it was observed.
+///
+/// Nothing on record is then not the same as nothing there: all that the other run has would be told as added.
+fn unknown_kinds(a: &RunFacts, b: &RunFacts) -> Vec<&'static str> {
+    [
+        "data",
+        "interpreter",
+        "packages",
+        "libraries",
+        "linear algebra",
+    ]
+    .into_iter()
+    .filter(|kind| [a, b].iter().any(|facts| is_unknown(kind, facts)))
+    .collect()
+}
+
+fn is_unknown(kind: &str, facts: &RunFacts) -> bool {
+    let (Some(recipe), Some(record)) = (&facts.recipe, &facts.record) else {
+        return false;
+    };
+    let environment = &recipe.environment;
+    let is_blind = is_blind_to_reads(record);
+    let has_gap = |code: &str| record.gaps.iter().any(|gap| gap.code == code);
+    let has_no_answer = is_blind || has_gap("interpreter_unknown");
+    match kind {
+        "data" => is_blind,
+        "interpreter" => environment.interpreter.is_none() && has_no_answer,
+        "packages" => {
+            environment.python.is_none() && (has_no_answer || has_gap("packages_unknown"))
+        }
+        "libraries" => environment.libraries.is_empty() && is_blind,
+        "linear algebra" => environment.blas.is_empty() && is_blind,
+        _ => false,
+    }
 }
 
 /// Lists what differs between two maps of texts.
@@ -284,6 +339,39 @@ mod tests {
         let run = samples::run();
         assert!(diff_runs(&run, &run).is_empty());
         assert!(diff_runs(&run, &run).not_compared.is_empty());
+    }
+
+    #[test]
+    fn what_a_way_of_observing_did_not_see_is_not_told_as_added() {
+        let (mut a, b) = (samples::run(), samples::run());
+        let environment = &mut a.recipe.as_mut().unwrap().environment;
+        environment.interpreter = None;
+        environment.python = None;
+        environment.libraries.clear();
+        environment.blas.clear();
+        a.inputs = FileSet::default();
+        let diff = diff_runs(&a, &b);
+        assert!(
+            !diff.environment.packages.is_empty() && diff.not_compared.is_empty(),
+            "a command that was seen and is not Python has no packages"
+        );
+        a.record.as_mut().unwrap().gaps = vec![entities::Gap {
+            code: "reads_not_seen".to_owned(),
+            message: "m".to_owned(),
+        }];
+        for diff in [diff_runs(&a, &b), diff_runs(&b, &a)] {
+            assert!(diff.data.is_empty() && diff.environment.is_empty());
+            assert_eq!(
+                diff.not_compared,
+                [
+                    "data",
+                    "interpreter",
+                    "packages",
+                    "libraries",
+                    "linear algebra"
+                ]
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entities::{Gap, ReplayLevel, ReplayVerdict, RunDetail};
+use entities::{Gap, Record, ReplayLevel, ReplayVerdict, RunDetail};
 use serde::Serialize;
 
 /// How much is known of a run. Each level includes those before it.
@@ -33,6 +33,24 @@ pub struct Evidence {
     /// How many were identical, within tolerance, or reached R3: all metrics within tolerance, though a file differs.
     pub successful_replays: usize,
 }
+
+/// Gaps that a way of observing always has: they say how far the method sees, and nothing of this run.
+const LIMITS_OF_METHODS: [&str; 2] = ["entry_only", "io_uring_unseen"];
+
+/// Whether a gap is a known limit of the method by which a run was observed.
+///
+/// What is left are gaps of the run itself.
+pub fn is_limit_of_method(gap: &Gap) -> bool {
+    LIMITS_OF_METHODS.contains(&gap.code.as_str())
+}
+
+/// Whether reads, executions and connections of a run were out of sight, so that none on record does not mean none.
+pub fn is_blind_to_reads(record: &Record) -> bool {
+    record.gaps.iter().any(|gap| gap.code == READS_NOT_SEEN)
+}
+
+/// Code of the gap of a run of which only the files before and after were compared.
+const READS_NOT_SEEN: &str = "reads_not_seen";
 
 /// Computes the level of a run; verdicts on other runs are left out.
 pub fn evidence_level(
@@ -66,11 +84,6 @@ pub fn evidence_level(
         identical_hosts: hosts.len(),
         successful_replays: near,
     }
-}
-
-/// Whether a gap belongs to every run that is observed in this way, and says nothing of this one.
-pub fn is_limit_of_method(gap: &Gap) -> bool {
-    matches!(gap.code.as_str(), "entry_only" | "io_uring_unseen")
 }
 
 fn missing_for_next(
@@ -193,7 +206,11 @@ mod tests {
             code: "io_uring".to_owned(),
             message: "io_uring was used".to_owned(),
         };
-        let evidence = evidence_level(&detail, true, &[gap], &[]);
+        let limit = Gap {
+            code: "entry_only".to_owned(),
+            message: "calls were seen as they began".to_owned(),
+        };
+        let evidence = evidence_level(&detail, true, &[gap, limit], &[]);
         assert_eq!(
             evidence.missing_for_next,
             [

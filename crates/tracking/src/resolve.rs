@@ -93,10 +93,13 @@ impl Tracking {
             conditions: vec![no_parent],
             order_by: Vec::new(),
         };
+        // The search has no word for replays: they are passed over here, a page at a time.
         let mut page = PageRequest::first(PAGE_LENGTH);
         loop {
-            let found = self.store().search_runs(&[], &query, View::Active, &page);
-            let found = found.await?;
+            let found = self
+                .store()
+                .search_runs(&[], &query, View::Active, &page)
+                .await?;
             let mut runs = found.items.into_iter().map(|detail| detail.run);
             if let Some(run) = runs.find(|run| run.replay_of.is_none()) {
                 return Ok(Some(run));

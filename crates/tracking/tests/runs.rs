@@ -341,6 +341,19 @@ async fn a_reference_is_an_id_its_beginning_a_name_or_latest() {
         "ffff",
         "a child is not what the user started last"
     );
+    for number in 0..25 {
+        let replay = NewRun {
+            id: Some(parsed(&format!("dddd{number:02}"))),
+            replay_of: Some(first.id.clone()),
+            ..new_run()
+        };
+        tracking.create_run(caller, replay).await.unwrap();
+    }
+    assert_eq!(
+        resolve("latest").await.unwrap(),
+        "ffff",
+        "a replay is no run that the user started, however many there are"
+    );
     tracking.delete_run(caller, &parsed("abd2")).await.unwrap();
     assert_eq!(
         resolve("ab").await.unwrap(),

@@ -148,14 +148,24 @@ fn in_words(a: &Run, b: &Run, diff: &RunDiff, code: String) -> String {
     environment(&diff.environment, &mut section);
     let equal = equal_kinds(diff);
     if is_equal(diff) {
-        text.push_str("\nnothing differs\n");
+        let of_what = if diff.not_compared.is_empty() {
+            ""
+        } else {
+            " of what was compared"
+        };
+        let _ = write!(text, "\nnothing differs{of_what}\n");
     } else if !equal.is_empty() {
         let _ = write!(text, "\nequal: {}\n", equal.join(", "));
     }
     if !diff.not_compared.is_empty() {
+        let reason = if diff.not_compared.contains(&"command") {
+            "one of them was not captured"
+        } else {
+            "they are not known of one of them"
+        };
         let _ = write!(
             text,
-            "\nnot compared, for one of them was not captured: {}\n",
+            "\nnot compared, for {reason}: {}\n",
             diff.not_compared.join(", ")
         );
     }
@@ -178,9 +188,23 @@ fn equal_kinds(diff: &RunDiff) -> Vec<&'static str> {
     ];
     kinds
         .into_iter()
-        .filter(|(name, is_equal)| *is_equal && !diff.not_compared.contains(name))
+        .filter(|(name, is_equal)| {
+            *is_equal && !diff.not_compared.iter().any(|kind| is_part(kind, name))
+        })
         .map(|(name, _)| name)
         .collect()
+}
+
+/// Whether a kind is another or belongs to it: the environment has several.
+fn is_part(kind: &str, of: &str) -> bool {
+    const ENVIRONMENT: [&str; 5] = [
+        "interpreter",
+        "packages",
+        "libraries",
+        "linear algebra",
+        "hardware",
+    ];
+    kind == of || of == "environment" && ENVIRONMENT.contains(&kind)
 }
 
 fn texts(changes: &[TextChange]) -> String {
@@ -208,7 +232,7 @@ fn metrics(changes: &[MetricChange]) -> String {
     for MetricChange { key, before, after } in shown_metrics(changes) {
         let value = |value: &Option<f64>| value.map_or_else(|| "–".to_owned(), metric_value);
         let step = match (before, after) {
-            (Some(before), Some(after)) => format!("({:+.6})", after - before),
+            (Some(before), Some(after)) => format!("({})", signed(after - before)),
             _ => String::new(),
         };
         table.add_row([
@@ -220,6 +244,11 @@ fn metrics(changes: &[MetricChange]) -> String {
         ]);
     }
     table_text(&table)
+}
+
+fn signed(difference: f64) -> String {
+    let sign = if difference >= 0.0 { "+" } else { "" };
+    format!("{sign}{}", metric_value(difference))
 }
 
 fn standard_input(diff: &RunDiff) -> String {
@@ -416,7 +445,7 @@ mod tests {
         };
         let text = metrics(&[change("auc"), change("system/cpu")]);
         assert!(
-            text.contains("auc") && text.contains("(+0.500000)") && !text.contains("system"),
+            text.contains("auc") && text.contains("(+0.5)") && !text.contains("system"),
             "{text}"
         );
         let only_resources = RunDiff {

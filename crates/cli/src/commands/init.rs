@@ -39,10 +39,12 @@ pub(crate) async fn run(
     let context = Context::create(project, output).await?;
     context.publish().await?;
     let store = context.bench.project.store_directory.clone();
+    let is_ignored = ignores_itself(&store);
     if output.is_json {
         output.json(&serde_json::json!({
             "store": store,
             "was_there": was_there,
+            "is_ignored_by_git": is_ignored,
             "verifier_key": context.verifier_key,
         }));
     } else if was_there {
@@ -53,7 +55,23 @@ pub(crate) async fn run(
     } else {
         output.line(&format!("made the store {}", store.display()));
         output.line("settings are in reproof.toml; the signing key is in your settings folder, not in the project");
+        output.line(in_git(is_ignored));
         output.line(&format!("the ledger is signed by {}", context.verifier_key));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What of it belongs into git.
+const fn in_git(is_ignored: bool) -> &'static str {
+    if is_ignored {
+        "commit reproof.toml; git ignores `.reproof/`, by its own .gitignore"
+    } else {
+        "commit reproof.toml; git does NOT ignore `.reproof/`: add it to .gitignore, for it is large and only of this machine"
+    }
+}
+
+/// Whether the `.gitignore` of the store has it all ignored; one that was there before the store may not.
+fn ignores_itself(store: &Path) -> bool {
+    std::fs::read_to_string(store.join(".gitignore"))
+        .is_ok_and(|text| text.lines().any(|line| line.trim_end() == "*"))
 }

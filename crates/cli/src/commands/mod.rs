@@ -9,6 +9,7 @@ mod gc;
 mod init;
 mod log;
 mod logs;
+mod placeholders;
 mod replay;
 mod restore;
 pub(crate) mod run;

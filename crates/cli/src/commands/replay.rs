@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::arguments::{EnvironmentChoice, ReplayArguments};
 use crate::commands::diff::place_path;
-use crate::commands::run::{exit_in_words, outcome_json};
+use crate::commands::run::{ending_in_words, outcome_json};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, tolerance_fault};
@@ -167,7 +167,7 @@ fn in_words(replayed: &Replayed) -> String {
             "run {} replayed run {}: it {} after {}",
             short_id(&comparison.replay),
             short_id(&comparison.origin),
-            exit_in_words(outcome.record.exit),
+            ending_in_words(outcome.run.status, outcome.record.exit),
             duration(outcome.record.usage.wall_ms)
         ),
         match directory {
@@ -188,9 +188,18 @@ fn in_words(replayed: &Replayed) -> String {
     lines.join("\n")
 }
 
+/// How everything that was compared came out.
+fn compared(comparison: &Comparison) -> impl Iterator<Item = Outcome> {
+    let outputs = comparison.outputs.iter().map(|output| output.outcome);
+    let metrics = comparison.metrics.iter().map(|metric| metric.outcome);
+    outputs
+        .chain(metrics)
+        .filter(|outcome| *outcome != Outcome::NotCompared)
+}
+
 /// Why it may differ, where it does.
 fn causes(comparison: &Comparison) -> Vec<String> {
-    if comparison.is_identical || (comparison.outputs.is_empty() && comparison.metrics.is_empty()) {
+    if comparison.is_identical || compared(comparison).next().is_none() {
         return Vec::new();
     }
     let mut lines = vec![String::new()];
@@ -249,20 +258,27 @@ fn has_nothing_for(level: ReplayLevel, comparison: &Comparison) -> bool {
     }
 }
 
-/// Outputs that are identical are counted beyond these.
-const IDENTICAL_SHOWN: usize = 10;
+/// Outputs that are identical are no news beyond these.
+const LARGEST_IDENTICAL_COUNT: usize = 10;
+
+/// The outputs to list: first all that are not identical, then some that are; and how many were left out.
+fn listed_outputs(outputs: &[OutputComparison]) -> (Vec<&OutputComparison>, usize) {
+    let (mut identical, mut listed): (Vec<_>, Vec<_>) = outputs
+        .iter()
+        .partition(|output| output.outcome == Outcome::Identical);
+    let left_out = identical.len().saturating_sub(LARGEST_IDENTICAL_COUNT);
+    identical.truncate(LARGEST_IDENTICAL_COUNT);
+    listed.append(&mut identical);
+    (listed, left_out)
+}
 
 fn compared_table(comparison: &Comparison) -> String {
-    if comparison.outputs.is_empty() && comparison.metrics.is_empty() {
+    if comparison.outputs.is_empty() && compared(comparison).next().is_none() {
         return "nothing to compare: neither run wrote a file or logged a metric".to_owned();
     }
     let mut table = table(&["kind", "name", "result", "origin", "replay", "remark"]);
-    let mut identical = 0_usize;
-    for output in &comparison.outputs {
-        identical += usize::from(output.outcome == Outcome::Identical);
-        if output.outcome == Outcome::Identical && identical > IDENTICAL_SHOWN {
-            continue;
-        }
+    let (outputs, more) = listed_outputs(&comparison.outputs);
+    for output in outputs {
         let OutputComparison {
             place,
             path,
@@ -310,11 +326,11 @@ fn compared_table(comparison: &Comparison) -> String {
         table.add_row(row);
     }
     let mut text = table_text(&table);
-    if identical > IDENTICAL_SHOWN {
+    if more > 0 {
+        let outputs = if more == 1 { "output" } else { "outputs" };
         let _ = write!(
             text,
-            "\n{} more outputs are identical; `--json` lists all",
-            identical - IDENTICAL_SHOWN
+            "\nand {more} more identical {outputs} (`--json` lists all)"
         );
     }
     if left_out > 0 {
@@ -367,7 +383,57 @@ fn metric_remark(metric: &MetricComparison) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use provenance::Place;
+
     use super::*;
+
+    fn comparison(outcomes: &[Outcome]) -> Comparison {
+        let output = |(at, outcome): (usize, &Outcome)| OutputComparison {
+            place: Place::Project,
+            path: entities::RecordedPath::new(format!("out/{at}")),
+            outcome: *outcome,
+            origin: None,
+            replay: None,
+            embedded: Vec::new(),
+            reason: None,
+        };
+        Comparison {
+            origin: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            replay: "1123456789abcdef0123456789abcdef".parse().unwrap(),
+            level: Some(ReplayLevel::R2),
+            reached: BTreeSet::from([ReplayLevel::R0, ReplayLevel::R1, ReplayLevel::R2]),
+            is_identical: false,
+            is_within_tolerance: false,
+            outputs: outcomes.iter().enumerate().map(output).collect(),
+            metrics: Vec::new(),
+            is_stdout_identical: None,
+            environment: provenance::EnvironmentDiff::default(),
+            causes: Vec::new(),
+            lost_inputs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_differs_comes_first_and_identical_outputs_are_counted_beyond_ten() {
+        let mut outcomes = vec![Outcome::Identical; 300];
+        outcomes.push(Outcome::Different);
+        outcomes.push(Outcome::NotCompared);
+        let table = compared_table(&comparison(&outcomes));
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines.len(), 1 + 2 + 10 + 1, "{table}");
+        assert!(
+            lines[1].contains("out/300") && lines[2].contains("out/301"),
+            "{table}"
+        );
+        assert_eq!(
+            lines[13],
+            "and 290 more identical outputs (`--json` lists all)"
+        );
+        let table = compared_table(&comparison(&[Outcome::Identical; 10]));
+        assert_eq!(table.lines().count(), 11, "{table}");
+    }
 
     #[test]
     fn a_tolerance_of_the_command_line_goes_before_the_settings() {
@@ -402,42 +468,23 @@ mod tests {
         assert_eq!(tolerances(&settings, &[]).unwrap_err().code(), "E0004");
     }
 
-    fn comparison(outcome: Outcome, reason: Option<NotKeptReason>) -> Comparison {
-        let run: entities::RunId = "0123456789abcdef0123456789abcdef".parse().unwrap();
+    fn comparison_of_one(outcome: Outcome, reason: Option<NotKeptReason>) -> Comparison {
         let is_good = outcome != Outcome::NotCompared || reason == Some(NotKeptReason::Secret);
-        Comparison {
-            origin: run.clone(),
-            replay: run,
-            level: None,
-            reached: [ReplayLevel::R2].into(),
-            is_identical: false,
-            is_within_tolerance: is_good,
-            lost_inputs: Vec::new(),
-            outputs: vec![OutputComparison {
-                place: provenance::Place::Project,
-                path: entities::RecordedPath::new("out"),
-                outcome,
-                origin: None,
-                replay: None,
-                embedded: Vec::new(),
-                reason,
-            }],
-            metrics: Vec::new(),
-            is_stdout_identical: None,
-            environment: provenance::EnvironmentDiff::default(),
-            causes: Vec::new(),
-        }
+        let mut comparison = comparison(&[outcome]);
+        comparison.is_within_tolerance = is_good;
+        comparison.outputs[0].reason = reason;
+        comparison
     }
 
     #[test]
     fn what_the_ledger_does_not_count_as_the_same_is_not_verified_and_says_why() {
-        let unknown = comparison(Outcome::NotCompared, Some(NotKeptReason::Unreadable));
+        let unknown = comparison_of_one(Outcome::NotCompared, Some(NotKeptReason::Unreadable));
         assert!(!is_verified(&unknown, true));
         assert!(verification(&unknown, false).contains("of 1 of its outputs no digest"));
-        let embedded = comparison(Outcome::EmbeddedOnly, None);
+        let embedded = comparison_of_one(Outcome::EmbeddedOnly, None);
         assert!(!is_verified(&embedded, false) && is_verified(&embedded, true));
         assert!(verification(&embedded, false).contains("--allow-embedded"));
-        let secret = comparison(Outcome::NotCompared, Some(NotKeptReason::Secret));
+        let secret = comparison_of_one(Outcome::NotCompared, Some(NotKeptReason::Secret));
         assert!(is_verified(&secret, false));
     }
 }

@@ -1,14 +1,15 @@
 //! `reproof run`
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::process::ExitCode;
 
-use entities::{Exit, FileTrees, RunStatus};
+use entities::{Exit, FileTrees, NotKept, Recipe, Record, RunStatus};
 use executor::{Outcome, RunRequest, short_id};
+use provenance::{is_blind_to_reads, is_limit_of_method};
 use serde_json::{Value, json};
 
 use crate::arguments::{Method, RunArguments};
+use crate::commands::placeholders::unknown_placeholders;
 use crate::commands::runs::number_json;
 use crate::context::{Context, working_directory};
 use crate::error::CommandError;
@@ -31,13 +32,8 @@ pub(crate) async fn run(
     if let Some(name) = &arguments.name {
         check_name(name)?;
     }
-    for word in misspelt_params(&arguments.command, &arguments.params) {
-        output.warn(&format!(
-            "no `-p` names `{}`, so the command is given it as it stands",
-            safe(&word)
-        ));
-    }
     let mut context = Context::open_or_create(output).await?;
+    warn_of_placeholders(&arguments, output);
     context.bench.settings.method = method_choice(arguments.trace);
     let request = RunRequest {
         experiment: arguments.experiment,
@@ -78,37 +74,27 @@ fn check_name(name: &str) -> Result<(), CommandError> {
     }
 }
 
-/// Places such as `{lr}` in a command that no param fills, where params are given: most likely a slip of the pen.
-/// Braces of JSON or of a shell hold more than a name.
-fn misspelt_params(command: &[OsString], params: &[(String, String)]) -> Vec<String> {
-    if params.is_empty() {
-        return Vec::new();
+/// Says which names in braces stay as they are, where params are given and one may be misspelt.
+fn warn_of_placeholders(arguments: &RunArguments, output: &Output) {
+    if arguments.params.is_empty() {
+        return;
     }
-    let is_name = |text: &str| {
-        text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-            && text
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-    };
-    let mut found = Vec::new();
-    for word in command {
-        let word = word.to_string_lossy();
-        let mut parts = word.split('{');
-        let mut before = parts.next().unwrap_or_default();
-        for part in parts {
-            // `${name}` is a variable of a shell.
-            let is_of_shell = before.ends_with('$');
-            before = part;
-            if let Some((name, _)) = part.split_once('}')
-                && is_name(name)
-                && !is_of_shell
-                && !params.iter().any(|(key, _)| key == name)
-            {
-                found.push(format!("{{{name}}}"));
-            }
-        }
+    let unknown = unknown_placeholders(&arguments.command, &arguments.params);
+    if unknown.is_empty() {
+        return;
     }
-    found
+    let unknown: Vec<_> = unknown.iter().map(|name| format!("{{{name}}}")).collect();
+    let known: Vec<_> = arguments.params.iter().map(|(key, _)| safe(key)).collect();
+    output.warn(&format!(
+        "{} in the command {}; given: {}",
+        unknown.join(", "),
+        if unknown.len() == 1 {
+            "names no param and stays as it is"
+        } else {
+            "name no param and stay as they are"
+        },
+        known.join(", ")
+    ));
 }
 
 /// What came of a run as JSON.
@@ -156,12 +142,7 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
         "reproof: run {} ({}) {} after {}",
         short_id(&run.id),
         safe(&run.name),
-        match record.exit {
-            Exit::Code(code) if run.status == RunStatus::Killed => {
-                format!("was interrupted (status {code})")
-            }
-            exit => exit_in_words(exit),
-        },
+        ending_in_words(run.status, record.exit),
         duration(record.usage.wall_ms)
     )];
     let params: Vec<_> = params
@@ -177,25 +158,53 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
             lines.push(format!("  {name:<8} {}", shortened(&pairs)));
         }
     }
+    let read = if is_blind_to_reads(record) {
+        "reads not seen".to_owned()
+    } else {
+        format!(
+            "read {}",
+            count(recipe.inputs.files.0, recipe.inputs.size_bytes.0)
+        )
+    };
     lines.push(format!(
-        "  files    code {}, read {}, written {}",
+        "  files    code {}, {read}, written {}",
         count(recipe.code.files.0, recipe.code.size_bytes.0),
-        count(recipe.inputs.files.0, recipe.inputs.size_bytes.0),
         count(record.outputs.files.0, record.outputs.size_bytes.0)
     ));
-    let missing =
-        recipe.code.not_kept.len() + recipe.inputs.not_kept.len() + record.outputs.not_kept.len();
+    let missing = not_kept(recipe, record).len();
     if missing > 0 {
-        lines.push(format!("  missing  {missing} files are recorded without their content; `reproof show` lists them"));
+        let files = if missing == 1 {
+            "1 file is".to_owned()
+        } else {
+            format!("{missing} files are")
+        };
+        lines.push(format!(
+            "  missing  {files} recorded without content; `reproof show` has the list"
+        ));
     }
-    let gaps = record
-        .gaps
-        .iter()
-        .filter(|gap| !provenance::is_limit_of_method(gap));
+    // The limits of the method are on record; after every run they would only be noise.
+    let gaps = record.gaps.iter().filter(|gap| !is_limit_of_method(gap));
     for gap in gaps {
         lines.push(format!("  gap      {}", safe(&gap.message)));
     }
     lines.join("\n")
+}
+
+/// The files of a run whose bytes are not kept, each once: one may be code, read and written.
+pub(crate) fn not_kept<'r>(recipe: &'r Recipe, record: &'r Record) -> Vec<&'r NotKept> {
+    let mut files = Vec::new();
+    let parts = [
+        &recipe.code.not_kept,
+        &recipe.inputs.not_kept,
+        &record.outputs.not_kept,
+    ];
+    for file in parts.into_iter().flatten() {
+        let is_there = |there: &&NotKept| (&there.path, there.reason) == (&file.path, file.reason);
+        if !files.iter().any(is_there) {
+            files.push(file);
+        }
+    }
+    files
 }
 
 fn count(files: u64, size_bytes: u64) -> String {
@@ -222,8 +231,28 @@ fn shortened(pairs: &[String]) -> String {
 
 const PAIRS_MAX: usize = 8;
 
+/// How a run ended: as the command did, or by Ctrl-C, whatever the command made of it.
+pub(crate) fn ending_in_words(status: RunStatus, exit: Exit) -> String {
+    if is_interruption(status, exit) {
+        format!("was interrupted (status {})", executor::exit_status(exit))
+    } else {
+        exit_in_words(exit)
+    }
+}
+
+/// Whether a run was ended by a signal to Reproof, or by the signal of Ctrl-C.
+pub(crate) fn is_interruption(status: RunStatus, exit: Exit) -> bool {
+    const CTRL_C: i32 = 2;
+    status == RunStatus::Killed
+        && match exit {
+            Exit::Code(_) => true,
+            Exit::Signal(signal) => signal == CTRL_C,
+            Exit::Unknown => false,
+        }
+}
+
 /// How a command ended.
-pub(crate) fn exit_in_words(exit: Exit) -> String {
+fn exit_in_words(exit: Exit) -> String {
     match exit {
         Exit::Code(0) => "finished".to_owned(),
         Exit::Code(code) => format!("failed with status {code}"),
@@ -257,30 +286,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_no_param_fills_is_told_and_other_braces_are_not() {
-        let params = [("lr".to_owned(), "0.1".to_owned())];
-        let find = |word: &str, params: &[(String, String)]| {
-            misspelt_params(&[OsString::from(word)], params)
-        };
-        assert_eq!(find("--lr={lrr}", &params), ["{lrr}"]);
-        for word in [
-            "{lr}",
-            "{\"lrr\": 1}",
-            "{ print $1 }",
-            "{}",
-            "{a,b}",
-            "{1..9}",
-            "${lrr}",
-        ] {
-            assert_eq!(find(word, &params), Vec::<String>::new(), "{word}");
-        }
-        assert_eq!(find("{lrr}", &[]), Vec::<String>::new());
-    }
-
-    #[test]
     fn names_that_mean_something_else_are_refused() {
         assert!(check_name("baseline").is_ok());
         assert_eq!(check_name("latest").unwrap_err().code(), "E0022");
         assert_eq!(check_name("a\nb").unwrap_err().code(), "E0022");
+    }
+
+    #[test]
+    fn a_run_that_was_interrupted_is_said_to_be_however_its_command_took_it() {
+        let cases = [
+            (
+                RunStatus::Killed,
+                Exit::Code(130),
+                "was interrupted (status 130)",
+            ),
+            (
+                RunStatus::Killed,
+                Exit::Signal(2),
+                "was interrupted (status 130)",
+            ),
+            (RunStatus::Killed, Exit::Signal(9), "was killed by signal 9"),
+            (RunStatus::Failed, Exit::Code(130), "failed with status 130"),
+            (RunStatus::Finished, Exit::Code(0), "finished"),
+        ];
+        for (status, exit, expected) in cases {
+            assert_eq!(ending_in_words(status, exit), expected);
+        }
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use entities::{Comparison, Condition, Field, RunDetail, RunStatus, SearchKind, SearchQuery};
+use entities::{Comparison, Condition, Field, Run, RunDetail, RunStatus, SearchKind, SearchQuery};
 use serde_json::{Value, json};
 use store::{PageRequest, RunStore as _, View};
 
 use crate::arguments::RunsArguments;
+use crate::commands::run::is_interruption;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{search_fault, store_fault};
@@ -28,15 +29,10 @@ pub(crate) async fn run(
     let context = Context::open(output).await?;
     let orders: Vec<_> = arguments.order_by.iter().map(String::as_str).collect();
     let query = SearchQuery {
-        conditions: entities::parse_filter(
-            arguments.filter.as_deref().unwrap_or_default(),
-            SearchKind::Runs,
-        )
-        .map_err(|error| search_fault(&error))?,
+        conditions: conditions(arguments.filter.as_deref().unwrap_or_default())?,
         order_by: entities::parse_order_by(&orders, SearchKind::Runs)
             .map_err(|error| search_fault(&error))?,
     };
-    query.conditions.iter().try_for_each(check_status)?;
     let experiments = match &arguments.experiment {
         Some(name) => vec![context.experiment(name).await?.id],
         None => Vec::new(),
@@ -58,16 +54,18 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     if page.items.is_empty() {
-        output.say(if arguments.filter.is_some() {
-            "no run fits the filter"
-        } else {
-            "no runs yet; `reproof run python train.py` records one"
-        });
+        output.say(&nothing_found(arguments, &context).await?);
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width().unwrap_or(usize::MAX);
+    let statuses: Vec<_> = page
+        .items
+        .iter()
+        .map(|detail| status_in_a_word(&context, &detail.run))
+        .collect();
     output.line(&runs_table(
         &page.items,
+        &statuses,
         shortest_unique(&page.items),
         width,
     ));
@@ -80,27 +78,90 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses a status that no run can have. Statuses are compared byte by byte, as MLflow does, and `finished` would
-/// quietly find nothing.
-fn check_status(condition: &Condition) -> Result<(), CommandError> {
-    let Condition { field, comparison } = condition;
-    let words = match (field, comparison) {
-        (Field::Attribute(name), Comparison::Text(_, word)) if name == "status" => {
-            std::slice::from_ref(word)
+/// Reads a filter. Statuses may be written in any case, and must be ones that there are.
+///
+/// MLflow compares them byte by byte, so the server does too; from a person, a status in another case is no question
+/// for a run that cannot be.
+fn conditions(filter: &str) -> Result<Vec<Condition>, CommandError> {
+    let mut conditions =
+        entities::parse_filter(filter, SearchKind::Runs).map_err(|error| search_fault(&error))?;
+    let status = Field::Attribute("status".to_owned());
+    for condition in conditions
+        .iter_mut()
+        .filter(|condition| condition.field == status)
+    {
+        match &mut condition.comparison {
+            Comparison::Text(_, text) => *text = known_status(text)?,
+            Comparison::In { values, .. } => {
+                for value in values {
+                    *value = known_status(value)?;
+                }
+            }
+            Comparison::Like { pattern, .. } => *pattern = pattern.to_uppercase(),
+            Comparison::Number(..) | Comparison::Null { .. } => {}
         }
-        (Field::Attribute(name), Comparison::In { values, .. }) if name == "status" => {
-            values.as_slice()
-        }
-        _ => return Ok(()),
-    };
-    match words.iter().find(|word| RunStatus::find(word).is_none()) {
-        None => Ok(()),
-        Some(word) => Err(CommandError::usage(
-            "E0014",
-            format!("no run has the status `{}`", safe(word)),
-        )
-        .hint("a status is RUNNING, SCHEDULED, FINISHED, FAILED or KILLED, in capitals")),
     }
+    Ok(conditions)
+}
+
+fn known_status(text: &str) -> Result<String, CommandError> {
+    let word = text.to_uppercase();
+    if STATUSES.iter().any(|status| status.as_str() == word) {
+        return Ok(word);
+    }
+    let known: Vec<_> = STATUSES
+        .iter()
+        .map(|status| status.as_str().to_lowercase())
+        .collect();
+    let error = CommandError::usage(
+        "E0014",
+        format!(
+            "no status is named `{text}`; there are {}",
+            known.join(", ")
+        ),
+    );
+    Err(if word == "INTERRUPTED" {
+        error.hint("status = 'killed': a run that was interrupted has this status")
+    } else {
+        error.hint("such as: status = 'finished'")
+    })
+}
+
+const STATUSES: [RunStatus; 5] = [
+    RunStatus::Running,
+    RunStatus::Scheduled,
+    RunStatus::Finished,
+    RunStatus::Failed,
+    RunStatus::Killed,
+];
+
+/// Says why the list is empty.
+async fn nothing_found(
+    arguments: &RunsArguments,
+    context: &Context,
+) -> Result<String, CommandError> {
+    let place = arguments
+        .experiment
+        .as_ref()
+        .map_or_else(String::new, |name| {
+            format!(" of experiment `{}`", safe(name))
+        });
+    let (everything, first) = (SearchQuery::default(), PageRequest::first(1));
+    let found = context
+        .store
+        .search_runs(&[], &everything, View::All, &first)
+        .await
+        .map_err(store_fault)?;
+    Ok(match (found.items.is_empty(), &arguments.filter) {
+        (true, _) => {
+            "no runs in the store yet; `reproof run python train.py` records one".to_owned()
+        }
+        (false, Some(filter)) => format!("no run{place} matches `{}`", safe(filter)),
+        (false, None) if arguments.all => format!("there is no run{place}"),
+        (false, None) => {
+            format!("there is no run{place} that is not deleted; `--all` lists deleted ones too")
+        }
+    })
 }
 
 /// A run as JSON, the same in every command.
@@ -148,7 +209,7 @@ pub(crate) fn number_json(value: f64) -> Value {
 }
 
 /// The table with as many params and metrics as fit.
-fn runs_table(runs: &[RunDetail], id_length: usize, width: usize) -> String {
+fn runs_table(runs: &[RunDetail], statuses: &[String], id_length: usize, width: usize) -> String {
     let mut params = common_keys(
         runs.iter()
             .map(|detail| detail.params.keys().map(String::as_str).collect()),
@@ -162,7 +223,7 @@ fn runs_table(runs: &[RunDetail], id_length: usize, width: usize) -> String {
             .collect()
     }));
     loop {
-        let text = table_of(runs, id_length, &params, &metrics);
+        let text = table_of(runs, statuses, id_length, &params, &metrics);
         let is_too_wide = text.lines().any(|line| line.chars().count() > width);
         let longer = if params.len() > metrics.len() {
             &mut params
@@ -175,34 +236,33 @@ fn runs_table(runs: &[RunDetail], id_length: usize, width: usize) -> String {
     }
 }
 
-fn table_of(runs: &[RunDetail], id_length: usize, params: &[&str], metrics: &[&str]) -> String {
-    let header: Vec<_> = ["run", "name", "status", "started"]
+fn table_of(
+    runs: &[RunDetail],
+    statuses: &[String],
+    id_length: usize,
+    params: &[&str],
+    metrics: &[&str],
+) -> String {
+    // Keys keep their case and say their kind, as a filter has them: `lr` and `Lr`, or a param and a metric, are two.
+    let keys = params
         .iter()
-        .chain(params)
-        .chain(metrics)
-        .copied()
-        .collect();
-    let header: Vec<_> = header
-        .into_iter()
-        .map(|key| shortened(&safe(key), LARGEST_CELL_LENGTH))
-        .collect();
-    let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
-    for RunDetail {
-        run,
-        params: run_params,
-        metrics: run_metrics,
-        ..
-    } in runs
-    {
-        let status = if run.is_interrupted {
-            "interrupted"
-        } else {
-            run.status.as_str()
-        };
+        .map(|key| format!("params.{key}"))
+        .chain(metrics.iter().map(|key| format!("metrics.{key}")))
+        .map(|key| shortened(&safe(&key), LARGEST_CELL_LENGTH + "metrics.".len()));
+    let names = ["RUN", "NAME", "STATUS", "STARTED"].map(ToOwned::to_owned);
+    let mut table = table(&[]);
+    table.set_header(names.into_iter().chain(keys));
+    for (detail, status) in runs.iter().zip(statuses) {
+        let RunDetail {
+            run,
+            params: run_params,
+            metrics: run_metrics,
+            ..
+        } = detail;
         let mut row = vec![
             run.id.as_str().chars().take(id_length).collect(),
             shortened(&safe(&run.name), LARGEST_CELL_LENGTH),
-            status.to_lowercase(),
+            status.clone(),
             local_time(run.started_at),
         ];
         let cell = |value: &String| shortened(&safe(value), LARGEST_CELL_LENGTH);
@@ -220,6 +280,20 @@ fn table_of(runs: &[RunDetail], id_length: usize, params: &[&str], metrics: &[&s
         table.add_row(row);
     }
     table_text(&table)
+}
+
+/// The status as the summary of the run has it: one that was killed may have been interrupted, which its record tells.
+fn status_in_a_word(context: &Context, run: &Run) -> String {
+    let is_ended_so = || {
+        context
+            .manifest(run)
+            .is_ok_and(|manifest| is_interruption(run.status, manifest.record.exit))
+    };
+    if run.is_interrupted || (run.status == RunStatus::Killed && is_ended_so()) {
+        "interrupted".to_owned()
+    } else {
+        run.status.as_str().to_lowercase()
+    }
 }
 
 /// The keys that most runs have, at most a screen's worth, in the order of their names.
@@ -256,27 +330,93 @@ fn shortest_unique(runs: &[RunDetail]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use entities::Operator;
+
     use super::*;
 
     #[test]
     fn columns_that_do_not_fit_are_left_out() {
         let runs = [detail()];
-        let whole = runs_table(&runs, 8, usize::MAX);
+        let statuses = ["finished".to_owned()];
+        let whole = runs_table(&runs, &statuses, 8, usize::MAX);
         assert!(
             whole.starts_with("RUN       NAME  STATUS    STARTED")
-                && whole.contains("DEPTH")
-                && whole.contains("AUC"),
+                && whole.contains("params.depth")
+                && whole.contains("metrics.auc"),
             "{whole}"
         );
-        let narrow = runs_table(&runs, 8, 60);
+        let narrow = runs_table(&runs, &statuses, 8, 60);
         assert!(
             narrow.lines().all(|line| line.chars().count() <= 60),
             "{narrow}"
         );
         assert!(
-            narrow.contains("name") && !narrow.contains("LOSS"),
+            narrow.contains("name") && !narrow.contains("metrics.loss"),
             "{narrow}"
         );
+    }
+
+    #[test]
+    fn names_that_differ_in_case_or_in_kind_only_can_be_told_apart() {
+        let mut run = detail();
+        run.params = ["lr", "Lr", "auc"]
+            .map(|key| (key.to_owned(), "1".to_owned()))
+            .into();
+        let text = runs_table(&[run], &["finished".to_owned()], 8, usize::MAX);
+        let header: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
+        assert_eq!(
+            header,
+            [
+                "RUN",
+                "NAME",
+                "STATUS",
+                "STARTED",
+                "params.Lr",
+                "params.auc",
+                "params.lr",
+                "metrics.auc",
+                "metrics.loss"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_status_is_understood_in_any_case_and_an_unknown_one_refused_with_those_there_are() {
+        let comparison = |filter: &str| conditions(filter).unwrap().remove(0).comparison;
+        let text = |operator, word: &str| Comparison::Text(operator, word.to_owned());
+        assert_eq!(
+            comparison("status = 'finished'"),
+            text(Operator::Equal, "FINISHED")
+        );
+        assert_eq!(
+            comparison("attributes.status != 'Failed'"),
+            text(Operator::NotEqual, "FAILED")
+        );
+        let list = Comparison::In {
+            values: vec!["KILLED".to_owned(), "RUNNING".to_owned()],
+            is_negated: false,
+        };
+        assert_eq!(comparison("status IN ('killed', 'Running')"), list);
+        let pattern = Comparison::Like {
+            pattern: "FIN%".to_owned(),
+            ignores_case: false,
+        };
+        assert_eq!(comparison("status LIKE 'fin%'"), pattern);
+        assert_eq!(
+            comparison("tags.status = 'finished'"),
+            text(Operator::Equal, "finished"),
+            "a tag is the user's own"
+        );
+        for filter in ["status = 'done'", "status NOT IN ('finished', 'done')"] {
+            let error = conditions(filter).unwrap_err();
+            assert_eq!(error.code(), "E0014");
+            assert_eq!(
+                error.message(),
+                "no status is named `done`; there are running, scheduled, finished, failed, killed"
+            );
+        }
+        let error = conditions("status = 'interrupted'").unwrap_err();
+        assert!(error.hints()[0].contains("killed"), "{:?}", error.hints());
     }
 
     fn detail() -> RunDetail {

@@ -18,3 +18,4 @@ mod standard_input;
 mod support;
 mod tampering;
 mod whole;
+mod words;

@@ -15,6 +15,7 @@ fn init_makes_a_store_and_says_what_it_made() {
         project.plain(&answer.out()),
         "made the store [project]/.reproof\n\
          settings are in reproof.toml; the signing key is in your settings folder, not in the project\n\
+         commit reproof.toml; git ignores `.reproof/`, by its own .gitignore\n\
          the ledger is signed by [key]\n"
     );
     assert_eq!(answer.err(), "");
@@ -24,6 +25,15 @@ fn init_makes_a_store_and_says_what_it_made() {
         "the settings are explained"
     );
     project.assert_sound();
+}
+
+#[test]
+fn init_says_so_where_git_would_take_the_store() {
+    let project = Project::empty();
+    project.write(".reproof/.gitignore", "# nothing\n");
+    let answer = project.reproof(&["init"]);
+    answer.assert_code(0);
+    assert!(answer.out().contains("does NOT ignore"), "{}", answer.out());
 }
 
 #[test]

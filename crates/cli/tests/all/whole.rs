@@ -109,7 +109,15 @@ fn listed(project: &Project, first: &str, second: &str) {
     let columns: Vec<_> = lines[0].split_whitespace().collect();
     assert_eq!(
         columns,
-        ["RUN", "NAME", "STATUS", "STARTED", "LR", "LOSS", "ROWS"]
+        [
+            "RUN",
+            "NAME",
+            "STATUS",
+            "STARTED",
+            "params.lr",
+            "metrics.loss",
+            "metrics.rows"
+        ]
     );
     assert!(
         lines[1].starts_with(&second[..8]) && lines[1].contains("finished"),

@@ -9,11 +9,16 @@ use super::Known;
 use super::page::Page;
 use crate::commands::diff::place_path;
 use crate::commands::restore::reason_in_words;
+use crate::commands::run::not_kept;
 use crate::output::{safe, size};
 
 pub(super) fn files(page: &mut Page, known: &Known, recipe: &Recipe, record: &Record) {
     code(page, &recipe.code, &known.facts.code);
-    file_set(page, "data read", &recipe.inputs, &known.facts.inputs);
+    if provenance::is_blind_to_reads(record) {
+        page.heading("data read: not seen with this method");
+    } else {
+        file_set(page, "data read", &recipe.inputs, &known.facts.inputs);
+    }
     file_set(page, "files written", &record.outputs, &known.facts.outputs);
     if record.scratch_files.0 > 0 {
         let _ = writeln!(
@@ -26,15 +31,9 @@ pub(super) fn files(page: &mut Page, known: &Known, recipe: &Recipe, record: &Re
         "files removed",
         record.deleted.iter().map(|path| [safe(path.as_str())]),
     );
-    let not_kept = [
-        &recipe.code.not_kept,
-        &recipe.inputs.not_kept,
-        &record.outputs.not_kept,
-    ];
-    let not_kept: Vec<_> = not_kept.into_iter().flatten().collect();
     page.rows(
         "recorded without their content",
-        not_kept.into_iter().map(not_kept_row),
+        not_kept(recipe, record).into_iter().map(not_kept_row),
     );
     let gone = known.gone.iter().map(|path| [safe(path)]);
     page.rows("not in the store any more (forgotten or damaged)", gone);

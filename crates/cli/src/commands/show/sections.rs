@@ -8,7 +8,7 @@ use super::Known;
 use super::files::files;
 use super::page::Page;
 use super::surroundings::{environment, machine, observation};
-use crate::commands::run::exit_in_words;
+use crate::commands::run::ending_in_words;
 use crate::output::{duration, local_time, metric_value, safe, size};
 
 pub(super) fn in_words(known: &Known, is_full: bool) -> String {
@@ -61,7 +61,7 @@ fn head(page: &mut Page, known: &Known) {
     let record = known.facts.record.as_ref();
     let status = match (run.is_interrupted, record) {
         (true, _) => "interrupted: its process was killed before it could close the run".to_owned(),
-        (false, Some(record)) => exit_in_words(record.exit),
+        (false, Some(record)) => ending_in_words(run.status, record.exit),
         (false, None) => run.status.as_str().to_lowercase(),
     };
     let lasted = run.ended_at.map_or_else(String::new, |ended| {

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use entities::{Environment, Gap, Recipe, Record, TrackingTarget};
 use executor::short_id;
-use provenance::is_limit_of_method;
 
 use super::Known;
 use super::page::{Page, list_in_a_line, wide_facts};
@@ -244,21 +243,21 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
         .iter()
         .map(|peer| safe(&peer.address))
         .collect();
-    let network = if record.method == "scan" {
+    let network = if provenance::is_blind_to_reads(record) {
         "not seen with this method".to_owned()
     } else if peers.is_empty() {
         "no connection".to_owned()
     } else {
         list_in_a_line(&peers)
     };
-    let (limits, gaps): (Vec<_>, Vec<_>) =
-        record.gaps.iter().partition(|gap| is_limit_of_method(gap));
-    let words = |gaps: Vec<&Gap>| -> Vec<_> { gaps.iter().map(|gap| safe(&gap.message)).collect() };
-    let (limits, gaps) = (words(limits), words(gaps));
+    let (limits, gaps): (Vec<_>, Vec<_>) = record
+        .gaps
+        .iter()
+        .partition(|gap| provenance::is_limit_of_method(gap));
     let gaps = if gaps.is_empty() {
         "none known".to_owned()
     } else {
-        gaps.join("\n")
+        messages(&gaps)
     };
     let signs: Vec<_> = record
         .signs
@@ -269,7 +268,7 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
         page,
         &[
             ("  method", safe(&record.method)),
-            ("  its limits", limits.join("\n")),
+            ("  its limits", messages(&limits)),
             ("  tracking", target),
             ("  network", network),
             ("  gaps", gaps),
@@ -288,4 +287,9 @@ pub(super) fn observation(page: &mut Page, known: &Known, record: &Record) {
             short_id(&known.detail().run.id)
         );
     }
+}
+
+fn messages(gaps: &[&Gap]) -> String {
+    let messages: Vec<_> = gaps.iter().map(|gap| safe(&gap.message)).collect();
+    messages.join("\n")
 }
