@@ -8,7 +8,7 @@
 )]
 
 use capture::CaptureError;
-use capture::trace::TraceError;
+use capture::trace::{BindFault, TraceError};
 use cas::CasError;
 use entities::SearchParseError;
 use executor::{ExecutorError, short_id};
@@ -134,6 +134,8 @@ pub(crate) fn executor_fault(error: ExecutorError) -> CommandError {
         ExecutorError::NotEmpty { .. } => {
             CommandError::usage("E0009", text).hint("name a directory that does not exist")
         }
+        ExecutorError::Crowded { .. } => CommandError::usage("E0024", text)
+            .hint("move what is not needed out of that folder, or run the command by hand: `reproof restore RUN DIR` gives its code and inputs back"),
         ExecutorError::Io { .. } | ExecutorError::Endpoint { .. } => CommandError::system("E0018", text),
         ExecutorError::Rebuild { .. } => CommandError::system("E0017", text)
             .hint("`--env current` takes the packages that are installed now; the verdict says what differs"),
@@ -149,6 +151,18 @@ fn trace_fault(error: TraceError) -> CommandError {
             .hint("`chmod +x FILE`, or name the interpreter: `reproof run python FILE`"),
         TraceError::Unsupported { .. } => CommandError::usage("E0022", text)
             .hint("`--trace auto` takes the best way that this machine allows"),
+        TraceError::NotShown { source, .. } => {
+            let fault = CommandError::usage("E0024", text);
+            let fault = match source {
+                BindFault::Crowded { .. } | BindFault::Unlisted { .. } => fault.hint(
+                    "make the missing folder, empty, or name it with `--into` if it is the project's",
+                ),
+                BindFault::Refused { .. } => fault,
+            };
+            fault.hint(
+                "`reproof restore RUN DIR` gives code and inputs back, to run the command by hand",
+            )
+        }
         TraceError::NoCommand
         | TraceError::WorkingDirectory { .. }
         | TraceError::ZeroByte { .. } => CommandError::usage("E0022", text),

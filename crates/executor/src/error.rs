@@ -47,6 +47,14 @@ pub enum ExecutorError {
         /// Which.
         path: PathBuf,
     },
+    /// A folder in which files were changed holds too much to be shown beside them.
+    #[error("{} has more than {limit} entries: it cannot be set apart for a replay", path.display())]
+    Crowded {
+        /// The folder.
+        path: PathBuf,
+        /// How many may be in it.
+        limit: usize,
+    },
     /// A file or directory could not be read or written.
     #[error("cannot {action} {}", path.display())]
     Io {

@@ -365,6 +365,8 @@ fn trace_options(
         choice: settings.method,
         ends_orphans: settings.ends_orphans,
         binds: stage.map(|stage| stage.binds.clone()).unwrap_or_default(),
+        // Without them it would do to the user's files what it is to do to copies.
+        requires_binds: true,
         scan: ScanScope {
             roots: vec![real_root.clone()],
             excludes: [

@@ -2,7 +2,9 @@
 
 mod artifacts;
 mod environment;
+mod inputs;
 mod kernel;
+mod outside;
 mod stage;
 mod variables;
 
@@ -10,9 +12,10 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use capture::trace::can_bind;
-use entities::{ModelId, Record, Run, RunDetail, RunId, canonical_json};
+use entities::{ModelId, Record, RecordedPath, Run, RunDetail, RunId, canonical_json};
 use provenance::{
-    Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay,
+    Comparison, ComparisonRules, FileSet, InputNotGivenBack, ReplayFacts, RunFacts, Tolerances,
+    compare_replay,
 };
 use store::{PageRequest, View as Lifecycle};
 
@@ -93,12 +96,18 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
         mut launch_request,
         mut notes,
         environment,
+        not_given_back,
     } = prepared;
     launch_request.identity = identity(bench, &origin, &request.run).await?;
     if let Some(stage) = &mut launch_request.stage {
         (stage.presented_runs, stage.presented_models) = ids.clone();
     }
+    let binds = launch_request.stage.as_ref();
+    let binds = binds.map(|stage| stage.binds.clone()).unwrap_or_default();
     let outcome = launch(bench, launch_request).await?;
+    if request.into.is_some() {
+        outside::remove_placeholders(&binds);
+    }
     let is_elsewhere = |gap: &&entities::Gap| gap.code == PATHS_NOT_SHOWN;
     notes.extend(
         outcome
@@ -108,7 +117,7 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
             .find(is_elsewhere)
             .map(|gap| gap.message.clone()),
     );
-    let comparison = judge(bench, &request, &outcome, ids).await?;
+    let comparison = judge(bench, &request, &outcome, ids, not_given_back).await?;
     Ok(Replayed {
         outcome,
         comparison,
@@ -181,6 +190,7 @@ struct Prepared {
     launch_request: Launch,
     notes: Vec<String>,
     environment: &'static str,
+    not_given_back: Vec<InputNotGivenBack>,
 }
 
 /// Restores files, chooses the environment and lays out what the command will see.
@@ -195,11 +205,17 @@ fn prepare(
     let mut notes = Vec::new();
     let restored = restore(&bench.cas, recipe, None, directory)?;
     make_folders(record, directory)?;
+    let mut lost = inputs::list_lost(&bench.cas, recipe)?;
+    inputs::take_todays(&mut lost, directory)?;
+    notes.extend(lost.iter().filter_map(inputs::Lost::note));
+    let is_lost = |path: &RecordedPath| lost.iter().any(|lost| lost.path == *path);
     for missing in &restored.not_kept {
-        notes.push(format!(
-            "`{}` could not be restored: its bytes are not on record",
-            missing.path
-        ));
+        if !is_lost(&missing.path) {
+            notes.push(format!(
+                "`{}` could not be restored: its bytes are not on record",
+                missing.path
+            ));
+        }
     }
     let chosen = environment::choose(bench, recipe, choice)?;
     notes.extend(chosen.notes.iter().cloned());
@@ -238,11 +254,25 @@ fn prepare(
                 .to_owned(),
         );
     }
-    let stage = if can_bind() {
-        stage::lay_out(&bench.cas, manifest, directory, &chosen, &restored)?
-    } else {
-        stage::adapt(recipe, directory, &chosen, &mut command, &mut variables)
+    let sources = outside::Sources {
+        cas: &bench.cas,
+        manifest,
+        restored: &restored.outside,
+        lost: &lost,
+        size_limit_bytes: bench.settings.size_limit_bytes,
     };
+    let laid_out = if can_bind() {
+        stage::lay_out(&sources, directory, &chosen)?
+    } else {
+        let stage = stage::adapt(recipe, directory, &chosen, &mut command, &mut variables);
+        stage::leave_outside(&sources, stage)?
+    };
+    let stage::LaidOut {
+        stage,
+        notes: further_notes,
+        not_given_back,
+    } = laid_out;
+    notes.extend(further_notes);
     let working_directory = stage.in_place_of(&recipe.working_directory.to_path());
     let launch_request = Launch {
         identity: Identity {
@@ -262,6 +292,7 @@ fn prepare(
         launch_request,
         notes,
         environment: chosen.word,
+        not_given_back,
     })
 }
 
@@ -287,6 +318,7 @@ async fn judge(
     request: &ReplayRequest,
     outcome: &Outcome,
     (runs, models): (Vec<RunId>, Vec<ModelId>),
+    inputs_not_given_back: Vec<InputNotGivenBack>,
 ) -> Result<Comparison, ExecutorError> {
     let origin = replay_facts(bench, &request.run).await?;
     let replayed = replay_facts(bench, &outcome.run).await?;
@@ -300,6 +332,7 @@ async fn judge(
         ids: ids
             .chain(models.iter().chain(&own_models).map(ToString::to_string))
             .collect(),
+        inputs_not_given_back,
         read_object: &read_object,
     };
     let comparison = compare_replay(&origin, &replayed, &rules);

@@ -33,6 +33,10 @@ use crate::{
 /// - R4: there are outputs, and each is identical to the byte; embedded times and ids, and outputs of which no
 ///   digest is known, do not count as identical.
 ///
+/// An input that could not be given back takes R3 and R4 away, and so that anything is identical or within tolerance:
+/// that a command gave the same results says nothing of a run whose input is not known to have been the same.
+/// R0 to R2 stay, since they speak of packages, machinery and the way the command ended, whatever it read.
+///
 /// `level` is the highest for which all before it are reached too.
 /// A replay in another environment can thus have R3 and R4 in `reached` and no `level`: its outputs are identical
 /// though a package differs, and both is said.
@@ -51,6 +55,9 @@ pub struct Comparison {
     /// Whether something was compared, and everything that was is identical, within tolerance,
     /// or differs in an embedded time or id only.
     pub is_within_tolerance: bool,
+    /// Inputs of the origin that the replay was not given as they were, by path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs_not_given_back: Vec<InputNotGivenBack>,
     /// Outputs, by place and path.
     pub outputs: Vec<OutputComparison>,
     /// Metrics, by key.
@@ -61,6 +68,27 @@ pub struct Comparison {
     pub environment: EnvironmentDiff,
     /// Where something differs: likely reasons, the likeliest first.
     pub causes: Vec<Cause>,
+}
+
+/// An input that a replay was not given as it was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct InputNotGivenBack {
+    /// Its path: relative to the project, or absolute outside it.
+    pub path: RecordedPath,
+    /// Why its bytes are not on record; none where they are, and could not be shown at its path.
+    pub reason: Option<NotKeptReason>,
+    /// What the command found at its path.
+    pub instead: InputInstead,
+}
+
+/// What a command finds where an input could not be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputInstead {
+    /// The file that is there today: another one, or one of which nobody knows whether it is the same.
+    TodaysFile,
+    /// Nothing.
+    Nothing,
 }
 
 /// How something of a replay compares with its origin.
@@ -139,6 +167,8 @@ pub struct ComparisonRules<'a> {
     pub timings: Vec<String>,
     /// Further ids that belong to either run: of models, of child runs.
     pub ids: Vec<String>,
+    /// Inputs that the replay was not given as they were.
+    pub inputs_not_given_back: Vec<InputNotGivenBack>,
     /// Reads an object that is kept, for looking into files that differ.
     pub read_object: &'a dyn Fn(&ObjectId) -> Option<Vec<u8>>,
 }
@@ -176,8 +206,11 @@ pub fn compare_replay(
     let is_unknown = |output: &OutputComparison| {
         output.outcome == Outcome::NotCompared && output.reason != Some(NotKeptReason::Secret)
     };
-    let reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
+    let has_inputs = rules.inputs_not_given_back.is_empty();
+    let mut reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
+    reached.retain(|level| has_inputs || *level <= ReplayLevel::R2);
     let is_judged = !compared.is_empty()
+        && has_inputs
         && !outputs.iter().any(is_unknown)
         && reached.contains(&ReplayLevel::R2);
     let all = |accepted: &[Outcome]| {
@@ -199,13 +232,28 @@ pub fn compare_replay(
         causes: if is_identical {
             Vec::new()
         } else {
-            likely_causes(&origin.run, &replay.run, &diff, &outputs, &metrics)
+            let seen = likely_causes(&origin.run, &replay.run, &diff, &outputs, &metrics);
+            with_inputs(&rules.inputs_not_given_back, seen)
         },
+        inputs_not_given_back: rules.inputs_not_given_back.clone(),
         outputs,
         metrics,
         is_stdout_identical: compare_stdout(&origin.run, &replay.run),
         environment: diff.environment,
     }
+}
+
+/// Puts inputs that could not be given back before all other causes of a difference.
+fn with_inputs(inputs: &[InputNotGivenBack], causes: Vec<Cause>) -> Vec<Cause> {
+    if causes.is_empty() {
+        return causes;
+    }
+    let of_inputs = inputs.iter().map(|input| Cause {
+        code: "input_not_given_back",
+        message: format!("the input `{}` could not be given back", input.path),
+        weight: 100,
+    });
+    of_inputs.chain(causes).collect()
 }
 
 const LEVELS: [ReplayLevel; 5] = [

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use super::attempt::{Attempt, Attempted, Way};
 use super::launch::LaunchFailure;
 use super::message::Stage;
-use super::mounts::MountPlan;
+use super::mounts::{MountPlan, check_binds};
 use super::nested::{Invitation, VARIABLE};
 use super::options::map_to_source;
 use super::plan::find_candidates;
 use super::signals::Signals;
-use super::{Method, MethodChoice, Observer, TraceError, TraceOptions, TraceOutcome};
+use super::{
+    Bind, BindFault, Method, MethodChoice, Observer, TraceError, TraceOptions, TraceOutcome,
+};
 
 /// Runs a command under observation, from its start to the end of its last descendant.
 ///
@@ -63,6 +65,9 @@ pub fn trace(
             Stage::Mounts => {
                 tracing::info!(error = %failure.source(), "files cannot be shown at other places");
                 mounting.give_up();
+                if options.requires_binds && mounting == Mounting::Impossible {
+                    return Err(binds_error(options, &failure));
+                }
             }
             Stage::Filter => {
                 tracing::info!(method = way.method().as_str(), error = %failure.source(), "method refused");
@@ -137,9 +142,12 @@ impl Mounting {
                 are_applied: *self == Self::Unneeded,
             }));
         }
-        let Some(plan) = MountPlan::new(&options.binds, *self == Self::User)? else {
-            *self = Self::Impossible;
-            return Ok(None);
+        let plan = match MountPlan::new(&options.binds, *self == Self::User) {
+            Err(TraceError::NotShown { .. }) if !options.requires_binds => {
+                *self = Self::Impossible;
+                return Ok(None);
+            }
+            plan => plan?,
         };
         Ok(Some(Mounts {
             plan: Some(plan),
@@ -153,6 +161,18 @@ pub(super) struct Mounts {
     pub(super) plan: Option<MountPlan>,
     /// Whether every bind is shown.
     pub(super) are_applied: bool,
+}
+
+/// Tells what could not be shown, and why. The command's process only told that something was not.
+fn binds_error(options: &TraceOptions, failure: &LaunchFailure) -> TraceError {
+    let target = |bind: &Bind| bind.target.clone();
+    let in_general = TraceError::NotShown {
+        path: options.binds.first().map(target).unwrap_or_default(),
+        source: BindFault::Refused {
+            source: failure.source(),
+        },
+    };
+    check_binds(&options.binds).err().unwrap_or(in_general)
 }
 
 /// Tells a command that is not there from one that cannot be executed.

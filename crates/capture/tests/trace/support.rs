@@ -178,6 +178,7 @@ impl Room {
             choice: MethodChoice::Auto,
             ends_orphans: false,
             binds: Vec::new(),
+            requires_binds: false,
             scan: ScanScope::default(),
             stdout: copies.join("stdout"),
             stderr: copies.join("stderr"),

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use entities::ReplayLevel;
 use executor::{ReplayEnvironment, ReplayRequest, Replayed, short_id};
 use provenance::{
-    Comparison, FileFact, MetricComparison, Outcome, OutputComparison, Tolerance, Tolerances,
+    Comparison, FileFact, InputInstead, MetricComparison, Outcome, OutputComparison, Tolerance,
+    Tolerances,
 };
 use serde_json::json;
 
@@ -66,7 +67,7 @@ pub(crate) async fn run(
             let answer = if is_verified {
                 "verified"
             } else {
-                "NOT verified: not all is identical or within tolerance"
+                not_verified(&replayed.comparison)
             };
             output.line(&format!("\n{answer}"));
         }
@@ -97,7 +98,8 @@ fn tolerances(settings: &Settings, given: &[String]) -> Result<Tolerances, Comma
     Ok(tolerances)
 }
 
-/// Whether the command ended as before, something was compared, and all of it is identical or within tolerance.
+/// Whether the command was given its inputs and ended as before, something was compared, and all of it is identical or
+/// within tolerance.
 fn is_verified(comparison: &Comparison, allows_embedded: bool) -> bool {
     let outcomes = || {
         let outputs = comparison.outputs.iter().map(|output| output.outcome);
@@ -112,6 +114,7 @@ fn is_verified(comparison: &Comparison, allows_embedded: bool) -> bool {
         Outcome::Different | Outcome::Missing | Outcome::Extra | Outcome::NotCompared => false,
     };
     comparison.reached.contains(&ReplayLevel::R2)
+        && comparison.inputs_not_given_back.is_empty()
         && outcomes().next().is_some()
         && outcomes().all(is_good)
 }
@@ -156,6 +159,7 @@ fn in_words(replayed: &Replayed) -> String {
         },
     ];
     lines.extend(notes.iter().map(|note| format!("note: {}", safe(note))));
+    lines.extend(missing_inputs(comparison));
     lines.extend([String::new(), levels(comparison)]);
     lines.extend([String::new(), compared_table(comparison)]);
     if let Some(is_same) = comparison.is_stdout_identical {
@@ -168,9 +172,40 @@ fn in_words(replayed: &Replayed) -> String {
     lines.join("\n")
 }
 
+fn not_verified(comparison: &Comparison) -> &'static str {
+    if comparison.inputs_not_given_back.is_empty() {
+        "NOT verified: not all is identical or within tolerance"
+    } else {
+        "NOT verified: not every input could be given back"
+    }
+}
+
+/// Inputs that could not be given back, and what the command found instead.
+fn missing_inputs(comparison: &Comparison) -> impl Iterator<Item = String> {
+    comparison.inputs_not_given_back.iter().map(|input| {
+        let reason = input.reason.map_or(
+            "it cannot be shown at its path here",
+            super::restore::reason_in_words,
+        );
+        let instead = match input.instead {
+            InputInstead::TodaysFile => "today's file was used",
+            InputInstead::Nothing => "it was missing",
+        };
+        let path = safe(input.path.as_str());
+        format!("input {path} could not be given back ({reason}): {instead}")
+    })
+}
+
 /// Why it may differ, where it does.
 fn causes(comparison: &Comparison) -> Vec<String> {
     if comparison.is_identical || (comparison.outputs.is_empty() && comparison.metrics.is_empty()) {
+        return Vec::new();
+    }
+    let outputs = comparison.outputs.iter().map(|output| output.outcome);
+    let metrics = comparison.metrics.iter().map(|metric| metric.outcome);
+    let is_same = |outcome| matches!(outcome, Outcome::Identical | Outcome::NotCompared);
+    // Only that an input is not the same keeps it from being identical, and that is said already.
+    if !comparison.inputs_not_given_back.is_empty() && outputs.chain(metrics).all(is_same) {
         return Vec::new();
     }
     let mut lines = vec![String::new()];

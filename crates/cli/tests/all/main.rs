@@ -11,6 +11,7 @@ mod crashes;
 mod odd;
 mod outside;
 mod python;
+mod replays;
 mod secrets;
 mod several;
 mod support;

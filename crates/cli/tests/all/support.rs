@@ -1,6 +1,6 @@
 //! What the tests of this room share: a project of its own, and `reproof` called from outside.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +11,8 @@ use tempfile::TempDir;
 pub(crate) struct Project {
     pub(crate) root: PathBuf,
     config: PathBuf,
+    /// What `reproof` is started by, itself included.
+    program: Vec<OsString>,
     _outer: TempDir,
 }
 
@@ -37,8 +39,40 @@ impl Project {
         Self {
             root,
             config,
+            program: vec![env!("CARGO_BIN_EXE_reproof").into()],
             _outer: outer,
         }
+    }
+
+    /// A folder with a store, of a user who is not root; none where the tests run as one, or cannot become one.
+    pub(crate) fn of_ordinary_user() -> Option<Self> {
+        const BECOME: [&str; 5] = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ];
+        let mut project = Self::empty();
+        let outer = project.root.parent().unwrap();
+        // Where it is built may be closed to others.
+        let copy = outer.join("reproof");
+        std::fs::copy(env!("CARGO_BIN_EXE_reproof"), &copy).unwrap();
+        let script = format!(
+            "test $(id -u) = 0 && chown -R 65534:65534 '{0}' && {1} '{2}' --version",
+            outer.display(),
+            BECOME.join(" "),
+            copy.display()
+        );
+        let answer = Answer::of(project.command("sh").args(["-c", &script]));
+        if answer.code != Some(0) {
+            crate::python::say(&format!("skipped: nobody else to become: {}", answer.err()));
+            return None;
+        }
+        project.program = BECOME.iter().map(OsString::from).collect();
+        project.program.push(copy.into());
+        project.reproof(&["init"]).assert_code(0);
+        Some(project)
     }
 
     /// A folder with a store.
@@ -87,7 +121,10 @@ impl Project {
 
     /// `reproof`, not yet started.
     pub(crate) fn program(&self) -> Command {
-        self.command(env!("CARGO_BIN_EXE_reproof"))
+        let (first, rest) = self.program.split_first().unwrap();
+        let mut command = self.command(first);
+        command.args(rest);
+        command
     }
 
     /// Calls `reproof` and waits.

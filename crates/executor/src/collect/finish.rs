@@ -247,13 +247,14 @@ impl Collector {
                 collected.environment_paths.insert(real);
             }
             FileClass::Secret => {
-                let list = if seen.was_read_first {
-                    &mut collected.inputs
-                } else {
-                    &mut collected.outputs
-                };
                 let secret = crate::snapshot::not_kept(NotKeptReason::Secret, None);
-                list.insert(&root, path, secret);
+                let is_output = !seen.was_read_first || (seen.was_written && !seen.was_deleted);
+                if is_output {
+                    collected.outputs.insert(&root, path, secret.clone());
+                }
+                if seen.was_read_first {
+                    collected.inputs.insert(&root, path, secret);
+                }
             }
             FileClass::Output => outputs.push((path.to_owned(), self.snapshots.take(real))),
             FileClass::Code | FileClass::Input => {

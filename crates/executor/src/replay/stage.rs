@@ -3,87 +3,130 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use capture::trace::Bind;
-use entities::{EntryKind, ObjectId, Recipe};
+use capture::trace::{Bind, check_binds};
+use entities::{Recipe, RecordedPath};
+use provenance::{InputInstead, InputNotGivenBack};
 
 use super::environment::Chosen;
+use super::outside::{Sources, Staged};
+use super::{inputs, outside};
 use crate::launch::Stage;
 use crate::run::set_variable;
-use crate::{ExecutorError, Manifest, Restored, flatten_tree};
+use crate::{ExecutorError, OutsideFile};
 
-/// Folder, beside the restored files, that takes what the command writes to files outside of the project.
-const WRITTEN_OUTSIDE: &str = ".reproof-written";
+/// What a replayed command is shown, and what that means for the verdict.
+pub(super) struct LaidOut {
+    pub(super) stage: Stage,
+    pub(super) notes: Vec<String>,
+    pub(super) not_given_back: Vec<InputNotGivenBack>,
+}
 
-/// Plans the mounts that show a fresh directory at the recorded path of the project, and in it what is not code.
+/// Plans the mounts that show a fresh directory at the recorded path of the project, and what is to be as it was
+/// outside of it.
 ///
 /// The order counts: what is mounted later may stand inside what was mounted before.
 pub(super) fn lay_out(
-    cas: &cas::Cas,
-    manifest: &Manifest,
+    sources: &Sources<'_>,
     directory: &Path,
     chosen: &Chosen,
-    restored: &Restored,
-) -> Result<Stage, ExecutorError> {
-    let root = manifest.recipe.project_root.to_path();
-    let bind = |source: &Path, target: &Path| Bind {
-        source: source.to_owned(),
-        target: target.to_owned(),
-    };
-    let mut binds = vec![bind(directory, &root)];
+) -> Result<LaidOut, ExecutorError> {
+    let root = sources.manifest.recipe.project_root.to_path();
+    let Staged {
+        mut binds,
+        notes,
+        given,
+        left_out,
+    } = outside::stage(sources, directory)?;
+    binds.push(Bind::new(directory, &root));
     if let Some((source, seen)) = &chosen.shown {
-        binds.push(bind(source, seen));
+        binds.push(Bind::new(source, seen));
     }
-    let written = files_written_outside(cas, manifest)?;
-    for file in &restored.outside {
-        let recorded = digest(&file.restored)
-            .map_err(|error| ExecutorError::io("read", &file.restored, error))?;
-        // What is there unchanged need not be shown; what has changed, is gone or will be written to must be.
-        if digest(&file.path).ok() != Some(recorded) || written.contains(&file.path) {
-            binds.push(bind(&file.restored, &file.path));
+    let mut not_given_back: Vec<_> = sources
+        .lost
+        .iter()
+        .filter_map(|lost| lost.verdict(left_out.contains(&lost.place)))
+        .collect();
+    for file in sources.restored {
+        // What is there unchanged need not be shown.
+        if given.contains(&file.path) || is_same(file)? {
+            continue;
+        }
+        if file.restored.is_symlink() {
+            not_given_back.push(not_shown(file));
+        } else {
+            binds.push(Bind::new(&file.restored, &file.path));
         }
     }
-    for path in written {
-        let is_shown = binds.iter().any(|bind| bind.target == path) || path.starts_with(&root);
-        // Today's file of that name is somebody's: the replay writes to another one.
-        if path.is_file() && !is_shown {
-            let scratch = make_scratch(directory, &path)?;
-            binds.push(bind(&scratch, &path));
-        }
-    }
-    Ok(Stage {
-        seen_root: root,
-        real_root: directory.to_owned(),
-        binds,
-        ..Stage::default()
+    check_binds(&binds)?;
+    Ok(LaidOut {
+        stage: Stage {
+            seen_root: root,
+            real_root: directory.to_owned(),
+            binds,
+            ..Stage::default()
+        },
+        notes,
+        not_given_back,
     })
 }
 
-fn files_written_outside(
-    cas: &cas::Cas,
-    manifest: &Manifest,
-) -> Result<Vec<PathBuf>, ExecutorError> {
-    let Some(tree) = &manifest.record.outputs.outside else {
-        return Ok(Vec::new());
-    };
-    let files = flatten_tree(cas, tree)?;
-    let is_file = |kind| kind != EntryKind::Symlink;
-    Ok(files
-        .into_iter()
-        .filter(|(_, fact)| is_file(fact.kind))
-        .map(|(path, _)| Path::new("/").join(path.to_path()))
-        .collect())
+/// Whether what stands at an input's path today is what was restored of it.
+fn is_same(file: &OutsideFile) -> Result<bool, ExecutorError> {
+    let unread = |error| ExecutorError::io("read", &file.restored, error);
+    if file.restored.is_symlink() {
+        let recorded = std::fs::read_link(&file.restored).map_err(unread)?;
+        return Ok(std::fs::read_link(&file.path).is_ok_and(|today| today == recorded));
+    }
+    let recorded = inputs::digest(&file.restored).map_err(unread)?;
+    Ok(inputs::has_digest(&file.path, recorded))
 }
 
-fn make_scratch(directory: &Path, path: &Path) -> Result<PathBuf, ExecutorError> {
-    let folder = directory.join(WRITTEN_OUTSIDE);
-    let scratch = folder.join(path.strip_prefix("/").unwrap_or(path));
-    let parent = scratch.parent().unwrap_or(&folder).to_owned();
-    std::fs::create_dir_all(&parent).map_err(|error| ExecutorError::io("make", &parent, error))?;
-    // What stands in there is no code of the project.
-    let ignore = folder.join(".gitignore");
-    std::fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
-    std::fs::write(&scratch, "").map_err(|error| ExecutorError::io("write", &scratch, error))?;
-    Ok(scratch)
+/// An input that is on record, and for which nothing can be mounted.
+fn not_shown(file: &OutsideFile) -> InputNotGivenBack {
+    InputNotGivenBack {
+        path: RecordedPath::new(&file.path),
+        reason: None,
+        instead: if file.path.symlink_metadata().is_ok() {
+            InputInstead::TodaysFile
+        } else {
+            InputInstead::Nothing
+        },
+    }
+}
+
+/// What a replay that can be shown nothing does to places outside the project, and is not given.
+pub(super) fn leave_outside(sources: &Sources<'_>, stage: Stage) -> Result<LaidOut, ExecutorError> {
+    let lost = sources.lost.iter();
+    let mut not_given_back: Vec<_> = lost.filter_map(|lost| lost.verdict(false)).collect();
+    for file in sources.restored {
+        if !is_same(file)? {
+            not_given_back.push(not_shown(file));
+        }
+    }
+    let changed = outside::list_changed(sources)?;
+    let names: Vec<_> = changed
+        .iter()
+        .take(3)
+        .map(|change| format!("`{}`", RecordedPath::new(&change.path)))
+        .collect();
+    let more = if changed.len() > names.len() {
+        " and others"
+    } else {
+        ""
+    };
+    let note = format!(
+        "what it does to files outside the project it does to the real ones, {}{more} among them",
+        names.join(", ")
+    );
+    Ok(LaidOut {
+        stage,
+        notes: if names.is_empty() {
+            Vec::new()
+        } else {
+            vec![note]
+        },
+        not_given_back,
+    })
 }
 
 /// Where nothing can be mounted: starts the command in the fresh directory, with the program and the search path of
@@ -140,10 +183,6 @@ impl Stage {
         }
         path.to_owned()
     }
-}
-
-fn digest(path: &Path) -> std::io::Result<ObjectId> {
-    cas::digest_reader(&mut std::fs::File::open(path)?).map(|(object, _)| object)
 }
 
 #[cfg(test)]

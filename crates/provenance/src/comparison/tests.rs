@@ -15,6 +15,7 @@ fn rules() -> ComparisonRules<'static> {
         tolerances: Tolerances::default(),
         timings: vec!["*_seconds".to_owned()],
         ids: Vec::new(),
+        inputs_not_given_back: Vec::new(),
         read_object: &never,
     }
 }
@@ -121,6 +122,40 @@ fn a_tolerance_lets_a_metric_through_and_never_makes_it_identical() {
     assert_eq!(outcomes(&comparison)[1], ("loss", Outcome::WithinTolerance));
     assert!(comparison.is_within_tolerance && !comparison.is_identical);
     assert_eq!(comparison.level, Some(R4), "its outputs are identical");
+}
+
+#[test]
+fn an_input_that_was_not_given_back_leaves_nothing_above_r2_though_all_came_out_the_same() {
+    let lost = InputNotGivenBack {
+        path: RecordedPath::new("/data/in.csv"),
+        reason: Some(NotKeptReason::Forgotten),
+        instead: InputInstead::TodaysFile,
+    };
+    let rules = ComparisonRules {
+        inputs_not_given_back: vec![lost.clone()],
+        ..rules()
+    };
+    let origin = samples::replay_facts();
+    let comparison = compare_replay(&origin, &origin, &rules);
+    assert_eq!(comparison.level, Some(R2));
+    assert_eq!(comparison.reached, [R0, R1, R2].into());
+    assert!(!comparison.is_identical && !comparison.is_within_tolerance);
+    assert!(
+        comparison.causes.is_empty(),
+        "nothing differs that would need one"
+    );
+    assert_eq!(comparison.inputs_not_given_back, [lost]);
+
+    let mut other = samples::replay_facts();
+    other.points[0].value += 1.0;
+    let comparison = compare_replay(&origin, &other, &rules);
+    assert_eq!(codes(&comparison)[0], "input_not_given_back");
+}
+
+#[test]
+fn a_comparison_with_all_inputs_is_encoded_as_ever() {
+    let encoded = serde_json::to_value(compare(|_| {})).unwrap();
+    assert!(encoded.get("inputs_not_given_back").is_none(), "{encoded}");
 }
 
 #[test]

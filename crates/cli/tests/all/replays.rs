@@ -1,0 +1,346 @@
+//! What a replay does to files outside of the project, and what it says of inputs that it could not give back.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Answer, Project};
+
+/// A project of root, or whoever runs the tests, and one of somebody who may mount in a namespace of their own only.
+fn projects() -> impl Iterator<Item = Project> {
+    [Some(Project::with_store()), Project::of_ordinary_user()]
+        .into_iter()
+        .flatten()
+}
+
+/// A folder beside the project, open to everybody.
+fn beside(project: &Project, name: &str) -> PathBuf {
+    let folder = project.root.with_file_name(name);
+    fs::create_dir_all(&folder).unwrap();
+    open_to_all(&folder);
+    folder
+}
+
+fn open_to_all(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+fn put(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    open_to_all(path);
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[track_caller]
+fn run(project: &Project, script: &str) {
+    project
+        .reproof(&["run", "-q", "sh", "-c", script])
+        .assert_code(0);
+}
+
+/// Replays the last run, which is not a replay.
+fn replay(project: &Project, more: &[&str]) -> Answer {
+    let runs = project.json(&["runs", "--all", "--limit", "1000"]);
+    let runs = runs["runs"].as_array().unwrap().clone();
+    let is_origin = |run: &&Value| !run["name"].as_str().unwrap().starts_with("replay of");
+    let origin = runs.iter().find(is_origin).unwrap()["run_id"].clone();
+    let arguments = [&["replay", origin.as_str().unwrap()], more].concat();
+    project.reproof(&arguments)
+}
+
+#[track_caller]
+fn assert_verified(project: &Project) -> Value {
+    let answer = replay(project, &["--verify", "--json"]);
+    answer.assert_code(0);
+    serde_json::from_slice(&answer.stdout).unwrap()
+}
+
+#[test]
+fn a_file_outside_that_the_run_deleted_survives_its_replay() {
+    for project in projects() {
+        let folder = beside(&project, "elsewhere");
+        let (unread, read) = (folder.join("unread"), folder.join("read"));
+        put(&unread, "old");
+        put(&read, "old");
+        run(
+            &project,
+            "cat ../elsewhere/read > out && rm ../elsewhere/read ../elsewhere/unread",
+        );
+        assert!(!unread.exists() && !read.exists());
+        // Once with nothing there, as the run left it, and once with other files of that name.
+        assert_verified(&project);
+        assert!(!unread.exists() && !read.exists());
+        put(&unread, "today's");
+        put(&read, "today's");
+        let replayed = assert_verified(&project);
+        assert_eq!(
+            (text(&unread), text(&read)),
+            ("today's".into(), "today's".into())
+        );
+        let run = replayed["run"]["run_id"].as_str().unwrap();
+        let deleted = &project.json(&["show", run])["record"]["deleted"];
+        assert_eq!(deleted.as_array().unwrap().len(), 2, "{deleted}");
+    }
+}
+
+#[test]
+fn an_input_outside_is_replaced_by_renaming_and_todays_file_is_left_alone() {
+    for project in projects() {
+        let file = beside(&project, "elsewhere").join("data.csv");
+        put(&file, "3\n1\n2\n");
+        run(
+            &project,
+            "cd ../elsewhere && sort data.csv > data.new && mv data.new data.csv",
+        );
+        assert_eq!(text(&file), "1\n2\n3\n");
+        put(&file, "today's\n");
+        let replayed = assert_verified(&project);
+        let outputs = replayed["comparison"]["outputs"].as_array().unwrap();
+        assert_eq!(outputs.len(), 1, "{outputs:?}");
+        assert_eq!(outputs[0]["place"], "outside");
+        assert_eq!(outputs[0]["outcome"], "identical");
+        assert_eq!(text(&file), "today's\n");
+    }
+}
+
+#[test]
+fn a_file_that_the_run_made_outside_is_not_made_again_and_compared_all_the_same() {
+    for project in projects() {
+        let folder = beside(&project, "elsewhere");
+        // `set -C` refuses to write to a file that is there.
+        let script = "mkdir -p ../elsewhere/a/b && set -C && echo model > ../elsewhere/a/b/m.bin && echo last > ../elsewhere/last.bin";
+        run(&project, script);
+        fs::remove_dir_all(folder.join("a")).unwrap();
+        fs::remove_file(folder.join("last.bin")).unwrap();
+        let replayed = assert_verified(&project);
+        let outputs = replayed["comparison"]["outputs"].as_array().unwrap();
+        assert_eq!(outputs.len(), 2, "{outputs:?}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_neighbour_of_what_the_run_changed_can_be_read_and_not_be_removed_or_replaced() {
+    for project in projects() {
+        let folder = beside(&project, "elsewhere");
+        put(&folder.join("lib.txt"), "library\n");
+        let script = "cd ../elsewhere; cat lib.txt > out.txt; rm -f later; mv out.txt later 2>/dev/null; cat later > out.txt; rmdir deep 2>/dev/null; true";
+        run(&project, script);
+        fs::remove_file(folder.join("later")).unwrap();
+        put(&folder.join("later"), "somebody's\n");
+        fs::create_dir(folder.join("deep")).unwrap();
+        open_to_all(&folder.join("deep"));
+        let kept: Vec<&[u8]> = vec![b"odd\n\xff name", b"-rf", b"sp ace"];
+        for name in &kept {
+            put(&folder.join(std::ffi::OsStr::from_bytes(name)), "mine");
+        }
+        std::os::unix::fs::symlink("/nowhere", folder.join("dangling")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
+        assert_verified(&project);
+        assert_eq!(text(&folder.join("later")), "somebody's\n");
+        assert!(folder.join("deep").is_dir() && folder.join("dangling").is_symlink());
+        for name in kept {
+            assert_eq!(
+                text(&folder.join(std::ffi::OsStr::from_bytes(name))),
+                "mine"
+            );
+        }
+
+        // A later file that is no output of the run, and that its command would remove.
+        let script = "cd ../elsewhere; echo 1 > one; test ! -e two || rm -f two";
+        run(&project, script);
+        put(&folder.join("two"), "somebody's\n");
+        replay(&project, &[]).assert_code(0);
+        assert_eq!(text(&folder.join("two")), "somebody's\n");
+    }
+}
+
+#[test]
+fn the_folder_around_the_project_can_be_written_to_in_a_replay() {
+    for project in projects() {
+        open_to_all(project.root.parent().unwrap());
+        project.write("in.txt", "input\n");
+        run(
+            &project,
+            "cat in.txt > ../result.txt; cat ../result.txt > out.txt; mkdir -p ../deep; echo a > ../deep/a; rm -r ../deep; mkdir ../deep && echo b > ../deep/b",
+        );
+        let result = project.root.with_file_name("result.txt");
+        put(&result, "today's\n");
+        project.write("in.txt", "changed\n");
+        assert_verified(&project);
+        assert_eq!(text(&result), "today's\n");
+        // The project itself may be gone, and its place with it.
+        let directory = project.root.with_file_name("replayed");
+        replay(
+            &project,
+            &["--verify", "--into", directory.to_str().unwrap()],
+        )
+        .assert_code(0);
+        let staged = directory.join(".reproof-written");
+        let left: Vec<_> = crate::support::files_below(&staged);
+        let names: Vec<_> = left.iter().map(|file| file.file_name().unwrap()).collect();
+        assert_eq!(
+            names,
+            [".gitignore", "b", "result.txt"],
+            "no neighbour's placeholder is left"
+        );
+    }
+}
+
+#[test]
+fn a_run_that_is_replayed_beside_too_many_neighbours_is_refused_before_it_starts() {
+    let project = Project::with_store();
+    let folder = beside(&project, "elsewhere");
+    let script = "echo x > ../elsewhere/out; touch ../elsewhere/started";
+    run(&project, script);
+    fs::remove_file(folder.join("started")).unwrap();
+    for number in 0..=5_000 {
+        fs::write(folder.join(format!("n{number}")), "").unwrap();
+    }
+    let runs = project.run_ids().len();
+    let answer = replay(&project, &[]);
+    answer
+        .assert_code(2)
+        .assert_err_has("error[E0024]")
+        .assert_err_has("elsewhere has more than 5000 entries")
+        .assert_err_has("`reproof restore RUN DIR`");
+    assert_eq!(project.run_ids().len(), runs, "no run was recorded");
+    assert!(!folder.join("started").exists());
+    project.assert_sound();
+}
+
+#[test]
+fn a_replay_whose_mounts_are_refused_ends_before_it_starts_and_names_the_path() {
+    let project = Project::with_store();
+    let folder = beside(&project, "elsewhere");
+    put(&folder.join("in.txt"), "input");
+    run(&project, "cat ../elsewhere/in.txt > out; echo x > ../trace");
+    let trace = project.root.with_file_name("trace");
+    fs::remove_file(&trace).unwrap();
+    // A folder stands where a file is to be shown.
+    fs::remove_file(folder.join("in.txt")).unwrap();
+    fs::create_dir(folder.join("in.txt")).unwrap();
+    let runs = project.run_ids().len();
+    replay(&project, &[])
+        .assert_code(2)
+        .assert_err_has("error[E0024]")
+        .assert_err_has("elsewhere/in.txt` cannot be shown to the command");
+    assert_eq!(project.run_ids().len(), runs, "no run was recorded");
+    assert!(!trace.exists());
+}
+
+#[test]
+fn an_input_whose_bytes_are_gone_is_said_and_nothing_is_verified_by_it() {
+    let project = Project::with_store();
+    let file = beside(&project, "elsewhere").join("data.csv");
+    put(&file, "1\n2\n");
+    run(
+        &project,
+        "cat ../elsewhere/data.csv > /dev/null; echo same > out.txt",
+    );
+    let target = format!("latest:{}", file.display());
+    project
+        .reproof(&["forget", &target, "--reason", "licence", "--yes"])
+        .assert_code(0);
+
+    for (todays, instead) in [
+        (Some("3\n"), "today's file was used"),
+        (None, "it was missing"),
+    ] {
+        match todays {
+            Some(todays) => put(&file, todays),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        let answer = replay(&project, &["--verify"]);
+        answer.assert_code(1);
+        let said = format!(
+            "input {} could not be given back (removed by `reproof forget`, or missing): {instead}\n",
+            file.display()
+        );
+        for words in [
+            said.as_str(),
+            "level R2\n",
+            "NOT verified: not every input could be given back",
+        ] {
+            assert!(answer.out().contains(words), "{words}: {}", answer.out());
+        }
+        assert!(!answer.out().contains("likely causes"), "{}", answer.out());
+    }
+    let answer = replay(&project, &["--json"]);
+    let value: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(value["is_verified"], false);
+    assert_eq!(
+        value["comparison"]["inputs_not_given_back"],
+        serde_json::json!([{"path": file.to_str().unwrap(), "reason": "forgotten", "instead": "nothing"}])
+    );
+    assert_eq!(value["comparison"]["is_identical"], false);
+
+    put(&file, "1\n2\n");
+    // The same bytes are there today.
+    let answer = replay(&project, &["--verify"]);
+    answer.assert_code(0);
+    assert!(
+        answer
+            .out()
+            .contains("today's file has the recorded digest and was used"),
+        "{}",
+        answer.out()
+    );
+    project.assert_sound();
+}
+
+#[test]
+fn a_secret_of_the_project_that_the_run_read_is_named_and_one_that_it_did_not_read_is_not() {
+    let project = Project::with_store();
+    project.write(".env", "TOKEN=1");
+    run(&project, "echo same > out.txt");
+    replay(&project, &["--verify"]).assert_code(0);
+    run(&project, "cat .env > /dev/null; echo same > out.txt");
+    let answer = replay(&project, &["--verify"]);
+    answer.assert_code(1);
+    let said =
+        "input .env could not be given back (a secret, only its path is kept): it was missing";
+    assert!(answer.out().contains(said), "{}", answer.out());
+}
+
+#[test]
+fn data_over_the_size_limit_comes_from_todays_file_where_that_is_the_same() {
+    let project = Project::with_store();
+    project.write("reproof.toml", "[capture]\nsize_limit = 1000\n");
+    project.write(".gitignore", "data/\nout/\n");
+    let data = "12345678\n".repeat(1000);
+    project.write("data/large.csv", &data);
+    let outside = beside(&project, "elsewhere").join("large.csv");
+    put(&outside, &data);
+    run(
+        &project,
+        "mkdir -p out; wc -l < data/large.csv > out/n; echo 9 >> ../elsewhere/large.csv; wc -l < ../elsewhere/large.csv > out/m",
+    );
+    put(&outside, &data);
+    let replayed = assert_verified(&project);
+    assert_eq!(replayed["notes"].as_array().unwrap().len(), 2, "{replayed}");
+    assert_eq!(text(&outside), data, "the replay added to a copy");
+
+    project.write("data/large.csv", "other\n");
+    put(&outside, "other\n");
+    let answer = replay(&project, &["--verify"]);
+    answer.assert_code(1);
+    let reason = "could not be given back (larger than the size limit, only its digest is kept)";
+    for said in [
+        format!("input data/large.csv {reason}: it was missing\n"),
+        format!(
+            "input {} {reason}: today's file was used\n",
+            outside.display()
+        ),
+    ] {
+        assert!(answer.out().contains(&said), "{said}: {}", answer.out());
+    }
+    assert_eq!(text(&outside), "other\n");
+    assert_eq!(text(&project.path("data/large.csv")), "other\n");
+}
