@@ -5,6 +5,7 @@ mod environment;
 mod inputs;
 mod kernel;
 mod outside;
+mod repository;
 mod stage;
 mod variables;
 
@@ -217,6 +218,7 @@ fn prepare(
             ));
         }
     }
+    let shared_objects = repository::recreate(bench, recipe, &lost, directory, &mut notes);
     let chosen = environment::choose(bench, recipe, choice)?;
     notes.extend(chosen.notes.iter().cloned());
     let mut variables = variables::recorded_variables(bench, recipe, &mut notes);
@@ -262,7 +264,7 @@ fn prepare(
         size_limit_bytes: bench.settings.size_limit_bytes,
     };
     let laid_out = if can_bind() {
-        stage::lay_out(&sources, directory, &chosen)?
+        stage::lay_out(&sources, directory, &chosen, shared_objects)?
     } else {
         let stage = stage::adapt(recipe, directory, &chosen, &mut command, &mut variables);
         stage::leave_outside(&sources, stage)?
@@ -300,9 +302,9 @@ fn prepare(
 fn make_folders(record: &Record, directory: &Path) -> Result<(), ExecutorError> {
     for folder in &record.folders {
         let folder = folder.to_path();
-        let is_inside = folder
-            .components()
-            .all(|component| matches!(component, Component::Normal(_)));
+        // The repository is made by itself; older records name its folders too.
+        let is_plain = |component| matches!(component, Component::Normal(name) if name != ".git");
+        let is_inside = folder.components().all(is_plain);
         if is_inside {
             let folder = directory.join(folder);
             crate::restore::refuse_links(directory, &folder)?;

@@ -12,6 +12,7 @@ mod odd;
 mod outside;
 mod python;
 mod replays;
+mod repositories;
 mod secrets;
 mod several;
 mod support;

@@ -11,8 +11,9 @@ use tempfile::TempDir;
 pub(crate) struct Project {
     pub(crate) root: PathBuf,
     config: PathBuf,
-    /// What `reproof` is started by, itself included.
-    program: Vec<OsString>,
+    program: PathBuf,
+    /// What programs of the user are started by; nothing where that is who runs the tests.
+    become_user: Vec<OsString>,
     _outer: TempDir,
 }
 
@@ -39,7 +40,8 @@ impl Project {
         Self {
             root,
             config,
-            program: vec![env!("CARGO_BIN_EXE_reproof").into()],
+            program: env!("CARGO_BIN_EXE_reproof").into(),
+            become_user: Vec::new(),
             _outer: outer,
         }
     }
@@ -69,8 +71,8 @@ impl Project {
             crate::python::say(&format!("skipped: nobody else to become: {}", answer.err()));
             return None;
         }
-        project.program = BECOME.iter().map(OsString::from).collect();
-        project.program.push(copy.into());
+        project.become_user = BECOME.iter().map(OsString::from).collect();
+        project.program = copy;
         project.reproof(&["init"]).assert_code(0);
         Some(project)
     }
@@ -121,9 +123,15 @@ impl Project {
 
     /// `reproof`, not yet started.
     pub(crate) fn program(&self) -> Command {
-        let (first, rest) = self.program.split_first().unwrap();
+        self.command_of_user(&self.program)
+    }
+
+    fn command_of_user(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some((first, rest)) = self.become_user.split_first() else {
+            return self.command(program);
+        };
         let mut command = self.command(first);
-        command.args(rest);
+        command.args(rest).arg(program.as_ref());
         command
     }
 
@@ -151,7 +159,7 @@ impl Project {
 
     pub(crate) fn git(&self, arguments: &[&str]) {
         let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"];
-        let answer = Answer::of(self.command("git").args(identity).args(arguments));
+        let answer = Answer::of(self.command_of_user("git").args(identity).args(arguments));
         answer.assert_code(0);
     }
 

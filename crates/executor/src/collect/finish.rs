@@ -165,6 +165,7 @@ impl Collector {
         let root = self.root();
         let was_there = folders.into_iter().filter(|(_, was_there)| *was_there);
         collected.folders = was_there
+            .filter(|(folder, _)| self.class_of(folder) != FileClass::Internal)
             .filter_map(|(folder, _)| folder.strip_prefix(&root).ok().map(RecordedPath::new))
             .filter(|folder| !folder.as_str().is_empty())
             .collect();

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use capture::code::SharedObjects;
 use capture::trace::{Bind, check_binds};
 use entities::{Recipe, RecordedPath};
 use provenance::{InputInstead, InputNotGivenBack};
@@ -29,6 +30,7 @@ pub(super) fn lay_out(
     sources: &Sources<'_>,
     directory: &Path,
     chosen: &Chosen,
+    shared_objects: Vec<SharedObjects>,
 ) -> Result<LaidOut, ExecutorError> {
     let root = sources.manifest.recipe.project_root.to_path();
     let Staged {
@@ -38,6 +40,10 @@ pub(super) fn lay_out(
         left_out,
     } = outside::stage(sources, directory)?;
     binds.push(Bind::new(directory, &root));
+    // The project's own repository is covered by that of the fresh directory.
+    for SharedObjects { objects, inside } in shared_objects {
+        binds.push(Bind::new(objects, root.join(inside)));
+    }
     if let Some((source, seen)) = &chosen.shown {
         binds.push(Bind::new(source, seen));
     }
