@@ -26,7 +26,7 @@ use rustix::thread::UnshareFlags;
 pub use self::check::{can_bind, check_binds};
 
 use self::planner::Planner;
-use super::{Bind, TraceError};
+use super::{Bind, TraceError, sys};
 
 /// What to mount, made before the fork.
 #[derive(Clone, Debug)]
@@ -68,6 +68,7 @@ enum Step {
         slot: usize,
         name: CString,
         path: CString,
+        is_read_only: bool,
     },
     /// Covers a folder with an empty one in memory.
     Cover {
@@ -179,9 +180,19 @@ impl MountPlan {
                     rustix::fs::open(path.as_c_str(), flags, Mode::empty())?,
                 )
             }
-            Step::Show { slot, name, path } => {
+            Step::Show {
+                slot,
+                name,
+                path,
+                is_read_only,
+            } => {
                 match take_tree(self.slot(*slot)?, name) {
-                    Ok(tree) => put_tree(tree.as_fd(), path),
+                    Ok(tree) => {
+                        if *is_read_only {
+                            sys::make_read_only(tree.as_fd())?;
+                        }
+                        put_tree(tree.as_fd(), path)
+                    }
                     // Others may remove what they like meanwhile.
                     Err(Errno::NOENT) => remove_placeholder(path),
                     Err(error) => Err(error),

@@ -60,6 +60,7 @@ pub struct Bind {
     /// Where the command sees it.
     pub target: PathBuf,
     /// Paths in the target whose present content is shown all the same, each on an empty file or folder in the source.
+    /// Such a file cannot be written to (from Linux 5.12 on); what is in such a folder is as it always is.
     ///
     /// Not after a bind whose target has to be recreated in the root folder, which makes the command another root.
     pub keeps: BTreeSet<PathBuf>,

@@ -300,6 +300,8 @@ fn what_a_bind_keeps_is_seen_and_cannot_be_removed_and_all_else_is_in_the_source
 test -p fifo && test -S socket && test ! -e gone && echo kinds
 rm -f file 2>/dev/null && echo harmed
 mv own file 2>/dev/null && echo harmed
+( echo x >> file ) 2>/dev/null && echo harmed
+echo deeper > folder/made
 rm -rf folder/none 2>/dev/null; rmdir folder 2>/dev/null && echo harmed
 rm own && echo new > made && echo newer > tmp && mv tmp made && rm link && mkdir -p d/e && echo deep > d/e/f && echo done
 test ! -e own && cat made"#;
@@ -322,6 +324,7 @@ test ! -e own && cat made"#;
     let text = |path: &str| fs::read_to_string(room.at(path)).unwrap();
     assert_eq!(text("real/own"), "today's");
     assert_eq!(text("real/file"), "neighbour");
+    assert_eq!(text("real/folder/made"), "deeper\n", "folders are as ever");
     assert!(!room.at("real/made").exists() && !room.at("real/d").exists());
     assert!(room.at("real/link").is_symlink());
     assert_eq!(text("staged/made"), "newer\n");

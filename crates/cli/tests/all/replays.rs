@@ -152,12 +152,36 @@ fn a_neighbour_of_what_the_run_changed_can_be_read_and_not_be_removed_or_replace
             );
         }
 
-        // A later file that is no output of the run, and that its command would remove.
-        let script = "cd ../elsewhere; echo 1 > one; test ! -e two || rm -f two";
-        run(&project, script);
-        put(&folder.join("two"), "somebody's\n");
-        replay(&project, &[]).assert_code(0);
-        assert_eq!(text(&folder.join("two")), "somebody's\n");
+        // A later file that is no output of the run, and that its command would remove or overwrite.
+        for harm in [
+            "rm -f two",
+            "echo harm > two",
+            "echo harm >> two",
+            "chmod 000 two",
+        ] {
+            let script = format!("cd ../elsewhere; echo 1 > one; test ! -e two || ( {harm} )");
+            let _ = fs::remove_file(folder.join("two"));
+            run(&project, &script);
+            put(&folder.join("two"), "somebody's\n");
+            let answer = replay(&project, &["--verify"]);
+            answer.assert_code(1);
+            assert_eq!(text(&folder.join("two")), "somebody's\n", "{harm}");
+        }
+    }
+}
+
+#[test]
+fn locks_and_databases_that_are_opened_for_writing_and_left_alone_can_be_opened_again() {
+    for project in projects() {
+        let folder = beside(&project, "elsewhere");
+        put(&folder.join("lock"), "");
+        put(&folder.join("base.db"), "content");
+        run(
+            &project,
+            "cd ../elsewhere; exec 3<>lock 4<>base.db; read -r line <&4; echo \"$line\" > out.txt",
+        );
+        assert_verified(&project);
+        assert_eq!(text(&folder.join("base.db")), "content");
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! What the command does in such a folder happens in the staged one.
 //! Everything that stands in the real folder today and that the run did not change is shown in it again, each thing
-//! mounted at its own name, so that it can be neither removed nor replaced.
+//! mounted at its own name, so that it can be neither removed nor replaced; a file cannot be written to either.
+//! Files that a program opens for writing and leaves alone, as it does with locks and databases, are copies all the
+//! same: those with content are inputs, and those without are empty.
 //!
 //! What a changed file is at the start follows from the record:
 //! - one that was read has the content that was read;
@@ -77,6 +79,17 @@ pub(super) fn stage(sources: &Sources<'_>, directory: &Path) -> Result<Staged, E
     }
     if tops.is_empty() {
         return Ok(stager.staged);
+    }
+    for input in sources.restored {
+        let Some((top, inside)) = find_top(&input.path) else {
+            continue;
+        };
+        if let Some(changes) = tops.get_mut(&top) {
+            changes.entry(inside).or_insert_with(|| Change {
+                path: input.path.clone(),
+                was_deleted: false,
+            });
+        }
     }
     stager.make_folder()?;
     // Last, for what is missing in the root folder changes the root, and leaves behind what was remembered before.
@@ -186,11 +199,17 @@ impl Stager<'_> {
         let own: BTreeSet<OsString> = changes.keys().filter_map(first).collect();
         for name in list_names(top)? {
             // A staged folder in a staged folder is a real one, so that the command may remove it.
-            if !own.contains(&name) && !all.contains(&top.join(&name)) {
-                self.staged.binds[place.bind]
-                    .keeps
-                    .insert(place.inside.join(name));
+            if own.contains(&name) || all.contains(&top.join(&name)) {
+                continue;
             }
+            if let Some(permissions) = permissions_of_empty_file(&top.join(&name)) {
+                make_empty_file(&place.source.join(&name), permissions)?;
+                continue;
+            }
+            let bind = self.staged.binds.get_mut(place.bind);
+            bind.expect("a place is made with its bind")
+                .keeps
+                .insert(place.inside.join(name));
         }
         for (inside, change) in changes {
             self.put(&place.source, &inside, &change)?;
@@ -292,6 +311,17 @@ impl Stager<'_> {
 
 fn make_folders(folder: &Path) -> Result<(), ExecutorError> {
     fs::create_dir_all(folder).map_err(|error| ExecutorError::io("make", folder, error))
+}
+
+fn permissions_of_empty_file(path: &Path) -> Option<fs::Permissions> {
+    let metadata = path.symlink_metadata().ok()?;
+    (metadata.is_file() && metadata.len() == 0).then(|| metadata.permissions())
+}
+
+fn make_empty_file(path: &Path, permissions: fs::Permissions) -> Result<(), ExecutorError> {
+    fs::write(path, "")
+        .and_then(|()| fs::set_permissions(path, permissions))
+        .map_err(|error| ExecutorError::io("write", path, error))
 }
 
 /// What stands in a folder today.

@@ -68,6 +68,7 @@ impl<'a> Planner<'a> {
                     kind: metadata.file_type(),
                     real: &place,
                     name,
+                    is_read_only: metadata.is_file(),
                 };
                 self.show_again(&shown, kept.unwrap_or_default(), None, &place)?;
             }
@@ -188,6 +189,7 @@ impl<'a> Planner<'a> {
                 kind,
                 real: &real,
                 name: Path::new(&name),
+                is_read_only: false,
             };
             let own_slot = covered
                 .as_ref()
@@ -237,6 +239,7 @@ impl<'a> Planner<'a> {
                 slot: remembered,
                 name: c_path(shown.name)?,
                 path: path_again,
+                is_read_only: shown.is_read_only,
             },
         });
         Ok(())
@@ -250,6 +253,8 @@ struct Shown<'a> {
     real: &'a Path,
     /// Its path in the remembered folder.
     name: &'a Path,
+    /// Whether it cannot be written to.
+    is_read_only: bool,
 }
 
 /// Why a folder was not recreated.
