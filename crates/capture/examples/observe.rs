@@ -1,6 +1,6 @@
 //! Runs a command under observation and writes down what it did.
 //!
-//! `observe [--log FILE] [--outcome FILE] [--method auto|notify|ptrace|scan] [--bind SOURCE=TARGET]… [--in DIRECTORY]
+//! `observe [--log FILE] [--outcome FILE] [--method auto|notify|ptrace|scan] [--bind SOURCE=TARGET [--keep PATH]…]… [--in DIRECTORY]
 //! [--copies DIRECTORY] [--end-orphans] [--sample MS] [--scan DIRECTORY] [--slow NAME=MS] -- COMMAND…`
 //!
 //! Beside showing how the tracer is used, this is what the tests start where they need a process of their own.
@@ -145,10 +145,10 @@ fn parse() -> Option<Arguments> {
             "--scan" => options.scan.roots.push(PathBuf::from(value()?)),
             "--bind" => {
                 let (source, target) = split(&value()?)?;
-                options.binds.push(Bind {
-                    source: source.into(),
-                    target: target.into(),
-                });
+                options.binds.push(Bind::new(source, target));
+            }
+            "--keep" => {
+                options.binds.last_mut()?.keeps.insert(value()?.into());
             }
             "--slow" => {
                 let (name, time_ms) = split(&value()?)?;

@@ -4,6 +4,7 @@ mod git;
 mod listing;
 mod patch;
 mod read;
+mod repository;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use crate::CaptureError;
 use crate::digests::DigestCache;
 use crate::made::MadeFiles;
 use crate::redaction::Redaction;
+
+pub use repository::{RepositoryError, RepositoryRequest, SharedObjects, recreate_repository};
 
 /// What to take, and where to put it.
 #[derive(Clone, Copy)]

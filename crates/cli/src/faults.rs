@@ -8,7 +8,7 @@
 )]
 
 use capture::CaptureError;
-use capture::trace::TraceError;
+use capture::trace::{BindFault, TraceError};
 use cas::CasError;
 use entities::SearchParseError;
 use executor::{ExecutorError, short_id};
@@ -145,8 +145,9 @@ pub(crate) fn executor_fault(error: ExecutorError) -> CommandError {
         ExecutorError::NotEmpty { .. } => {
             CommandError::usage("E0009", text).hint("name a directory that does not exist")
         }
-        ExecutorError::Unprotected { .. } => CommandError::system("E0018", text)
-            .hint("the replay was not started; try it in a container or on another machine"),
+        ExecutorError::Unprotected { .. } => CommandError::usage("E0024", text)
+            .hint("the replay was not started: try it in a container or on another machine, or move what is not needed out of that folder")
+            .hint("`reproof restore RUN DIR` gives code and inputs back, to run the command by hand"),
         ExecutorError::Io { .. } | ExecutorError::Endpoint { .. } => CommandError::system("E0018", text),
         ExecutorError::Rebuild { .. } => CommandError::system("E0017", text)
             .hint("`--env current` takes the packages that are installed now; the verdict says what differs"),
@@ -165,9 +166,18 @@ fn trace_fault(error: TraceError) -> CommandError {
         TraceError::NoCommand
         | TraceError::WorkingDirectory { .. }
         | TraceError::ZeroByte { .. } => CommandError::usage("E0022", text),
-        TraceError::Bind { .. } => CommandError::system("E0018", text).hint(
-            "without it the replay could change what stands there today, so it was not started",
-        ),
+        TraceError::NotShown { source, .. } => {
+            let fault = CommandError::usage("E0024", text);
+            let fault = match source {
+                BindFault::Crowded { .. } | BindFault::Unlisted { .. } => fault.hint(
+                    "make the missing folder, empty, or name it with `--into` if it is the project's",
+                ),
+                BindFault::Refused { .. } => fault,
+            };
+            fault.hint(
+                "`reproof restore RUN DIR` gives code and inputs back, to run the command by hand",
+            )
+        }
         TraceError::Io { .. } | TraceError::Copy { .. } | TraceError::StandardInput { .. } => {
             CommandError::system("E0018", text)
         }

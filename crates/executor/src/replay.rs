@@ -4,6 +4,7 @@ mod artifacts;
 mod environment;
 mod inputs;
 mod kernel;
+mod repository;
 mod stage;
 mod variables;
 
@@ -108,7 +109,12 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
     if let Some(stage) = &mut launch_request.stage {
         (stage.presented_runs, stage.presented_models) = ids.clone();
     }
+    let binds = launch_request.stage.as_ref();
+    let binds = binds.map(|stage| stage.binds.clone()).unwrap_or_default();
     let outcome = launch(bench, launch_request).await?;
+    if request.into.is_some() {
+        stage::remove_placeholders(&binds);
+    }
     let is_elsewhere = |gap: &&entities::Gap| gap.code == PATHS_NOT_SHOWN;
     notes.extend(
         outcome
@@ -241,16 +247,9 @@ fn prepare(
             missing.path
         ));
     }
-    if record
-        .executed
-        .keys()
-        .any(|path| path.to_path().file_name() == Some("git".as_ref()))
-    {
-        notes.push(
-            "the command calls git, and the directory of a replay is no checkout: git refuses there"
-                .to_owned(),
-        );
-    }
+    let not_given = restored.not_kept.iter().map(|missing| &missing.path);
+    let not_given: Vec<_> = not_given.map(RecordedPath::to_path).collect();
+    let shared_objects = repository::recreate(bench, recipe, &not_given, directory, &mut notes);
     let chosen = environment::choose(bench, recipe, choice)?;
     notes.extend(chosen.notes.iter().cloned());
     let mut variables = variables::recorded_variables(bench, recipe, &mut notes);
@@ -294,17 +293,16 @@ fn prepare(
         stand_ins.lost.push(RecordedPath::new("standard input"));
     }
     let stage = if can_bind() {
-        stage::lay_out(
-            &bench.cas,
-            manifest,
-            directory,
-            &chosen,
-            &restored,
-            &mut stand_ins,
-        )?
+        let files = stage::FilesOf {
+            restored: &restored,
+            stand_ins: &mut stand_ins,
+            shared_objects,
+        };
+        stage::lay_out(&bench.cas, manifest, directory, &chosen, files)?
     } else {
         stage::adapt(recipe, directory, &chosen, &mut command, &mut variables)
     };
+    notes.append(&mut stand_ins.notes);
     let working_directory = stage.in_place_of(&recipe.working_directory.to_path());
     let launch_request = Launch {
         identity: Identity {
@@ -334,10 +332,9 @@ fn prepare(
 fn make_folders(record: &Record, directory: &Path) -> Result<(), ExecutorError> {
     for folder in &record.folders {
         let folder = folder.to_path();
-        let is_inside = folder
-            .components()
-            .all(|component| matches!(component, Component::Normal(_)));
-        if is_inside {
+        // The repository is made by itself; older records name its folders too.
+        let is_plain = |component| matches!(component, Component::Normal(name) if name != ".git");
+        if folder.components().all(is_plain) {
             let folder = directory.join(folder);
             crate::restore::refuse_links(directory, &folder)?;
             std::fs::create_dir_all(&folder)

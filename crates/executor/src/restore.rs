@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use cas::Cas;
-use entities::{EntryKind, FileTrees, NotKept, NotKeptReason, ObjectId, Recipe, Record};
+use entities::{
+    EntryKind, FileTrees, NotKept, NotKeptReason, ObjectId, Recipe, Record, RecordedPath,
+};
 use provenance::FileFact;
 
 use crate::{ExecutorError, flatten_tree};
@@ -45,17 +47,20 @@ pub fn restore(
         not_kept: recipe.code.not_kept.clone(),
         ..Restored::default()
     };
-    put_tree(cas, Some(&recipe.code.tree), &[], into, &mut restored)?;
+    let code = Tree {
+        object: Some(&recipe.code.tree),
+        not_kept: &[],
+        is_outside: false,
+    };
+    put_tree(cas, code, into, &mut restored)?;
     // An input below the project stands in the code tree too when it is tracked: what was read is what counts.
     put_trees(cas, &recipe.inputs, into, &mut restored)?;
+    // Those without a digest stand in no tree.
+    let unknown = recipe.inputs.not_kept.iter();
+    let unknown = unknown.filter(|missing| missing.object.is_none());
+    restored.not_kept.extend(unknown.cloned());
     if let Some(record) = outputs {
-        put_tree(
-            cas,
-            record.outputs.project.as_ref(),
-            &record.outputs.not_kept,
-            into,
-            &mut restored,
-        )?;
+        put_tree(cas, Tree::of_project(&record.outputs), into, &mut restored)?;
     }
     restored.not_kept.sort();
     restored.not_kept.dedup();
@@ -68,7 +73,7 @@ fn put_trees(
     into: &Path,
     restored: &mut Restored,
 ) -> Result<(), ExecutorError> {
-    put_tree(cas, trees.project.as_ref(), &trees.not_kept, into, restored)?;
+    put_tree(cas, Tree::of_project(trees), into, restored)?;
     let Some(outside) = &trees.outside else {
         return Ok(());
     };
@@ -81,7 +86,12 @@ fn put_trees(
     // Data of other places is no code of this project: whoever captures this directory leaves it out.
     let ignore = folder.join(".gitignore");
     std::fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
-    put_tree(cas, Some(outside), &trees.not_kept, &folder, restored)?;
+    let tree = Tree {
+        object: Some(outside),
+        not_kept: &trees.not_kept,
+        is_outside: true,
+    };
+    put_tree(cas, tree, &folder, restored)?;
     for path in flatten_tree(cas, outside)?.keys() {
         let relative = path.to_path();
         let restored_path = folder.join(&relative);
@@ -96,32 +106,56 @@ fn put_trees(
     Ok(())
 }
 
+/// A tree of a run, with what is known of files in it whose bytes are not kept.
+#[derive(Clone, Copy)]
+struct Tree<'a> {
+    object: Option<&'a ObjectId>,
+    not_kept: &'a [NotKept],
+    /// Whether its paths are absolute ones without the first `/`.
+    is_outside: bool,
+}
+
+impl<'a> Tree<'a> {
+    fn of_project(trees: &'a FileTrees) -> Self {
+        Self {
+            object: trees.project.as_ref(),
+            not_kept: &trees.not_kept,
+            is_outside: false,
+        }
+    }
+
+    /// A path of the tree as records name it.
+    fn recorded(&self, path: &RecordedPath) -> RecordedPath {
+        if self.is_outside {
+            RecordedPath::new(Path::new("/").join(path.to_path()))
+        } else {
+            path.clone()
+        }
+    }
+}
+
 fn put_tree(
     cas: &Cas,
-    tree: Option<&ObjectId>,
-    not_kept: &[NotKept],
+    tree: Tree<'_>,
     into: &Path,
     restored: &mut Restored,
 ) -> Result<(), ExecutorError> {
-    let Some(tree) = tree else { return Ok(()) };
-    for (path, fact) in flatten_tree(cas, tree)? {
-        if not_kept
-            .iter()
-            .any(|missing| missing.object == Some(fact.object))
-            || !cas.contains(&fact.object)?
-        {
-            restored.not_kept.push(
-                not_kept
-                    .iter()
-                    .find(|missing| missing.object == Some(fact.object))
-                    .cloned()
-                    .unwrap_or(NotKept {
-                        path,
-                        size_bytes: Some(fact.size_bytes.into()),
-                        object: Some(fact.object),
-                        reason: NotKeptReason::Forgotten,
-                    }),
-            );
+    let Some(object) = tree.object else {
+        return Ok(());
+    };
+    for (path, fact) in flatten_tree(cas, object)? {
+        if !cas.contains(&fact.object)? {
+            let recorded = tree.recorded(&path);
+            let mut missing = tree.not_kept.iter();
+            let missing = missing.find(|missing| missing.path == recorded);
+            restored
+                .not_kept
+                .push(missing.cloned().unwrap_or_else(|| NotKept {
+                    path: recorded,
+                    size_bytes: Some(fact.size_bytes.into()),
+                    object: Some(fact.object),
+                    reason: NotKeptReason::Forgotten,
+                }));
             continue;
         }
         let size_bytes = fact.size_bytes;

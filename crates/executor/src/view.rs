@@ -2,55 +2,59 @@
 //!
 //! Both are the same, except in a replay, which shows a fresh directory at the recorded path.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use capture::trace::Bind;
 
 /// Which folders a command sees at other paths than ours.
+///
+/// The deepest one that a path is in decides.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
-    /// Pairs of the path that the command sees and the path that we see, the deepest first.
-    shown: Vec<(PathBuf, PathBuf)>,
+    /// What we see, by what the command sees.
+    real: BTreeMap<PathBuf, PathBuf>,
+    /// What the command sees, by what we see.
+    seen: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl View {
     /// Makes the view that mounts give.
     pub(crate) fn new(binds: &[Bind]) -> Self {
-        let mut shown: Vec<_> = binds
-            .iter()
-            .map(|bind| (bind.target.clone(), bind.source.clone()))
-            .collect();
-        shown.sort_by_key(|(seen, _)| std::cmp::Reverse(seen.components().count()));
-        Self { shown }
+        let mut view = Self::default();
+        for bind in binds {
+            view.show(bind.source.clone(), bind.target.clone());
+            for path in &bind.keeps {
+                let kept = bind.target.join(path);
+                view.show(kept.clone(), kept);
+            }
+        }
+        view
+    }
+
+    fn show(&mut self, real: PathBuf, seen: PathBuf) {
+        self.seen.insert(real.clone(), seen.clone());
+        self.real.insert(seen, real);
     }
 
     /// Where we find what the command sees at a path.
     pub(crate) fn to_real(&self, seen: &Path) -> PathBuf {
-        translate(
-            self.shown
-                .iter()
-                .map(|(seen, real)| (seen.as_path(), real.as_path())),
-            seen,
-        )
+        translate(&self.real, seen)
     }
 
     /// Where the command sees what we find at a path.
     pub(crate) fn to_seen(&self, real: &Path) -> PathBuf {
-        translate(
-            self.shown
-                .iter()
-                .map(|(seen, real)| (real.as_path(), seen.as_path())),
-            real,
-        )
+        translate(&self.seen, real)
     }
 }
 
-fn translate<'a>(pairs: impl Iterator<Item = (&'a Path, &'a Path)>, path: &Path) -> PathBuf {
-    for (from, to) in pairs {
+fn translate(pairs: &BTreeMap<PathBuf, PathBuf>, path: &Path) -> PathBuf {
+    for from in path.ancestors() {
+        let Some(to) = pairs.get(from) else { continue };
         if let Ok(rest) = path.strip_prefix(from) {
             // Joining an empty rest would add a slash, which a file refuses.
             return if rest.as_os_str().is_empty() {
-                to.to_owned()
+                to.clone()
             } else {
                 to.join(rest)
             };
@@ -65,19 +69,22 @@ mod tests {
 
     #[test]
     fn the_deepest_folder_that_fits_decides_both_ways() {
-        let bind = |source: &str, target: &str| Bind {
-            source: source.into(),
-            target: target.into(),
-        };
+        let mut folder = Bind::new("/fresh/.staged/home", "/home");
+        folder.keeps.insert("me".into());
         let view = View::new(&[
-            bind("/fresh", "/project"),
-            bind("/cache/venv", "/project/.venv"),
+            folder,
+            Bind::new("/fresh", "/project"),
+            Bind::new("/cache/venv", "/project/.venv"),
+            Bind::new("/fresh/.outside/home/me/in.csv", "/home/me/in.csv"),
         ]);
         for (seen, real) in [
             ("/project/a.csv", "/fresh/a.csv"),
             ("/project", "/fresh"),
             ("/project/.venv/bin/python", "/cache/venv/bin/python"),
             ("/projects/a", "/projects/a"),
+            ("/home/new.bin", "/fresh/.staged/home/new.bin"),
+            ("/home/me/file", "/home/me/file"),
+            ("/home/me/in.csv", "/fresh/.outside/home/me/in.csv"),
             ("/usr/lib/x.so", "/usr/lib/x.so"),
         ] {
             assert_eq!(view.to_real(Path::new(seen)), Path::new(real));

@@ -182,10 +182,13 @@ pub fn compare_replay(
     let is_unknown = |output: &OutputComparison| {
         output.outcome == Outcome::NotCompared && output.reason != Some(NotKeptReason::Secret)
     };
-    let reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
+    let has_inputs = rules.lost_inputs.is_empty();
+    let mut reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
+    // That other data gave the same result does not show that the run can be reproduced.
+    reached.retain(|level| has_inputs || *level <= ReplayLevel::R2);
     let is_judged = !compared.is_empty()
+        && has_inputs
         && !outputs.iter().any(is_unknown)
-        && rules.lost_inputs.is_empty()
         && reached.contains(&ReplayLevel::R2);
     let all = |accepted: &[Outcome]| {
         is_judged && compared.iter().all(|outcome| accepted.contains(outcome))
@@ -206,7 +209,8 @@ pub fn compare_replay(
         causes: if is_identical {
             Vec::new()
         } else {
-            likely_causes(&origin.run, &replay.run, &diff, &outputs, &metrics)
+            let seen = likely_causes(&origin.run, &replay.run, &diff, &outputs, &metrics);
+            with_inputs(&rules.lost_inputs, seen)
         },
         lost_inputs: rules.lost_inputs.clone(),
         outputs,
@@ -214,6 +218,19 @@ pub fn compare_replay(
         is_stdout_identical: compare_stdout(&origin.run, &replay.run),
         environment: diff.environment,
     }
+}
+
+/// Puts inputs that could not be given back before all other causes of a difference.
+fn with_inputs(inputs: &[RecordedPath], causes: Vec<Cause>) -> Vec<Cause> {
+    if causes.is_empty() {
+        return causes;
+    }
+    let of_inputs = inputs.iter().map(|input| Cause {
+        code: "lost_input",
+        message: format!("the input `{input}` could not be given back"),
+        weight: 100,
+    });
+    of_inputs.chain(causes).collect()
 }
 
 const LEVELS: [ReplayLevel; 5] = [

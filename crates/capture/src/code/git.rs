@@ -4,6 +4,7 @@
 //! differences, transports. A checkout that came as an archive may have been made to run one as soon as somebody asks
 //! for its status. So whatever names a program is switched off, filters by their names as the settings list them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
@@ -205,6 +206,14 @@ impl Settings {
             .rev()
             .find(|(name, _)| name == key)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Names of the submodules that are in use.
+    pub(super) fn submodules(&self) -> BTreeSet<&str> {
+        let names = self.entries.iter();
+        names
+            .filter_map(|(key, _)| key.strip_prefix("submodule.")?.strip_suffix(".url"))
+            .collect()
     }
 
     /// URL of the branch's remote, of `origin`, or of the only one there is.

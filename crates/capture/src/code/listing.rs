@@ -266,7 +266,7 @@ fn is_real_folder(path: &Path) -> bool {
 }
 
 /// Whether a path that git gave stays below the folder. Git's own paths do; those of a forged index may not.
-fn is_plain(path: &Path) -> bool {
+pub(super) fn is_plain(path: &Path) -> bool {
     let is_normal =
         |component: Component<'_>| matches!(component, Component::Normal(name) if name != ".git");
     !path.as_os_str().is_empty() && path.components().all(is_normal)

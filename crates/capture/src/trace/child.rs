@@ -47,7 +47,9 @@ fn start(plan: &Plan) -> Result<Never, Failure> {
         })?;
     }
     if let Some(mounts) = &plan.mounts {
-        mounts.apply().map_err(failed_at(Stage::Mounts))?;
+        mounts
+            .apply()
+            .map_err(|refused| failed_at(Stage::Mounts)(refused.error))?;
     }
     rustix::process::chdir(plan.working_directory.as_c_str())
         .map_err(failed_at(Stage::Directory))?;

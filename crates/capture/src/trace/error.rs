@@ -51,6 +51,15 @@ pub enum TraceError {
         #[source]
         source: io::Error,
     },
+    /// A file or folder cannot be shown to the command at its path; without it the command would work on what is there.
+    #[error("`{}` cannot be shown to the command", path.display())]
+    NotShown {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: BindFault,
+    },
     /// A call of the kernel failed.
     #[error("cannot {action}")]
     Io {
@@ -69,20 +78,40 @@ pub enum TraceError {
         #[source]
         source: io::Error,
     },
-    /// A file or folder cannot be shown at another place; without it the command would work on what is there.
-    #[error("nothing can be shown to the command at `{}`", path.display())]
-    Bind {
-        /// The place.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
     /// The file to give as standard input cannot be opened.
     #[error("cannot open `{}`, which is to be standard input", path.display())]
     StandardInput {
         /// The file.
         path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why something cannot be shown at a path.
+#[derive(Debug, thiserror::Error)]
+pub enum BindFault {
+    /// Nothing is there, and what is around it is too much to be shown again.
+    #[error("it is missing, and `{}`, in which it would be shown, has more than {limit} entries", folder.display())]
+    Crowded {
+        /// The nearest folder that is there.
+        folder: PathBuf,
+        /// How many may be in it.
+        limit: usize,
+    },
+    /// Nothing is there, and what is around it cannot be listed.
+    #[error("it is missing, and `{}`, in which it would be shown, cannot be listed", folder.display())]
+    Unlisted {
+        /// The nearest folder that is there.
+        folder: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refuses.
+    #[error("the system does not mount it")]
+    Refused {
         /// What the kernel said.
         #[source]
         source: io::Error,

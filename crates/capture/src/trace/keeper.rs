@@ -17,6 +17,7 @@ use std::os::fd::AsRawFd as _;
 use std::ptr::{null, null_mut};
 
 use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::pipe::PipeFlags;
 
 use super::child::{become_command, last_error};
 use super::message::{Message, order};
@@ -452,21 +453,27 @@ pub(super) fn fork_keeper(plan: &Plan) -> std::io::Result<u32> {
     }
 }
 
-/// Whether something works, tried in a child that ends with it.
+/// The number that a child comes to, which ends with it; none where it was ended before.
 ///
 /// It may only do what is allowed after a fork with several threads.
-pub(super) fn succeeds_in_child(attempt: impl FnOnce() -> bool) -> bool {
+pub(super) fn answer_of_child(attempt: impl FnOnce() -> u64) -> Option<u64> {
+    let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+    let (answer, childs_answer) = rustix::pipe::pipe_with(flags).ok()?;
     let signal_mask = block_signals();
     // SAFETY: the child does only what the caller promises, and never returns from here.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        exit(i32::from(!attempt()));
+        let written = rustix::io::write(&childs_answer, &attempt().to_ne_bytes());
+        exit(i32::from(written.is_err()));
     }
     unblock_signals(&signal_mask);
     let mut status = 0;
     // SAFETY: the kernel writes to the place that is given.
     let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-    pid > 0 && waited == pid && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+    let mut number = [0; 8];
+    let has_answered =
+        pid > 0 && waited == pid && rustix::io::read(&answer, &mut number) == Ok(number.len());
+    has_answered.then(|| u64::from_ne_bytes(number))
 }
 
 /// Blocks every signal for this thread; returns what was blocked before.

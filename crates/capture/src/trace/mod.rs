@@ -47,9 +47,9 @@ mod view;
 mod walk;
 
 pub use access::{Access, AccessKind, Observer};
-pub use error::TraceError;
+pub use error::{BindFault, TraceError};
 pub use method::{Method, MethodChoice};
-pub use mounts::can_bind;
+pub use mounts::{can_bind, check_binds};
 pub use options::{Bind, ScanScope, TraceOptions};
 pub use outcome::{ScanDifference, TraceOutcome};
 pub use run::trace;

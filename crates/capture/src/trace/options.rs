@@ -1,5 +1,6 @@
 //! What a traced command is started with.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,27 @@ pub struct Bind {
     pub source: PathBuf,
     /// Where the command sees it.
     pub target: PathBuf,
+    /// Paths in the target whose present content is shown all the same, each on an empty file or folder in the source.
+    /// Such a file cannot be written to (from Linux 5.12 on); what is in such a folder is as it always is.
+    ///
+    /// Not after a bind whose target has to be recreated in the root folder, which makes the command another root.
+    pub keeps: BTreeSet<PathBuf>,
+}
+
+impl Bind {
+    /// Shows a source at a target, and nothing of what it covers.
+    pub fn new(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self {
+            source: source.into(),
+            target: target.into(),
+            keeps: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a path in the target still means what is there outside.
+    pub fn keeps(&self, inside: &Path) -> bool {
+        inside.ancestors().any(|path| self.keeps.contains(path))
+    }
 }
 
 /// What a scan looks at.
@@ -79,6 +101,7 @@ pub(super) fn map_to_source(binds: &[Bind], path: &Path) -> PathBuf {
         .find(|bind| path.starts_with(&bind.target));
     match covering.and_then(|bind| Some((bind, path.strip_prefix(&bind.target).ok()?))) {
         Some((bind, rest)) if rest.as_os_str().is_empty() => bind.source.clone(),
+        Some((bind, rest)) if bind.keeps(rest) => path.to_owned(),
         Some((bind, rest)) => bind.source.join(rest),
         None => path.to_owned(),
     }
@@ -88,21 +111,19 @@ pub(super) fn map_to_source(binds: &[Bind], path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn bind(source: &str, target: &str) -> Bind {
-        Bind {
-            source: PathBuf::from(source),
-            target: PathBuf::from(target),
-        }
-    }
-
     #[test]
-    fn the_last_bind_that_covers_a_path_counts() {
-        let binds = [bind("/s/a", "/p"), bind("/s/b", "/p/data")];
+    fn the_last_bind_that_covers_a_path_counts_and_not_what_it_keeps() {
+        let mut binds = [Bind::new("/s/a", "/p"), Bind::new("/s/b", "/p/data")];
+        binds[1].keeps.insert(PathBuf::from("own/x"));
         let cases = [
             ("/p", "/s/a"),
             ("/p/x", "/s/a/x"),
             ("/p/data", "/s/b"),
             ("/p/data/y", "/s/b/y"),
+            ("/p/data/own", "/s/b/own"),
+            ("/p/data/own/x", "/p/data/own/x"),
+            ("/p/data/own/x/z", "/p/data/own/x/z"),
+            ("/p/data/own/xz", "/s/b/own/xz"),
             ("/pq", "/pq"),
             ("/", "/"),
         ];

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use super::attempt::{Attempt, Attempted, Way};
 use super::launch::LaunchFailure;
 use super::message::Stage;
-use super::mounts::MountPlan;
+use super::mounts::{MountPlan, check_binds};
 use super::nested::{Invitation, VARIABLE};
 use super::options::map_to_source;
 use super::plan::find_candidates;
 use super::signals::Signals;
-use super::{Method, MethodChoice, Observer, TraceError, TraceOptions, TraceOutcome};
+use super::{
+    Bind, BindFault, Method, MethodChoice, Observer, TraceError, TraceOptions, TraceOutcome,
+};
 
 /// Runs a command under observation, from its start to the end of its last descendant.
 ///
@@ -123,11 +125,7 @@ impl Mounting {
         if self == Self::Own {
             return Ok(Self::User);
         }
-        let first = options.binds.first();
-        Err(TraceError::Bind {
-            path: first.map(|bind| bind.target.clone()).unwrap_or_default(),
-            source: failure.source(),
-        })
+        Err(binds_error(options, failure))
     }
 
     fn plan(self, options: &TraceOptions) -> Result<Option<MountPlan>, TraceError> {
@@ -136,6 +134,18 @@ impl Mounting {
         }
         MountPlan::new(&options.binds, self == Self::User).map(Some)
     }
+}
+
+/// Tells what could not be shown, and why. The command's process only told that something was not.
+fn binds_error(options: &TraceOptions, failure: &LaunchFailure) -> TraceError {
+    let target = |bind: &Bind| bind.target.clone();
+    let in_general = TraceError::NotShown {
+        path: options.binds.first().map(target).unwrap_or_default(),
+        source: BindFault::Refused {
+            source: failure.source(),
+        },
+    };
+    check_binds(&options.binds).err().unwrap_or(in_general)
 }
 
 /// Tells a command that is not there from one that cannot be executed.

@@ -202,6 +202,11 @@ fn causes(comparison: &Comparison) -> Vec<String> {
     if comparison.is_identical || compared(comparison).next().is_none() {
         return Vec::new();
     }
+    // Only that an input is not the same keeps it from being identical, and that is said already.
+    let is_same = |outcome| outcome == Outcome::Identical;
+    if !comparison.lost_inputs.is_empty() && compared(comparison).all(is_same) {
+        return Vec::new();
+    }
     let mut lines = vec![String::new()];
     if comparison.causes.is_empty() {
         // The kernel does not tell of clocks, nor of every source of random numbers.

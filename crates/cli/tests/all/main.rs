@@ -12,6 +12,8 @@ mod odd;
 mod outside;
 mod python;
 mod read_only;
+mod replays;
+mod repositories;
 mod secrets;
 mod several;
 mod standard_input;

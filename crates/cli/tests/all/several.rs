@@ -285,19 +285,3 @@ fn a_verdict_counts_many_identical_files() {
         answer.out()
     );
 }
-
-#[test]
-fn a_replay_of_a_command_that_asks_git_says_that_there_is_no_checkout() {
-    let project = crate::support::training_project(true);
-    project
-        .reproof(&["run", "-q", "git", "rev-parse", "HEAD"])
-        .assert_code(0);
-    let answer = project.reproof(&["replay", "latest"]);
-    assert!(
-        answer
-            .out()
-            .contains("the directory of a replay is no checkout"),
-        "{}",
-        answer.out()
-    );
-}

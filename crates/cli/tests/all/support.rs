@@ -1,6 +1,6 @@
 //! What the tests of this room share: a project of its own, and `reproof` called from outside.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +11,9 @@ use tempfile::TempDir;
 pub(crate) struct Project {
     pub(crate) root: PathBuf,
     config: PathBuf,
+    program: PathBuf,
+    /// What programs of the user are started by; nothing where that is who runs the tests.
+    become_user: Vec<OsString>,
     _outer: TempDir,
 }
 
@@ -37,8 +40,41 @@ impl Project {
         Self {
             root,
             config,
+            program: env!("CARGO_BIN_EXE_reproof").into(),
+            become_user: Vec::new(),
             _outer: outer,
         }
+    }
+
+    /// A folder with a store, of a user who is not root; none where the tests run as one, or cannot become one.
+    pub(crate) fn of_ordinary_user() -> Option<Self> {
+        const BECOME: [&str; 5] = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ];
+        let mut project = Self::empty();
+        let outer = project.root.parent().unwrap();
+        // Where it is built may be closed to others.
+        let copy = outer.join("reproof");
+        std::fs::copy(env!("CARGO_BIN_EXE_reproof"), &copy).unwrap();
+        let script = format!(
+            "test $(id -u) = 0 && chown -R 65534:65534 '{0}' && {1} '{2}' --version",
+            outer.display(),
+            BECOME.join(" "),
+            copy.display()
+        );
+        let answer = Answer::of(project.command("sh").args(["-c", &script]));
+        if answer.code != Some(0) {
+            crate::python::say(&format!("skipped: nobody else to become: {}", answer.err()));
+            return None;
+        }
+        project.become_user = BECOME.iter().map(OsString::from).collect();
+        project.program = copy;
+        project.reproof(&["init"]).assert_code(0);
+        Some(project)
     }
 
     /// A folder with a store.
@@ -87,7 +123,16 @@ impl Project {
 
     /// `reproof`, not yet started.
     pub(crate) fn program(&self) -> Command {
-        self.command(env!("CARGO_BIN_EXE_reproof"))
+        self.command_of_user(&self.program)
+    }
+
+    fn command_of_user(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some((first, rest)) = self.become_user.split_first() else {
+            return self.command(program);
+        };
+        let mut command = self.command(first);
+        command.args(rest).arg(program.as_ref());
+        command
     }
 
     /// Calls `reproof` and waits.
@@ -114,7 +159,7 @@ impl Project {
 
     pub(crate) fn git(&self, arguments: &[&str]) {
         let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"];
-        let answer = Answer::of(self.command("git").args(identity).args(arguments));
+        let answer = Answer::of(self.command_of_user("git").args(identity).args(arguments));
         answer.assert_code(0);
     }
 

@@ -14,7 +14,7 @@ use crate::{ExecutorError, Manifest, flatten_tree};
 pub(super) struct StandIns {
     /// Inputs that the command is not given as its origin was: whatever comes out proves nothing.
     pub(super) lost: Vec<RecordedPath>,
-    /// Today's files outside of the project that count as given, and whether each is a secret.
+    /// Today's files at the places of such inputs outside of the project, and whether each is a secret.
     pub(super) outside: BTreeMap<PathBuf, bool>,
     pub(super) secrets: CopiedSecrets,
     pub(super) notes: Vec<String>,
@@ -73,14 +73,13 @@ pub(super) fn find_stand_ins(
         let is_secret = input.reason == NotKeptReason::Secret;
         let is_given = is_there && (is_same || is_secret);
         let inside = path.strip_prefix(&root);
-        if is_given {
-            match inside {
-                Ok(inside) => put_into(directory, inside, &path, is_secret, &mut found)?,
-                Err(_) => drop(found.outside.insert(path.clone(), is_secret)),
-            }
+        match inside {
+            Ok(inside) if is_given => put_into(directory, inside, &path, is_secret, &mut found)?,
+            Err(_) if is_there => drop(found.outside.insert(path.clone(), is_secret)),
+            _ => {}
         }
         let instead = match (is_given, inside.is_ok() || !is_there) {
-            (true, _) if is_same => continue,
+            (true, _) if is_same => "today's file has the recorded digest and is used",
             (true, _) => "today's is used",
             (false, true) => "the command runs without it",
             (false, false) => "today's, which is another, is used",

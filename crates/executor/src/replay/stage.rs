@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use capture::trace::Bind;
+use capture::code::SharedObjects;
+use capture::trace::{Bind, check_binds};
 use entities::{ObjectId, Recipe};
 
-use self::staged::Changes;
+pub(super) use self::staged::remove_placeholders;
+use self::staged::{Changes, Staged};
 use super::environment::Chosen;
 use super::inputs::StandIns;
 use crate::launch::Stage;
@@ -19,59 +21,84 @@ use crate::{ExecutorError, Manifest, Restored};
 /// Plans the mounts that show a fresh directory at the recorded path of the project, and in it what is not code.
 ///
 /// The order counts: what is mounted later may stand inside what was mounted before.
+///
+/// *Errors*: `Capture` where the system does not show something; nothing has been started then.
 pub(super) fn lay_out(
     cas: &cas::Cas,
     manifest: &Manifest,
     directory: &Path,
     chosen: &Chosen,
-    restored: &Restored,
-    stand_ins: &mut StandIns,
+    prepared: FilesOf<'_>,
 ) -> Result<Stage, ExecutorError> {
     let root = manifest.recipe.project_root.to_path();
+    let FilesOf {
+        restored,
+        stand_ins,
+        shared_objects,
+    } = prepared;
     let changes = Changes::read(cas, manifest)?;
-    let mut binds = Vec::new();
-    changes.stage(directory, restored, stand_ins, &mut binds)?;
-    binds.push(bind(directory, &root));
+    let Staged { mut binds, given } = changes.stage(directory, restored, stand_ins)?;
+    binds.push(Bind::new(directory, &root));
+    // The project's own repository is covered by that of the fresh directory.
+    for SharedObjects { objects, inside } in shared_objects {
+        binds.push(Bind::new(objects, root.join(inside)));
+    }
     if let Some((source, seen)) = &chosen.shown {
-        binds.push(bind(source, seen));
+        binds.push(Bind::new(source, seen));
     }
     for file in &restored.outside {
-        // Nothing can be mounted on a link; one that the run changed has its copy.
-        if changes.holds(&file.path) || file.restored.is_symlink() {
+        // Nothing can be mounted on a link; one in a folder that the run changed has its copy.
+        if given.contains(&file.path) || file.restored.is_symlink() {
             continue;
         }
         let recorded = digest(&file.restored)
             .map_err(|error| ExecutorError::io("read", &file.restored, error))?;
         // What is there unchanged need not be shown; what has changed, is gone or is hidden must be.
         if changes.hides(&file.path) || digest(&file.path).ok() != Some(recorded) {
-            binds.push(bind(&file.restored, &file.path));
+            binds.push(Bind::new(&file.restored, &file.path));
         }
     }
+    let binds = in_order(binds);
+    check_binds(&binds)?;
     Ok(Stage {
         seen_root: root,
         real_root: directory.to_owned(),
-        binds: in_order(binds),
+        binds,
         ..Stage::default()
     })
 }
 
-/// Outer places before those inside them. Of two binds at one place the later counts: what is shown again as it is
-/// may be the project, which the fresh directory stands in for.
+/// What was put into the fresh directory.
+pub(super) struct FilesOf<'a> {
+    pub(super) restored: &'a Restored,
+    pub(super) stand_ins: &'a mut StandIns,
+    pub(super) shared_objects: Vec<SharedObjects>,
+}
+
+/// Outer places before those inside them.
+///
+/// Of two binds at one place the later counts: an environment may stand where something else was shown.
 fn in_order(binds: Vec<Bind>) -> Vec<Bind> {
     let mut by_target = BTreeMap::new();
     for bind in binds {
         by_target.insert(bind.target.clone(), bind);
     }
     let mut binds: Vec<_> = by_target.into_values().collect();
-    binds.sort_by_key(|bind| bind.target.components().count());
+    // What is missing in the root folder changes the root, and leaves behind what was remembered before: that is last.
+    binds.sort_by_key(|bind| {
+        (
+            is_missing_in_root(&bind.target),
+            bind.target.components().count(),
+        )
+    });
     binds
 }
 
-fn bind(source: &Path, target: &Path) -> Bind {
-    Bind {
-        source: source.to_owned(),
-        target: target.to_owned(),
-    }
+fn is_missing_in_root(target: &Path) -> bool {
+    let Some(top) = target.iter().nth(1) else {
+        return false;
+    };
+    Path::new("/").join(top).symlink_metadata().is_err()
 }
 
 /// Where nothing can be mounted: starts the command in the fresh directory, with the program and the search path of

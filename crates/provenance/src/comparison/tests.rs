@@ -125,6 +125,36 @@ fn a_tolerance_lets_a_metric_through_and_never_makes_it_identical() {
 }
 
 #[test]
+fn an_input_that_was_not_given_back_leaves_nothing_above_r2_though_all_came_out_the_same() {
+    let lost = RecordedPath::new("/data/in.csv");
+    let rules = ComparisonRules {
+        lost_inputs: vec![lost.clone()],
+        ..rules()
+    };
+    let origin = samples::replay_facts();
+    let comparison = compare_replay(&origin, &origin, &rules);
+    assert_eq!(comparison.level, Some(R2));
+    assert_eq!(comparison.reached, [R0, R1, R2].into());
+    assert!(!comparison.is_identical && !comparison.is_within_tolerance);
+    assert!(
+        comparison.causes.is_empty(),
+        "nothing differs that would need one"
+    );
+    assert_eq!(comparison.lost_inputs, [lost]);
+
+    let mut other = samples::replay_facts();
+    other.points[0].value += 1.0;
+    let comparison = compare_replay(&origin, &other, &rules);
+    assert_eq!(codes(&comparison)[0], "lost_input");
+}
+
+#[test]
+fn a_comparison_with_all_inputs_is_encoded_as_ever() {
+    let encoded = serde_json::to_value(compare(|_| {})).unwrap();
+    assert!(encoded.get("lost_inputs").is_none(), "{encoded}");
+}
+
+#[test]
 fn resources_and_timings_are_listed_and_not_compared() {
     let comparison = compare(|replay| {
         replay.points.push(Metric::new("system/cpu", 3.0, 0, 0));

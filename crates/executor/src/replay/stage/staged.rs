@@ -1,13 +1,21 @@
 //! Folders outside the project that a run changed files in: a replay changes copies of them.
+//!
+//! What the command does in such a folder happens in the staged one.
+//! What stands in the real folder today, and the run did not change, is shown in it again, each thing mounted at its
+//! own name: it can be neither removed nor replaced, and a file cannot be written to either.
+//! Files that a program opens for writing and leaves alone, as it does with locks and databases, are copies all the
+//! same: those with content are inputs, and those without are empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use capture::trace::Bind;
+use entities::RecordedPath;
 
 use super::super::inputs::StandIns;
-use super::bind;
+use crate::restore::refuse_links;
 use crate::{ExecutorError, Manifest, Restored, flatten_tree};
 
 /// Folder, beside the restored files, that holds what stands in for folders outside of the project.
@@ -23,6 +31,7 @@ pub(super) struct Changes {
     folders: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// Files that were there before the run and that it removed.
     removed: BTreeSet<PathBuf>,
+    written: BTreeSet<PathBuf>,
 }
 
 impl Changes {
@@ -42,38 +51,26 @@ impl Changes {
         let removed: BTreeSet<_> = record
             .deleted
             .iter()
-            .map(entities::RecordedPath::to_path)
+            .map(RecordedPath::to_path)
             .filter(is_outside)
             .collect();
-        let known: BTreeSet<_> = record
-            .folders
-            .iter()
-            .map(entities::RecordedPath::to_path)
-            .collect();
-        let mut changes = Self {
-            folders: BTreeMap::new(),
-            removed,
-        };
-        for path in written {
+        let known: BTreeSet<_> = record.folders.iter().map(RecordedPath::to_path).collect();
+        let mut folders = BTreeMap::new();
+        for path in &written {
             let was_there = path
                 .ancestors()
                 .skip(1)
                 .find(|folder| known.contains(*folder));
-            changes.add(&path, was_there.or(path.parent()));
+            add(&mut folders, path, was_there.or(path.parent()));
         }
-        for path in changes.removed.clone() {
-            changes.add(&path, path.parent());
+        for path in &removed {
+            add(&mut folders, path, path.parent());
         }
-        Ok(changes)
-    }
-
-    fn add(&mut self, path: &Path, folder: Option<&Path>) {
-        let Some(folder) = folder else { return };
-        let on_the_way = path
-            .ancestors()
-            .find(|above| above.parent() == Some(folder));
-        let own = self.folders.entry(folder.to_owned()).or_default();
-        own.extend(on_the_way.map(Path::to_owned));
+        Ok(Self {
+            folders,
+            removed,
+            written,
+        })
     }
 
     /// Whether today's file at a path is not shown, since the run had made, replaced or removed what stood there.
@@ -82,88 +79,213 @@ impl Changes {
         all.any(|own| path.starts_with(own))
     }
 
-    /// Whether a copy of a file stands in a staged folder.
-    pub(super) fn holds(&self, path: &Path) -> bool {
-        self.folders.values().any(|own| own.contains(path))
-    }
-
     /// Stages every folder, the outermost first.
     pub(super) fn stage(
         &self,
         directory: &Path,
         restored: &Restored,
         stand_ins: &mut StandIns,
-        binds: &mut Vec<Bind>,
+    ) -> Result<Staged, ExecutorError> {
+        let mut stager = Stager {
+            changes: self,
+            directory,
+            restored,
+            stand_ins,
+            shown_by: BTreeMap::new(),
+            staged: Staged::default(),
+        };
+        if !self.folders.is_empty() {
+            stager.make_all()?;
+        }
+        for (folder, own) in &self.folders {
+            if folder == Path::new("/") {
+                stager.stage_in_root(own)?;
+            } else {
+                stager.stage_folder(folder, own)?;
+            }
+        }
+        Ok(stager.staged)
+    }
+}
+
+fn add(folders: &mut BTreeMap<PathBuf, BTreeSet<PathBuf>>, path: &Path, folder: Option<&Path>) {
+    let Some(folder) = folder else { return };
+    let on_the_way = path
+        .ancestors()
+        .find(|above| above.parent() == Some(folder));
+    let own = folders.entry(folder.to_owned()).or_default();
+    own.extend(on_the_way.map(Path::to_owned));
+}
+
+/// What the command is shown of folders outside the project that its origin changed files in.
+#[derive(Default)]
+pub(super) struct Staged {
+    pub(super) binds: Vec<Bind>,
+    /// Inputs that stand in a staged folder as copies, and need not be shown by themselves.
+    pub(super) given: BTreeSet<PathBuf>,
+}
+
+/// Which bind shows a staged folder, and at which path in what it shows.
+struct ShownBy {
+    bind: usize,
+    inside: PathBuf,
+}
+
+struct Stager<'a> {
+    changes: &'a Changes,
+    directory: &'a Path,
+    restored: &'a Restored,
+    stand_ins: &'a mut StandIns,
+    shown_by: BTreeMap<PathBuf, ShownBy>,
+    staged: Staged,
+}
+
+impl Stager<'_> {
+    fn make_all(&self) -> Result<(), ExecutorError> {
+        let all = self.directory.join(STAGED);
+        if all.symlink_metadata().is_ok() {
+            let refusal = std::io::Error::other("the project has something of that name itself");
+            return Err(ExecutorError::io("stage folders in", &all, refusal));
+        }
+        make_folders(&all)?;
+        // What stands in there is no code of the project.
+        write(&all.join(".gitignore"), "*\n")
+    }
+
+    fn stage_folder(
+        &mut self,
+        folder: &Path,
+        own: &BTreeSet<PathBuf>,
     ) -> Result<(), ExecutorError> {
-        let mut folders = self.folders.iter();
-        folders.try_for_each(|(folder, own)| {
-            let staged = make_staged(directory, folder)?;
-            binds.push(bind(&staged, folder));
-            for path in own {
-                self.put_copy(path, &staged, restored, stand_ins)?;
+        refuse_kernels(folder)?;
+        let staged = self.place_of(folder);
+        refuse_links(self.directory, &staged)?;
+        make_folders(&staged)?;
+        copy_mode(folder, &staged)?;
+        let shown_by = self.show(folder, &staged);
+        let inputs = self.restored.outside.iter().map(|file| &file.path);
+        let inputs: BTreeSet<_> = inputs
+            .filter(|path| path.parent() == Some(folder))
+            .cloned()
+            .collect();
+        for path in own.union(&inputs) {
+            self.put_copy(path, &staged)?;
+        }
+        for neighbour in list_neighbours(folder)? {
+            let path = neighbour.path();
+            // A staged folder in a staged folder is a real one, so that the command may remove it.
+            if own.contains(&path)
+                || inputs.contains(&path)
+                || self.changes.folders.contains_key(&path)
+            {
+                continue;
             }
-            for neighbour in list_neighbours(folder)? {
-                if !own.contains(&neighbour.path()) {
-                    show_again(&neighbour, &staged, binds)?;
+            let metadata = neighbour.metadata();
+            if let Ok(empty) = metadata.as_ref()
+                && empty.is_file()
+                && empty.len() == 0
+            {
+                let place = staged.join(neighbour.file_name());
+                write(&place, "")?;
+                set_mode(&place, empty.permissions().mode())?;
+                continue;
+            }
+            let name = shown_by.inside.join(neighbour.file_name());
+            if let Some(bind) = self.staged.binds.get_mut(shown_by.bind) {
+                bind.keeps.insert(name);
+            }
+        }
+        self.shown_by.insert(folder.to_owned(), shown_by);
+        Ok(())
+    }
+
+    fn place_of(&self, folder: &Path) -> PathBuf {
+        let all = self.directory.join(STAGED);
+        all.join(folder.strip_prefix("/").unwrap_or(folder))
+    }
+
+    /// A staged folder in a staged folder is shown with it, any other by a bind of its own.
+    fn show(&mut self, folder: &Path, staged: &Path) -> ShownBy {
+        let around = folder.parent().and_then(|parent| self.shown_by.get(parent));
+        if let (Some(around), Some(name)) = (around, folder.file_name()) {
+            return ShownBy {
+                bind: around.bind,
+                inside: around.inside.join(name),
+            };
+        }
+        self.staged.binds.push(Bind::new(staged, folder));
+        ShownBy {
+            bind: self.staged.binds.len() - 1,
+            inside: PathBuf::new(),
+        }
+    }
+
+    /// The root itself cannot be covered: what the run made in it is shown there, folder by folder and file by file.
+    fn stage_in_root(&mut self, own: &BTreeSet<PathBuf>) -> Result<(), ExecutorError> {
+        let root = self.place_of(Path::new("/"));
+        for path in own {
+            refuse_kernels(path)?;
+            let source = self.place_of(path);
+            self.put_copy(path, &root)?;
+            if self.changes.written.contains(path) || self.changes.removed.contains(path) {
+                self.stand_ins.notes.push(format!(
+                    "`{}` stands in the root folder: it is a file there from the start, and cannot be removed or replaced",
+                    RecordedPath::new(path)
+                ));
+                if source.symlink_metadata().is_err() {
+                    write(&source, "")?;
                 }
+            } else {
+                make_folders(&source)?;
             }
-            Ok(())
-        })
+            self.staged.binds.push(Bind::new(source, path));
+        }
+        Ok(())
     }
 
     /// Puts what the run found at a path: what it read, an empty file where it only removed what was there, and
     /// nothing where it made or replaced it unread, as in the project.
-    fn put_copy(
-        &self,
-        path: &Path,
-        staged: &Path,
-        restored: &Restored,
-        stand_ins: &mut StandIns,
-    ) -> Result<(), ExecutorError> {
+    fn put_copy(&mut self, path: &Path, staged: &Path) -> Result<(), ExecutorError> {
         let copy = staged.join(path.file_name().unwrap_or_default());
-        if let Some(is_secret) = stand_ins.outside.get(path).copied() {
-            return stand_ins.copy(path, &copy, is_secret);
+        if let Some(is_secret) = self.stand_ins.outside.get(path).copied() {
+            return self.stand_ins.copy(path, &copy, is_secret);
         }
-        let input = restored.outside.iter().find(|file| file.path == path);
+        let input = self.restored.outside.iter().find(|file| file.path == path);
         let put = match input {
             Some(input) if input.restored.is_symlink() => fs::read_link(&input.restored)
                 .and_then(|target| std::os::unix::fs::symlink(target, &copy)),
             Some(input) => fs::copy(&input.restored, &copy).map(drop),
-            None if self.removed.contains(path) => fs::write(&copy, ""),
+            None if self.changes.removed.contains(path) => fs::write(&copy, ""),
             None => Ok(()),
         };
-        put.map_err(|error| ExecutorError::io("write", &copy, error))
+        put.map_err(|error| ExecutorError::io("write", &copy, error))?;
+        if input.is_some() {
+            self.staged.given.insert(path.to_owned());
+        }
+        Ok(())
     }
 }
 
-/// Makes the folder that stands in for one outside of the project, and refuses those of the kernel.
-///
-/// Whatever the command makes, renames or removes in it, today's folder stays as it is. To remove or replace a file
-/// that its origin did not touch is refused by the kernel, which takes it for the place of a mount; to write to it is
-/// not.
-fn make_staged(directory: &Path, folder: &Path) -> Result<PathBuf, ExecutorError> {
+fn refuse_kernels(folder: &Path) -> Result<(), ExecutorError> {
     let is_of_kernel = ["/proc", "/sys", "/dev"]
         .iter()
         .any(|system| folder.starts_with(system))
         && !folder.starts_with("/dev/shm");
-    if is_of_kernel || folder == Path::new("/") {
+    if is_of_kernel {
         return Err(refusal(folder, "it belongs to the system".to_owned()));
     }
-    let all = directory.join(STAGED);
-    let staged = all.join(folder.strip_prefix("/").unwrap_or(folder));
-    fs::create_dir_all(&staged).map_err(|error| ExecutorError::io("make", &staged, error))?;
-    // What stands in there is no code of the project.
-    let ignore = all.join(".gitignore");
-    fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
-    Ok(staged)
+    Ok(())
 }
 
 fn list_neighbours(folder: &Path) -> Result<Vec<fs::DirEntry>, ExecutorError> {
-    let neighbours: Vec<_> = match fs::read_dir(folder) {
-        Ok(entries) => entries.flatten().take(NEIGHBOURS_MAX + 1).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(ExecutorError::io("read", folder, error)),
+    let unlisted = |error| ExecutorError::io("list", folder, error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unlisted(error)),
     };
+    let neighbours: Result<Vec<_>, _> = entries.take(NEIGHBOURS_MAX + 1).collect();
+    let neighbours = neighbours.map_err(unlisted)?;
     if neighbours.len() > NEIGHBOURS_MAX {
         let why = format!("more than {NEIGHBOURS_MAX} files stand in it");
         return Err(refusal(folder, why));
@@ -178,34 +300,49 @@ fn refusal(folder: &Path, why: String) -> ExecutorError {
     }
 }
 
-fn show_again(
-    neighbour: &fs::DirEntry,
-    staged: &Path,
-    binds: &mut Vec<Bind>,
-) -> Result<(), ExecutorError> {
-    let (path, place) = (neighbour.path(), staged.join(neighbour.file_name()));
-    let Ok(kind) = neighbour.file_type() else {
-        return Ok(());
-    };
-    let made = if kind.is_symlink() {
-        // One that is gone by now need not be shown.
-        match fs::read_link(&path) {
-            Ok(target) => std::os::unix::fs::symlink(target, &place),
-            Err(_) => Ok(()),
+/// Lets a staged folder be used by whoever may use the real one, and by us.
+fn copy_mode(folder: &Path, staged: &Path) -> Result<(), ExecutorError> {
+    match folder.metadata() {
+        Ok(metadata) => set_mode(staged, metadata.permissions().mode() | 0o700),
+        // It is gone today.
+        Err(_) => Ok(()),
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), ExecutorError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
+        .map_err(|error| ExecutorError::io("set the permissions of", path, error))
+}
+
+fn make_folders(folder: &Path) -> Result<(), ExecutorError> {
+    fs::create_dir_all(folder).map_err(|error| ExecutorError::io("make", folder, error))
+}
+
+fn write(path: &Path, content: &str) -> Result<(), ExecutorError> {
+    fs::write(path, content).map_err(|error| ExecutorError::io("write", path, error))
+}
+
+/// Removes the empty files and folders on which neighbours were shown, where somebody will look at the directory.
+pub(in super::super) fn remove_placeholders(binds: &[Bind]) {
+    for bind in binds {
+        for name in &bind.keeps {
+            let (placeholder, neighbour) = (bind.source.join(name), bind.target.join(name));
+            let Ok(metadata) = placeholder.symlink_metadata() else {
+                continue;
+            };
+            let is_untouched = if metadata.is_symlink() {
+                fs::read_link(&placeholder).ok() == fs::read_link(&neighbour).ok()
+            } else {
+                metadata.len() == 0
+            };
+            // What cannot be removed is in nobody's way.
+            let _ = if metadata.is_dir() {
+                fs::remove_dir(&placeholder)
+            } else if is_untouched {
+                fs::remove_file(&placeholder)
+            } else {
+                Ok(())
+            };
         }
-    } else {
-        binds.push(bind(&path, &path));
-        if kind.is_dir() {
-            fs::create_dir(&place)
-        } else {
-            fs::write(&place, "")
-        }
-    };
-    match made {
-        // The place of a folder inside that is staged itself.
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(ExecutorError::io("make", &place, error))
-        }
-        _ => Ok(()),
     }
 }
