@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Cas, CasOptions};
-use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run};
+use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId};
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
 use ledger::{DirectoryTiles, SigningKey, VerifierKey};
 use store::{ExperimentStore as _, LedgerProgress, RunStore as _, StoreError};
 use store_sqlite::{OpenOptions, SqliteStore};
-use tracking::{Caller, LedgerPublisher, Tracking, TrackingError};
+use tracking::{Caller, LedgerPublisher, SalvagedRun, Tracking, TrackingError};
 
 use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
@@ -141,9 +141,11 @@ impl Context {
         let marked = self
             .bench
             .tracking
-            .mark_interrupted(&self.bench.caller, &|run, process| {
-                executor::is_run_alive(temporary, run, process)
-            })
+            .mark_interrupted(
+                &self.bench.caller,
+                &|run, process| executor::is_run_alive(temporary, run, process),
+                &|run| self.salvage(run, output),
+            )
             .await;
         let interrupted = match marked {
             Ok(interrupted) => interrupted,
@@ -172,6 +174,21 @@ impl Context {
         let has_open_runs = open.iter().any(|run| run.process.is_some());
         executor::sweep_temporary(temporary, has_open_runs);
         Ok(())
+    }
+
+    /// Keeps what a killed process left of a run.
+    fn salvage(&self, run: &RunId, output: &Output) -> Option<SalvagedRun> {
+        if !self.is_writable {
+            return None;
+        }
+        let temporary = &self.bench.project.temporary_directory;
+        executor::salvage(&self.bench.cas, temporary, run).unwrap_or_else(|error| {
+            output.warn(&format!(
+                "what run {} was started with is lost: {error}",
+                executor::short_id(run)
+            ));
+            None
+        })
     }
 
     /// Warns that something could not be recorded, once in a command.

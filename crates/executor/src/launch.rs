@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use capture::code::{CapturedCode, CodeRequest, capture_code};
@@ -20,6 +21,7 @@ use tracking::{FinishedRun, NewRun};
 
 use crate::collect::{Collector, CollectorRequest};
 use crate::manifest::{Observed, Written, redact_named, write_manifest};
+use crate::opening::{self, Started};
 use crate::run::set_variable;
 use crate::snapshot::Keeper;
 use crate::standard_input::{self, Kept};
@@ -202,7 +204,24 @@ async fn carry_out(
         options.stdin = Some(path);
     }
     let started_at = bench.clock.now();
-    let traced = trace(options, Arc::clone(&collector)).await;
+    let started = Started {
+        run: run.clone(),
+        command: launch.command.clone(),
+        params: launch.params.clone(),
+        environment: environment.clone(),
+        seen_root: prepared.seen_root.clone(),
+        working_directory: launch.working_directory.clone(),
+        code: prepared.code.clone(),
+        redaction: prepared.redaction.clone(),
+        at: started_at,
+        tracking: target.clone(),
+        batch: Arc::clone(&prepared.batch),
+    };
+    let mut tracing = pin!(trace(options, Arc::clone(&collector)));
+    let traced = tokio::select! {
+        traced = &mut tracing => traced,
+        () = keep_opening_later(capture_files.to_owned(), started) => tracing.await,
+    };
     let ended_at = bench.clock.now();
     // From here on an impatient Ctrl-C would lose what was observed. Before, the tracer passed signals on itself.
     let _patient = hold_signals();
@@ -297,6 +316,16 @@ fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError
         redaction,
         code,
     })
+}
+
+/// Keeps what a run was started with, once the run has lasted a while.
+async fn keep_opening_later(directory: PathBuf, started: Started) {
+    tokio::time::sleep(opening::KEPT_AFTER).await;
+    let kept = tokio::task::spawn_blocking(move || opening::keep_opening(&directory, started));
+    // The run goes on without it.
+    if let Ok(Err(error)) = kept.await {
+        tracing::warn!(%error, "what the run was started with could not be kept");
+    }
 }
 
 fn start_collector(bench: &Workbench, prepared: &Prepared) -> Collector {

@@ -106,7 +106,8 @@ pub(crate) fn write_manifest(
     observed.traced.gaps.append(&mut gaps);
     note_made_files(&observed, &collected);
     let metrics = collect_metrics(&observed, &collected);
-    let (params, recipe_params) = collect_params(&observed);
+    let (params, recipe_params) =
+        collect_params(&observed.redaction, &observed.command, &observed.params);
     let batch = Arc::clone(&observed.batch);
     let was_interrupted = observed.traced.was_interrupted;
     let (recipe, record) = assemble(observed, collected, environment, recipe_params, &params)?;
@@ -247,17 +248,19 @@ fn as_seen_packages(view: &View, mut packages: PythonEnvironment) -> PythonEnvir
 }
 
 /// All params, and those that Reproof was given itself.
-fn collect_params(observed: &Observed) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let words: Vec<_> = observed
-        .redaction
-        .arguments(&observed.command)
+pub(crate) fn collect_params(
+    redaction: &Redaction,
+    command: &[OsString],
+    given: &BTreeMap<String, String>,
+) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let words: Vec<_> = redaction
+        .arguments(command)
         .iter()
         .map(|word| word.as_str().to_owned())
         .collect();
-    let given: BTreeMap<_, _> = observed
-        .params
+    let given: BTreeMap<_, _> = given
         .iter()
-        .map(|(key, value)| (key.clone(), redact_named(&observed.redaction, key, value)))
+        .map(|(key, value)| (key.clone(), redact_named(redaction, key, value)))
         .collect();
     let mut params = params_from_command_line(&words);
     params.extend(given.clone());
@@ -384,7 +387,7 @@ fn assemble(
     Ok((recipe, record))
 }
 
-fn put_code(batch: &Batch, code: CapturedCode) -> Result<Code, ExecutorError> {
+pub(crate) fn put_code(batch: &Batch, code: CapturedCode) -> Result<Code, ExecutorError> {
     let CapturedCode {
         files,
         not_kept,
@@ -437,7 +440,7 @@ fn put_environment_files(
 
 /// Leaves out what names a terminal or a login and no setting: it differs in every window, and the same run would
 /// have another fingerprint in each.
-fn without_session(mut variables: Variables) -> Variables {
+pub(crate) fn without_session(mut variables: Variables) -> Variables {
     const NAMES: &[&str] = &[
         "_",
         "COLUMNS",
@@ -484,7 +487,7 @@ fn without_own_endpoint(
         .collect()
 }
 
-fn put_copy(batch: &Batch, path: &Path) -> Result<Option<ObjectId>, ExecutorError> {
+pub(crate) fn put_copy(batch: &Batch, path: &Path) -> Result<Option<ObjectId>, ExecutorError> {
     match std::fs::File::open(path) {
         Ok(file) => Ok(Some(batch.put_file(&file)?.object)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -492,7 +495,7 @@ fn put_copy(batch: &Batch, path: &Path) -> Result<Option<ObjectId>, ExecutorErro
     }
 }
 
-fn redacted_target(redaction: &Redaction, target: TrackingTarget) -> TrackingTarget {
+pub(crate) fn redacted_target(redaction: &Redaction, target: TrackingTarget) -> TrackingTarget {
     match target {
         TrackingTarget::Elsewhere { uri } => TrackingTarget::Elsewhere {
             uri: redaction.url(&uri),

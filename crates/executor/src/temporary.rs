@@ -142,7 +142,7 @@ pub fn sweep_temporary(temporary: &Path, has_open_runs: bool) {
     }
 }
 
-fn run_directory(parent: &Path, run: &RunId) -> PathBuf {
+pub(crate) fn run_directory(parent: &Path, run: &RunId) -> PathBuf {
     parent.join(format!("{RUN_PREFIX}{run}"))
 }
 

@@ -46,8 +46,12 @@ pub fn is_limit_of_method(gap: &Gap) -> bool {
 
 /// Whether reads, executions and connections of a run were out of sight, so that none on record does not mean none.
 pub fn is_blind_to_reads(record: &Record) -> bool {
-    record.gaps.iter().any(|gap| gap.code == READS_NOT_SEEN)
+    let is_blind = |gap: &Gap| [READS_NOT_SEEN, CUT_SHORT].contains(&gap.code.as_str());
+    record.gaps.iter().any(is_blind)
 }
+
+/// Code of the gap of a run of which only the beginning is on record.
+pub const CUT_SHORT: &str = "cut_short";
 
 /// Code of the gap of a run of which only the files before and after were compared.
 const READS_NOT_SEEN: &str = "reads_not_seen";

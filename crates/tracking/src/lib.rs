@@ -29,6 +29,7 @@ pub use initial::*;
 pub use limits::*;
 pub use logging::*;
 pub use models::*;
+pub use open_runs::{Salvage, SalvagedRun};
 pub use publisher::*;
 pub use runs::*;
 pub use tracking::*;

@@ -99,7 +99,7 @@ async fn what_was_captured_of_a_deleted_run_is_kept_and_an_open_one_is_marked() 
     let open = tracking.create_run(caller, open).await.unwrap().run;
     tracking.delete_run(caller, &open.id).await.unwrap();
     let marked = tracking
-        .mark_interrupted(caller, &|_, _| false)
+        .mark_interrupted(caller, &|_, _| false, &|_| None)
         .await
         .unwrap();
     assert_eq!(marked, [open.id]);
@@ -175,7 +175,10 @@ async fn runs_of_dead_processes_are_marked_once_with_what_was_open_inside_them()
     add(9, None, Some(1)).await;
     tracking.update_run(caller, &run_id(9), end).await.unwrap();
     let is_alive = |_: &entities::RunId, process: &entities::ProcessIdentity| process.pid == 20;
-    let marked = tracking.mark_interrupted(caller, &is_alive).await.unwrap();
+    let marked = tracking
+        .mark_interrupted(caller, &is_alive, &|_| None)
+        .await
+        .unwrap();
     assert_eq!(marked, [run_id(1), run_id(4), run_id(5)]);
     for number in 1..=9 {
         let run = tracking.get_run(&run_id(number)).await.unwrap().run;
@@ -186,7 +189,10 @@ async fn runs_of_dead_processes_are_marked_once_with_what_was_open_inside_them()
         };
         assert_eq!((run.status, run.is_interrupted), expected, "run {number}");
     }
-    let again = tracking.mark_interrupted(caller, &is_alive).await.unwrap();
+    let again = tracking
+        .mark_interrupted(caller, &is_alive, &|_| None)
+        .await
+        .unwrap();
     assert!(again.is_empty());
     assert_eq!(bench.store.verify_projection().await.unwrap(), None);
 }
@@ -215,7 +221,7 @@ async fn a_run_that_ends_while_it_is_looked_at_is_not_marked() {
     };
     assert!(
         tracking
-            .mark_interrupted(caller, &ends)
+            .mark_interrupted(caller, &ends, &|_| None)
             .await
             .unwrap()
             .is_empty()

@@ -250,3 +250,44 @@ fn a_run_in_another_pid_namespace_is_alive_until_it_is_killed() {
     project.reproof(&["runs"]).assert_code(0);
     assert_eq!(temporary_directories(&project), Vec::<String>::new());
 }
+
+#[test]
+fn a_killed_run_that_lasted_a_while_keeps_what_it_was_started_with_and_what_it_printed() {
+    let project = training_project(true);
+    let script = "cat data.csv > /dev/null; echo so far; touch started; exec sleep 1000";
+    let mut child = project.start(&["run", "-p", "lr=0.1", "sh", "-c", script, "--seed=7"]);
+    wait_for(&project, &mut child, "started");
+    let opening = || {
+        let left = temporary_directories(&project);
+        let directory = project.store().join("tmp").join(&left[0]);
+        directory.join("opening.json").exists()
+    };
+    for _ in 0..600 {
+        if opening() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    project.write("train.py", "changed since\n");
+    let shown = project.json(&["show"]);
+    assert_eq!(shown["run"]["is_interrupted"], true);
+    assert_eq!(shown["run"]["status"], "KILLED");
+    assert_eq!(shown["run"]["params"]["seed"], "7", "{shown}");
+    assert_eq!(shown["recipe"]["command"][2], script);
+    assert_eq!(shown["record"]["gaps"][0]["code"], "cut_short");
+    let page = project.reproof(&["show"]).out();
+    assert!(
+        page.contains("interrupted") && page.contains("not seen"),
+        "{page}"
+    );
+    assert_eq!(project.reproof(&["logs"]).out(), "so far\n");
+    let copy = project.root.with_file_name("copy");
+    project
+        .reproof(&["restore", "latest", copy.to_str().unwrap()])
+        .assert_code(0);
+    let code = std::fs::read_to_string(copy.join("train.py")).unwrap();
+    assert!(code.contains("metrics.json"), "{code}");
+    project.assert_sound();
+}
