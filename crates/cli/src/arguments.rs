@@ -300,7 +300,8 @@ pub(crate) struct GcArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ForgetArguments {
     /// `b3:` and 64 hex digits, or RUN:PATH for all versions of a file of a run (code, input, output, artifact, and
-    /// git's difference that shows it), or RUN:@stdout, RUN:@stderr, RUN:@stdin, RUN:@patch
+    /// git's difference that shows it), RUN:MODEL_ID/PATH for one of a logged model, or RUN:@stdout, RUN:@stderr,
+    /// RUN:@stdin, RUN:@patch
     pub(crate) object: String,
     /// Why; goes into the ledger
     #[arg(long)]

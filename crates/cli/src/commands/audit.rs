@@ -1,5 +1,6 @@
 //! `reproof audit`
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use entities::{Change, Leaf, ObjectId};
@@ -114,6 +115,8 @@ struct Finding {
     events: u64,
     unsigned: u64,
     objects: Option<u64>,
+    /// Objects that something refers to and that were removed on purpose, by the word of an event.
+    forgotten: u64,
     fault: Option<String>,
 }
 
@@ -171,6 +174,7 @@ fn find_foreign_key(context: &Context, key: Option<&VerifierKey>) -> Option<Find
         events: 0,
         unsigned: 0,
         objects: None,
+        forgotten: 0,
         fault: Some(format!(
             "the ledger is signed by {}, not by {key}",
             context.verifier_key
@@ -187,6 +191,7 @@ fn as_finding(error: CommandError) -> Result<Finding, CommandError> {
         events: 0,
         unsigned: 0,
         objects: None,
+        forgotten: 0,
         fault: Some(error.message().to_owned()),
     })
 }
@@ -199,6 +204,7 @@ fn report(finding: &Finding, verifier_key: Option<&str>, output: &Output) -> Exi
             "events": finding.events,
             "unsigned_events": finding.unsigned,
             "objects": finding.objects,
+            "forgotten_objects": finding.forgotten,
             "fault": finding.fault,
             "verifier_key": verifier_key,
         }));
@@ -214,6 +220,13 @@ fn report(finding: &Finding, verifier_key: Option<&str>, output: &Output) -> Exi
             "sound: {} events, tree and signature, every row, {objects}",
             finding.events
         ));
+        match finding.forgotten {
+            0 => {}
+            1 => output.line("1 object that runs refer to was removed on purpose: `reproof audit log` has the event `object.forgotten`"),
+            count => output.line(&format!(
+                "{count} objects that runs refer to were removed on purpose: `reproof audit log` has the events `object.forgotten`"
+            )),
+        }
         if finding.unsigned > 0 {
             output.line(&format!(
                 "{} of the events are not signed yet",
@@ -243,6 +256,7 @@ async fn find_fault(
         events: progress.committed,
         unsigned,
         objects: None,
+        forgotten: 0,
         fault: None,
     };
     finding.fault = context.find_tile_fault(progress).await?;
@@ -289,24 +303,28 @@ async fn find_fault(
     finding.objects = Some(summary.objects);
     finding.fault = first;
     if finding.fault.is_none() {
-        finding.fault = find_missing_object(context).await?;
+        (finding.forgotten, finding.fault) = find_missing_objects(context).await?;
     }
     Ok(finding)
 }
 
-/// The first object that a run, an artifact or a verdict refers to and that is not there, though its bytes were kept.
-async fn find_missing_object(context: &Context) -> Result<Option<String>, CommandError> {
+/// How many objects that a run, an artifact or a verdict refers to were removed on purpose, and the first that is not
+/// there for no such reason, though its bytes were kept.
+async fn find_missing_objects(context: &Context) -> Result<(u64, Option<String>), CommandError> {
+    let mut forgotten = BTreeSet::new();
     for Reference { object, from } in list_references(context).await? {
-        if context.bench.cas.contains(&object).map_err(objects_fault)?
-            || is_forgotten(context, &object).await?
+        if forgotten.contains(&object)
+            || context.bench.cas.contains(&object).map_err(objects_fault)?
         {
             continue;
         }
-        return Ok(Some(format!(
-            "object `{object}` is missing, to which {from} refers"
-        )));
+        if !is_forgotten(context, &object).await? {
+            let fault = format!("object `{object}` is missing, to which {from} refers");
+            return Ok((forgotten.len() as u64, Some(fault)));
+        }
+        forgotten.insert(object);
     }
-    Ok(None)
+    Ok((forgotten.len() as u64, None))
 }
 
 /// Whether an event says that an object was removed on purpose.

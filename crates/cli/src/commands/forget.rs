@@ -1,5 +1,6 @@
 //! `reproof forget`
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use store::{ArtifactStore as _, Store as _};
 use crate::arguments::ForgetArguments;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::faults::{executor_fault, objects_fault, store_fault};
+use crate::faults::{executor_fault, objects_fault, store_fault, tracking_fault};
 use crate::output::{Output, size};
 
 pub(crate) async fn run(
@@ -126,17 +127,25 @@ async fn find_objects(context: &Context, text: &str) -> Result<Vec<Named>, Comma
         }
     };
     let run = context.resolve_run(run).await?;
-    let manifest = context.manifest(&run)?;
-    let found = match path.strip_prefix('@') {
-        Some(name) => find_nameless(&manifest, name),
-        None => find_files(context, &run, &manifest, path).await?,
+    // A run that a client logged has artifacts and no manifest.
+    let manifest = match run.recipe {
+        Some(_) => Some(context.manifest(&run)?),
+        None => None,
     };
+    let mut found = match (&manifest, path.strip_prefix('@')) {
+        (Some(manifest), Some(name)) => find_nameless(manifest, name),
+        (Some(manifest), None) => find_files(context, manifest, path)?,
+        (None, _) => Vec::new(),
+    };
+    found.extend(find_artifacts(context, &run, path).await?);
+    let mut seen = BTreeSet::new();
+    found.retain(|named| seen.insert(named.object));
     if found.is_empty() {
         return Err(CommandError::usage(
             "E0022",
             format!("run {} has no file `{path}`", executor::short_id(&run.id)),
         )
-        .hint("`reproof show RUN --full` lists its files; `@stdout`, `@stderr`, `@stdin` and `@patch` name what has no path"));
+        .hint("`reproof show RUN --full` lists its files; `MODEL_ID/PATH` names one of a logged model; `@stdout`, `@stderr`, `@stdin` and `@patch` name what has no path"));
     }
     Ok(found)
 }
@@ -168,9 +177,8 @@ fn patch_of(manifest: &Manifest) -> Option<ObjectId> {
 }
 
 /// All versions of a file that a run holds, and the patch that shows it.
-async fn find_files(
+fn find_files(
     context: &Context,
-    run: &Run,
     manifest: &Manifest,
     path: &str,
 ) -> Result<Vec<Named>, CommandError> {
@@ -192,19 +200,6 @@ async fn find_files(
             });
         }
     }
-    if let Some(folder) = run.artifact_uri.strip_prefix("mlflow-artifacts:/") {
-        let artifacts = context.store.list_artifacts_below(folder).await;
-        for artifact in artifacts.map_err(store_fault)? {
-            let inside = artifact.path.strip_prefix(folder).unwrap_or_default();
-            if inside.trim_start_matches('/') == path {
-                found.push(Named {
-                    object: artifact.object,
-                    role: "artifact",
-                    size_bytes: Some(artifact.size_bytes),
-                });
-            }
-        }
-    }
     if let Some(patch) = patch_of(manifest)
         && cas.contains(&patch).map_err(objects_fault)?
         && shows(&cas.read(&patch).map_err(objects_fault)?, path)
@@ -215,9 +210,45 @@ async fn find_files(
             size_bytes: None,
         });
     }
-    let mut seen = std::collections::BTreeSet::new();
-    found.retain(|named| seen.insert(named.object));
     Ok(found)
+}
+
+/// The artifact of a run at a path, or of one of its models at the model's id and a path.
+async fn find_artifacts(
+    context: &Context,
+    run: &Run,
+    path: &str,
+) -> Result<Vec<Named>, CommandError> {
+    let tracking = &context.bench.tracking;
+    let mut uri = run.artifact_uri.clone();
+    let mut inside = path;
+    for model in tracking
+        .list_models_of(&run.id)
+        .await
+        .map_err(tracking_fault)?
+    {
+        let of_model = path.strip_prefix(model.as_str());
+        if let Some(rest) = of_model.and_then(|rest| rest.strip_prefix('/')) {
+            let detail = tracking.get_model(&model).await.map_err(tracking_fault)?;
+            (uri, inside) = (detail.model.artifact_uri, rest);
+        }
+    }
+    let Some(folder) = uri.strip_prefix("mlflow-artifacts:/") else {
+        return Ok(Vec::new());
+    };
+    let artifacts = context.store.list_artifacts_below(folder).await;
+    let artifacts = artifacts.map_err(store_fault)?.into_iter();
+    Ok(artifacts
+        .filter(|artifact| {
+            let below = artifact.path.strip_prefix(folder).unwrap_or_default();
+            below.trim_start_matches('/') == inside
+        })
+        .map(|artifact| Named {
+            object: artifact.object,
+            role: "artifact",
+            size_bytes: Some(artifact.size_bytes),
+        })
+        .collect())
 }
 
 /// Whether a patch speaks of a file. Git quotes odd names, so one that may be quoted counts as spoken of.

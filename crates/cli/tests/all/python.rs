@@ -141,6 +141,15 @@ fn autolog_logs_params_metrics_and_a_model() {
         replayed["comparison"]["is_within_tolerance"], true,
         "{outcomes}"
     );
+    let model = shown["models"][0]["id"].as_str().unwrap();
+    let file = format!("latest:{model}/MLmodel");
+    project
+        .reproof(&["forget", &file, "--reason", "r", "--yes"])
+        .assert_code(0);
+    project
+        .reproof(&["forget", &file, "--reason", "r", "--yes"])
+        .assert_code(2)
+        .assert_err_has("nothing of");
     project.assert_sound();
 }
 

@@ -400,6 +400,11 @@ fn forget_removes_an_object_for_good_and_says_so() {
         .reproof(&["forget", &object, "--reason", "again", "--yes"])
         .assert_code(2);
     project.assert_sound();
+    let verified = project.reproof(&["audit", "verify"]).out();
+    assert!(
+        verified.contains("1 object that runs refer to was removed on purpose"),
+        "{verified}"
+    );
 }
 
 #[test]
