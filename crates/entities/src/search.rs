@@ -1,5 +1,6 @@
 //! Search: MLflow's filter and order grammar as values.
 
+mod fields;
 mod parse;
 mod tokens;
 

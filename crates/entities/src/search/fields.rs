@@ -1,0 +1,143 @@
+//! What can be searched by, how its values compare, and what a misspelt name may mean.
+
+/// How the values of a field compare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ValueKind {
+    Number,
+    /// Params and tags: no lists, but they may be missing.
+    KeyedText,
+    Text,
+}
+
+impl ValueKind {
+    pub(super) fn example(self, name: &str) -> String {
+        match self {
+            Self::Number => format!("{name} > 0.5"),
+            Self::KeyedText | Self::Text => format!("{name} = 'text'"),
+        }
+    }
+
+    pub(super) fn forms(self, name: &str) -> String {
+        match self {
+            Self::Number => format!("`{name}` and one of =, !=, <, <=, >, >= and a number"),
+            Self::KeyedText => {
+                format!("`{name}` and one of =, !=, LIKE, ILIKE and a text, or IS [NOT] NULL")
+            }
+            Self::Text => {
+                format!("`{name}` and one of =, !=, LIKE, ILIKE and a text, or [NOT] IN and a list")
+            }
+        }
+    }
+}
+
+/// A field of the thing itself.
+pub(super) struct Attribute {
+    pub(super) name: &'static str,
+    pub(super) aliases: &'static [&'static str],
+    pub(super) values: ValueKind,
+}
+
+const fn attribute(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    values: ValueKind,
+) -> Attribute {
+    Attribute {
+        name,
+        aliases,
+        values,
+    }
+}
+
+pub(super) const RUN_ATTRIBUTES: &[Attribute] = &[
+    attribute("start_time", &["created", "Created"], ValueKind::Number),
+    attribute("end_time", &[], ValueKind::Number),
+    attribute("run_id", &[], ValueKind::Text),
+    attribute(
+        "run_name",
+        &["run name", "Run name", "Run Name"],
+        ValueKind::Text,
+    ),
+    attribute("status", &[], ValueKind::Text),
+    attribute("user_id", &[], ValueKind::Text),
+    attribute("artifact_uri", &[], ValueKind::Text),
+    attribute("lifecycle_stage", &["lifecycle"], ValueKind::Text),
+    attribute("experiment_id", &[], ValueKind::Text),
+];
+
+pub(super) const EXPERIMENT_ATTRIBUTES: &[Attribute] = &[
+    attribute("name", &[], ValueKind::Text),
+    attribute("experiment_id", &[], ValueKind::Text),
+    attribute("creation_time", &[], ValueKind::Number),
+    attribute("last_update_time", &[], ValueKind::Number),
+];
+
+pub(super) const MODEL_ATTRIBUTES: &[Attribute] = &[
+    attribute("name", &[], ValueKind::Text),
+    attribute("model_id", &[], ValueKind::Text),
+    attribute("model_type", &[], ValueKind::Text),
+    attribute("status", &[], ValueKind::Text),
+    attribute("source_run_id", &[], ValueKind::Text),
+    attribute("experiment_id", &[], ValueKind::Text),
+    attribute("creation_timestamp", &["creation_time"], ValueKind::Number),
+    attribute(
+        "last_updated_timestamp",
+        &["last_updated_time"],
+        ValueKind::Number,
+    ),
+];
+
+pub(super) const DATASET_FIELDS: &[&str] = &["name", "digest", "context"];
+
+/// Whether a name as written is that of an attribute, which alone of all numbers may be asked to be missing.
+pub(super) fn is_attribute_name(name: &str) -> bool {
+    match name.split_once('.') {
+        None => true,
+        Some((entity, _)) => matches!(entity, "attribute" | "attributes" | "attr" | "run"),
+    }
+}
+
+pub(super) enum Nearest<'n> {
+    Same(&'n str),
+    Near(&'n str),
+    None,
+}
+
+impl Nearest<'_> {
+    pub(super) fn advice(&self, prefix: &str, all: &[&str]) -> String {
+        match self {
+            Self::Same(name) | Self::Near(name) => format!("; did you mean `{prefix}{name}`?"),
+            Self::None => format!("; there are {}", all.join(", ")),
+        }
+    }
+}
+
+/// Finds what a misspelt name may mean.
+pub(super) fn nearest<'n>(name: &str, known: &[&'n str]) -> Nearest<'n> {
+    let closest = known
+        .iter()
+        .map(|known| (distance(&name.to_lowercase(), known), *known))
+        .min();
+    match closest {
+        Some((_, known)) if known == name => Nearest::Same(known),
+        // More than a third of the letters wrong is another word.
+        Some((distance, known)) if distance * 3 <= known.len() => Nearest::Near(known),
+        _ => Nearest::None,
+    }
+}
+
+/// The number of letters to insert, delete or replace (Levenshtein), one row of the table at a time.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
