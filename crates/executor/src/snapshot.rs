@@ -21,6 +21,10 @@ const THREAD_COUNT: usize = 2;
 /// Files that may wait, each with an open descriptor; then the command waits.
 const QUEUE_LENGTH: usize = 64;
 
+/// Files of the environment that are digested together: to wake a thread takes longer than the rest of what a call of
+/// the command costs.
+const WARMED_TOGETHER: usize = 32;
+
 /// What came of reading a file.
 #[derive(Clone, Debug)]
 pub(crate) enum Snapshot {
@@ -75,8 +79,8 @@ enum Job {
     },
     /// A file, link or something else at a path.
     AtPath { path: PathBuf, slot: Arc<Slot> },
-    /// A file of the environment, of which the digest will be asked for later.
-    Warm { path: PathBuf },
+    /// Files of the environment, of which the digests will be asked for later.
+    Warm { paths: Vec<PathBuf> },
 }
 
 /// Where snapshots go.
@@ -91,6 +95,8 @@ pub(crate) struct Keeper {
 /// Threads that make snapshots. Dropping them waits for all that was asked for.
 pub(crate) struct Snapshots {
     jobs: Option<SyncSender<Job>>,
+    /// Files to digest ahead of time, until there are enough of them to wake a thread for.
+    to_warm: Mutex<Vec<PathBuf>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -106,6 +112,7 @@ impl Snapshots {
             .collect();
         Self {
             jobs: Some(jobs),
+            to_warm: Mutex::default(),
             threads,
         }
     }
@@ -134,9 +141,17 @@ impl Snapshots {
 
     /// Digests a file ahead of time, if there is somebody free to do it.
     pub(crate) fn warm(&self, path: PathBuf) {
+        let paths = {
+            let mut to_warm = self.to_warm.lock().unwrap_or_else(PoisonError::into_inner);
+            to_warm.push(path);
+            if to_warm.len() < WARMED_TOGETHER {
+                return;
+            }
+            std::mem::take(&mut *to_warm)
+        };
         if let Some(jobs) = &self.jobs {
-            // With the queue full it is digested when it is asked for.
-            let _ = jobs.try_send(Job::Warm { path });
+            // With the queue full they are digested when they are asked for, and so is what is left at the end.
+            let _ = jobs.try_send(Job::Warm { paths });
         }
     }
 
@@ -177,8 +192,10 @@ fn work(keeper: &Keeper, waiting: &Mutex<Receiver<Job>>) {
                 slot.fill(guarded(|| keep_opened(keeper, &file, &path, stamp)));
             }
             Ok(Job::AtPath { path, slot }) => slot.fill(guarded(|| keep_path(keeper, &path))),
-            Ok(Job::Warm { path }) => {
-                let _ = keeper.digests.digest(&path);
+            Ok(Job::Warm { paths }) => {
+                for path in paths {
+                    let _ = keeper.digests.digest(&path);
+                }
             }
         }
     }

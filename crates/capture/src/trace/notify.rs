@@ -1,8 +1,9 @@
 //! Answering the kernel's questions (seccomp user notification), on a few threads.
 //!
-//! Each thread waits for a question, lets the next thread wait, and then takes its time:
-//! so an observer that is slow about one thread of the command holds up no other one, as long as a thread is free.
-//! The kernel wakes the thread that began to wait last, so that for a command with one thread it is always the same.
+//! One thread, the first, waits at the listener itself, where the kernel wakes it on the processor of the asker (from
+//! Linux 6.6 on): woken on another one, which was mostly idle, it would let the command wait four times as long.
+//! While it is busy the others are let in: each waits for a question, lets the next thread wait, and then takes its
+//! time, so an observer that is slow about one thread of the command holds up no other one, as long as a thread is free.
 //!
 //! The last free thread never takes its time: it only takes questions and leaves them to the others.
 //! For until a question is taken, a signal can make its call fail with EINTR.
@@ -11,11 +12,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rustix::event::EventfdFlags;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use rustix::io::Errno;
 
 use super::failure::Failure;
@@ -38,8 +39,11 @@ struct Shared {
     interpreter: Arc<Interpreter>,
     forwarder: Arc<Forwarder>,
     failure: Arc<Failure>,
+    /// Where all threads but the first wait, when they are let in.
     queue: OwnedFd,
     finish: OwnedFd,
+    /// Held by whoever looks for a question and takes it, for only who finds one may ask for it.
+    taking: Mutex<()>,
     work: Mutex<Work>,
 }
 
@@ -50,6 +54,8 @@ struct Work {
     busy: usize,
     /// Questions that were taken and wait for a thread. Never more than the command has threads.
     left: VecDeque<Question>,
+    /// Whether the first thread waits for a question, so that the others need not.
+    is_first_waiting: bool,
 }
 
 /// What a thread was woken for.
@@ -70,7 +76,7 @@ impl Answerers {
             &queue,
             listener.as_fd(),
             EventData::new_u64(QUESTION),
-            WAITING,
+            CLOSED,
         )?;
         epoll::add(&queue, &finish, EventData::new_u64(FINISH), EventFlags::IN)?;
         let shared = Arc::new(Shared {
@@ -80,13 +86,22 @@ impl Answerers {
             failure,
             queue,
             finish,
+            taking: Mutex::default(),
             work: Mutex::default(),
         });
         let mut threads = Vec::new();
-        for _ in 0..THREADS {
+        for index in 0..THREADS {
             let shared = shared.clone();
             let thread = std::thread::Builder::new().name("observer".to_owned());
-            threads.push(thread.spawn(move || shared.answer_all())?);
+            threads.push(thread.spawn(move || {
+                // Half as many calls fail with EINTR by it (docs/decisions/0003-capture-method.md).
+                sys::prefer_short_turns();
+                if index == 0 {
+                    shared.answer_first();
+                } else {
+                    shared.answer_more();
+                }
+            })?);
         }
         Ok(Self { shared, threads })
     }
@@ -107,10 +122,43 @@ impl Drop for Answerers {
 /// One thread is woken, and no other until the first has taken the question.
 const WAITING: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 
+/// Nobody is woken.
+const CLOSED: EventFlags = EventFlags::empty();
+
 impl Shared {
-    fn answer_all(&self) {
-        // Half as many calls fail with EINTR by it (docs/decisions/0003-capture-method.md).
-        sys::prefer_short_turns();
+    /// What the first thread does.
+    fn answer_first(&self) {
+        loop {
+            self.close();
+            let question = {
+                let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut waiting = [
+                    PollFd::new(&self.listener, PollFlags::IN),
+                    PollFd::new(&self.finish, PollFlags::IN),
+                ];
+                match rustix::event::poll(&mut waiting, None) {
+                    Ok(_) => {}
+                    Err(Errno::INTR) => continue,
+                    Err(error) => {
+                        tracing::error!(%error, "the kernel's questions cannot be waited for");
+                        return;
+                    }
+                }
+                let [listener, finish] = waiting.map(|waiting| waiting.revents());
+                if listener.contains(PollFlags::HUP) || !finish.is_empty() {
+                    break;
+                }
+                self.listener.receive()
+            };
+            self.leave();
+            self.take_up(question, true);
+        }
+        // The others see the same.
+        self.leave();
+    }
+
+    /// What every other thread does.
+    fn answer_more(&self) {
         let mut events = Vec::with_capacity(1);
         loop {
             events.clear();
@@ -129,21 +177,61 @@ impl Shared {
                 if { event.data }.u64() == FINISH || { event.flags }.contains(EventFlags::HUP) {
                     return;
                 }
-                self.answer_one();
+                let question = self.take();
+                self.let_in();
+                self.take_up(question, false);
             }
         }
     }
 
-    fn answer_one(&self) {
-        let question = self.listener.receive();
-        if let Err(error) = epoll::modify(
-            &self.queue,
-            self.listener.as_fd(),
-            EventData::new_u64(QUESTION),
-            WAITING,
-        ) {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes nobody else for a question, since the first thread waits for it.
+    fn close(&self) {
+        let mut work = self.work();
+        if !work.is_first_waiting {
+            work.is_first_waiting = true;
+            self.wake_others(CLOSED);
+        }
+    }
+
+    /// Lets the others in, since the first thread does not wait.
+    fn leave(&self) {
+        self.work().is_first_waiting = false;
+        self.let_in();
+    }
+
+    /// Wakes another thread for the next question, unless the first one waits for it.
+    fn let_in(&self) {
+        let work = self.work();
+        if !work.is_first_waiting {
+            self.wake_others(WAITING);
+        }
+    }
+
+    fn wake_others(&self, flags: EventFlags) {
+        let data = EventData::new_u64(QUESTION);
+        if let Err(error) = epoll::modify(&self.queue, self.listener.as_fd(), data, flags) {
             tracing::error!(%error, "no further question can be waited for");
         }
+    }
+
+    /// Takes a question if there is one; the first thread may have been faster.
+    fn take(&self) -> io::Result<Option<Question>> {
+        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = [PollFd::new(&self.listener, PollFlags::IN)];
+        let at_once = rustix::event::Timespec::default();
+        rustix::event::poll(&mut waiting, Some(&at_once))?;
+        if waiting[0].revents().contains(PollFlags::IN) {
+            self.listener.receive()
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn take_up(&self, question: io::Result<Option<Question>>, is_first: bool) {
         let mut next = match question {
             Ok(Some(question)) => self.begin(question),
             Ok(None) => None,
@@ -153,14 +241,17 @@ impl Shared {
             }
         };
         while let Some(question) = next {
-            self.answer(&question);
+            self.answer(&question, is_first);
             next = self.end();
+            if is_first && next.is_some() {
+                self.leave();
+            }
         }
     }
 
     /// Becomes busy with a question, or leaves it to the others if no one else would take the next.
     fn begin(&self, question: Question) -> Option<Question> {
-        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut work = self.work();
         if work.busy + 1 == THREADS {
             work.left.push_back(question);
             return None;
@@ -171,7 +262,7 @@ impl Shared {
 
     /// Goes on with a question that was left, or is free again.
     fn end(&self) -> Option<Question> {
-        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut work = self.work();
         let next = work.left.pop_front();
         if next.is_none() {
             work.busy -= 1;
@@ -179,7 +270,7 @@ impl Shared {
         next
     }
 
-    fn answer(&self, question: &Question) {
+    fn answer(&self, question: &Question, is_first: bool) {
         let is_there = || self.listener.is_valid(question.id);
         // Whatever happens here, the thread that asked must get an answer.
         let answered = catch_unwind(AssertUnwindSafe(|| {
@@ -194,6 +285,10 @@ impl Shared {
             self.failure.set(panic);
             Some(Answer::Continue)
         });
+        if is_first {
+            // Before the answer, for the next question may come right after it.
+            self.close();
+        }
         if let Some(answer) = answer
             && let Err(error) = self.listener.answer(question.id, answer)
         {
