@@ -33,6 +33,7 @@ mod notify;
 mod observe;
 mod options;
 mod outcome;
+mod pace;
 mod peer;
 mod plan;
 mod program;

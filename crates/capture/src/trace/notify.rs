@@ -2,6 +2,7 @@
 //!
 //! One thread, the first, waits at the listener itself, where the kernel wakes it on the processor of the asker (from
 //! Linux 6.6 on): woken on another one, which was mostly idle, it would let the command wait four times as long.
+//! Where more threads want a processor than there are, it would have to wait for its turn there, and does as the others.
 //! While it is busy the others are let in: each waits for a question, lets the next thread wait, and then takes its
 //! time, so an observer that is slow about one thread of the command holds up no other one, as long as a thread is free.
 //!
@@ -23,6 +24,7 @@ use super::failure::Failure;
 use super::listener::{Answer, Listener, Question};
 use super::nested::Forwarder;
 use super::observe::Interpreter;
+use super::pace::Pace;
 use super::sys;
 
 /// Threads that answer, of which one stays free. An observer mostly waits for a disk, where more would only queue.
@@ -99,7 +101,7 @@ impl Answerers {
                 if index == 0 {
                     shared.answer_first();
                 } else {
-                    shared.answer_more();
+                    shared.answer_with_others(usize::MAX);
                 }
             })?);
         }
@@ -122,13 +124,41 @@ impl Drop for Answerers {
 /// One thread is woken, and no other until the first has taken the question.
 const WAITING: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 
+/// How waiting for questions ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// No process of the command is left.
+    Over,
+    /// Others want the processor too.
+    Crowded,
+}
+
+/// Questions that the first thread then takes as the others do, before it tries again.
+const CROWDED_QUESTIONS: usize = 2000;
+
 /// Nobody is woken.
 const CLOSED: EventFlags = EventFlags::empty();
 
 impl Shared {
     /// What the first thread does.
     fn answer_first(&self) {
+        let mut pace = Pace::of_this_thread();
         loop {
+            let end = self.answer_alone(&mut pace);
+            self.leave();
+            let is_over = match end {
+                End::Over => true,
+                End::Crowded => self.answer_with_others(CROWDED_QUESTIONS) == End::Over,
+            };
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Waits at the listener itself, until the processor of the asker turns out to be no place to be woken on.
+    fn answer_alone(&self, pace: &mut Pace) -> End {
+        while !pace.is_crowded() {
             self.close();
             let question = {
                 let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,26 +171,25 @@ impl Shared {
                     Err(Errno::INTR) => continue,
                     Err(error) => {
                         tracing::error!(%error, "the kernel's questions cannot be waited for");
-                        return;
+                        return End::Over;
                     }
                 }
                 let [listener, finish] = waiting.map(|waiting| waiting.revents());
                 if listener.contains(PollFlags::HUP) || !finish.is_empty() {
-                    break;
+                    return End::Over;
                 }
                 self.listener.receive()
             };
             self.leave();
             self.take_up(question, true);
         }
-        // The others see the same.
-        self.leave();
+        End::Crowded
     }
 
-    /// What every other thread does.
-    fn answer_more(&self) {
+    /// Waits with the others for so many questions.
+    fn answer_with_others(&self, questions: usize) -> End {
         let mut events = Vec::with_capacity(1);
-        loop {
+        for _ in 0..questions {
             events.clear();
             match epoll::wait(
                 &self.queue,
@@ -170,18 +199,19 @@ impl Shared {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "the kernel's questions cannot be waited for");
-                    return;
+                    return End::Over;
                 }
             }
             for event in &events {
                 if { event.data }.u64() == FINISH || { event.flags }.contains(EventFlags::HUP) {
-                    return;
+                    return End::Over;
                 }
                 let question = self.take();
                 self.let_in();
                 self.take_up(question, false);
             }
         }
+        End::Crowded
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
