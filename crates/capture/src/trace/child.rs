@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::message::{Message, Stage};
 use super::plan::{Filter, Plan, SHELL};
-use super::sys;
+use super::sys::{self, last_error};
 
 /// Why the command could not be started.
 struct Failure {
@@ -244,9 +244,4 @@ fn execute(plan: &Plan) -> i32 {
         }
     }
     error
-}
-
-pub(super) fn last_error() -> i32 {
-    // SAFETY: the address of this thread's own error number.
-    unsafe { *libc::__errno_location() }
 }

@@ -19,9 +19,10 @@ use std::ptr::{null, null_mut};
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::pipe::PipeFlags;
 
-use super::child::{become_command, last_error};
+use super::child::become_command;
 use super::message::{Message, order};
 use super::plan::Plan;
+use super::sys::last_error;
 
 /// What is left after that time is ended by force.
 const GRACE_MS: i64 = 2_000;

@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::pipe::PipeFlags;
 
 use super::TraceError;
-use super::child::last_error;
 use super::keeper::is_ignored;
+use super::sys::last_error;
 
 /// Signals that are handed on.
 pub(super) const FORWARDED: [i32; 7] = [

@@ -10,6 +10,11 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
+pub(super) fn last_error() -> i32 {
+    // SAFETY: the address of this thread's own error number.
+    unsafe { *libc::__errno_location() }
+}
+
 /// Turns the -1 of a C function into the error behind it.
 pub(super) fn check(result: i64) -> io::Result<i64> {
     if result < 0 {
@@ -416,7 +421,7 @@ pub(super) fn make_read_only(mount: BorrowedFd<'_>) -> rustix::io::Result<()> {
     if result == 0 {
         return Ok(());
     }
-    match Errno::from_raw_os_error(super::child::last_error()) {
+    match Errno::from_raw_os_error(last_error()) {
         Errno::NOSYS => Ok(()),
         error => Err(error),
     }

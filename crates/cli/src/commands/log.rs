@@ -125,7 +125,7 @@ impl Endpoint {
             LogCommand::Metric {
                 key, value, step, ..
             } => {
-                let value = crate::commands::runs::number_json(*value);
+                let value = crate::commands::outcome::number_json(*value);
                 let now_ms = SystemClock.now().as_millis();
                 let body = json!({ "run_id": self.run, "key": key, "value": value, "step": step, "timestamp": now_ms });
                 self.post("runs/log-metric", &body)

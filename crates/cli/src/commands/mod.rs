@@ -9,6 +9,7 @@ mod gc;
 mod init;
 mod log;
 mod logs;
+mod outcome;
 mod placeholders;
 mod replay;
 mod restore;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::arguments::{EnvironmentChoice, ReplayArguments};
 use crate::commands::diff::place_path;
-use crate::commands::run::{ending_in_words, outcome_json};
+use crate::commands::outcome::{ending_in_words, outcome_json};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, tolerance_fault};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use store::{PageRequest, RunStore as _, View};
 
 use crate::arguments::RunsArguments;
-use crate::commands::run::is_interruption;
+use crate::commands::outcome::{is_interruption, number_json};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{search_fault, store_fault};
@@ -195,17 +195,6 @@ pub(crate) fn run_json(detail: &RunDetail) -> Value {
         "metrics": metrics,
         "tags": tags,
     })
-}
-
-/// A number as JSON; what JSON has no number for as text.
-pub(crate) fn number_json(value: f64) -> Value {
-    if value.is_finite() {
-        json!(value)
-    } else if value.is_nan() {
-        json!("NaN")
-    } else {
-        json!(if value > 0.0 { "Infinity" } else { "-Infinity" })
-    }
 }
 
 /// The table with as many params and metrics as fit.

@@ -8,8 +8,8 @@ use provenance::{FileFact, FileMap, FileSet, Place};
 use super::Known;
 use super::page::Page;
 use crate::commands::diff::place_path;
+use crate::commands::outcome::not_kept;
 use crate::commands::restore::reason_in_words;
-use crate::commands::run::not_kept;
 use crate::output::{safe, size};
 
 pub(super) fn files(page: &mut Page, known: &Known, recipe: &Recipe, record: &Record) {

@@ -8,7 +8,7 @@ use super::Known;
 use super::files::files;
 use super::page::Page;
 use super::surroundings::{environment, machine, observation};
-use crate::commands::run::ending_in_words;
+use crate::commands::outcome::ending_in_words;
 use crate::output::{duration, local_time, metric_value, safe, size};
 
 pub(super) fn in_words(known: &Known, is_full: bool) -> String {
