@@ -1,7 +1,7 @@
 //! Reading an object piece by piece, and writing one to a file.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::{self, BufWriter, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -145,10 +145,15 @@ impl Cas {
     ) -> Result<(), CasError> {
         /// Chunks that wait to be written: four megabytes at most.
         const WAITING_MAX: usize = 32;
+        /// Written at once: chunks end anywhere, and a file system works twice for each block that is written in parts.
+        const WRITTEN_BYTES: usize = 1 << 20;
         let mut whole = blake3::Hasher::new();
+        let mut waiting = BufWriter::with_capacity(WRITTEN_BYTES, file);
         let mut take = |content: &[u8]| {
             whole.update(content);
-            write(file, path, content)
+            waiting
+                .write_all(content)
+                .map_err(CasError::io("write", path))
         };
         if self.inner.options.threads_or_default() == 1 {
             for chunk in chunks {
@@ -170,6 +175,7 @@ impl Cas {
                 receiver.into_iter().try_for_each(|content| take(&content?))
             })?;
         }
+        waiting.flush().map_err(CasError::io("write", path))?;
         if *whole.finalize().as_bytes() == *id.as_bytes() {
             Ok(())
         } else {
