@@ -159,29 +159,40 @@ fn put_tree(
             continue;
         }
         let size_bytes = fact.size_bytes;
-        put_file(cas, &fact, into, &path.to_path())?;
-        restored.files += 1;
+        match put_file(cas, &fact, into, &path.to_path())? {
+            // A file of the code that was read as data counts once.
+            Some(replaced_bytes) => restored.size_bytes -= replaced_bytes,
+            None => restored.files += 1,
+        }
         restored.size_bytes += size_bytes;
     }
     Ok(())
 }
 
-/// Writes one file of a tree below a folder that only this restore writes to.
-fn put_file(cas: &Cas, fact: &FileFact, into: &Path, relative: &Path) -> Result<(), ExecutorError> {
+/// Writes one file of a tree below a folder that only this restore writes to. Gives the size of what it replaced.
+fn put_file(
+    cas: &Cas,
+    fact: &FileFact,
+    into: &Path,
+    relative: &Path,
+) -> Result<Option<u64>, ExecutorError> {
     let path = into.join(relative);
     let folder = path.parent().unwrap_or(into);
     refuse_links(into, folder)?;
     std::fs::create_dir_all(folder).map_err(|error| ExecutorError::io("make", folder, error))?;
-    if path.symlink_metadata().is_ok() {
+    let replaced_bytes = path.symlink_metadata().ok().map(|metadata| metadata.len());
+    if replaced_bytes.is_some() {
         std::fs::remove_file(&path).map_err(|error| ExecutorError::io("replace", &path, error))?;
     }
     if fact.kind == EntryKind::Symlink {
         use std::os::unix::ffi::OsStringExt as _;
         let target = std::ffi::OsString::from_vec(cas.read(&fact.object)?);
-        return std::os::unix::fs::symlink(target, &path)
-            .map_err(|error| ExecutorError::io("link", &path, error));
+        std::os::unix::fs::symlink(target, &path)
+            .map_err(|error| ExecutorError::io("link", &path, error))?;
+    } else {
+        cas.checkout_file(&fact.object, &path, fact.kind == EntryKind::Executable)?;
     }
-    Ok(cas.checkout_file(&fact.object, &path, fact.kind == EntryKind::Executable)?)
+    Ok(replaced_bytes)
 }
 
 /// Refuses to write through a link, which could lead out of the directory that is restored into.

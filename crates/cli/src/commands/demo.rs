@@ -243,6 +243,12 @@ impl<'a> Demo<'a> {
         self.heading("What to type next");
         self.output
             .line(&format!("  cd {}", self.project.display()));
+        if !is_on_path("reproof") {
+            self.output.line(&format!(
+                "  alias reproof={}    # `cargo install --path crates/cli` makes it a command",
+                in_shell_words(&[&self.program.to_string_lossy()])
+            ));
+        }
         for (command, meaning) in [
             (
                 "reproof runs \"metrics.auc > 0.99\"".to_owned(),
@@ -389,4 +395,10 @@ fn in_shell_words(words: &[&str]) -> String {
         })
         .collect();
     quoted.join(" ")
+}
+/// Whether a shell finds a program of this name.
+fn is_on_path(name: &str) -> bool {
+    crate::system::variable("PATH").is_some_and(|folders| {
+        std::env::split_paths(&folders).any(|folder| folder.join(name).is_file())
+    })
 }

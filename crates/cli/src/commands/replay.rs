@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use entities::{NotKeptReason, ReplayLevel};
 use executor::{ReplayEnvironment, ReplayRequest, Replayed, short_id};
 use provenance::{
-    Comparison, FileFact, MetricComparison, Outcome, OutputComparison, Tolerance, Tolerances,
+    Comparison, FileFact, LibraryChange, MetricComparison, Outcome, OutputComparison, Tolerance,
+    Tolerances,
 };
 use serde_json::json;
 
@@ -241,15 +242,60 @@ fn levels(comparison: &Comparison) -> String {
     }];
     for (level, meaning) in MEANINGS {
         let (mark, meaning) = if comparison.reached.contains(&level) {
-            ("yes", meaning)
+            ("yes", meaning.to_owned())
         } else if has_nothing_for(level, comparison) {
-            ("–", "there is nothing to compare")
+            ("–", "there is nothing to compare".to_owned())
         } else {
-            ("no", meaning)
+            ("no", format!("{meaning}{}", obstacle(level, comparison)))
         };
         lines.push(format!("  {level:?} {mark:<3}  {meaning}"));
     }
     lines.join("\n")
+}
+
+/// What of the environment kept a level from being reached, in brackets.
+fn obstacle(level: ReplayLevel, comparison: &Comparison) -> String {
+    let environment = &comparison.environment;
+    let libraries = &environment.libraries;
+    let count = |is_so: &dyn Fn(&LibraryChange) -> bool| {
+        libraries.iter().filter(|library| is_so(library)).count()
+    };
+    let obstacles: Vec<(usize, &str)> = match level {
+        ReplayLevel::R0 => vec![(environment.packages.len(), "packages that differ")],
+        ReplayLevel::R1 => vec![
+            (
+                environment.interpreter.len(),
+                "facts of the interpreter that differ",
+            ),
+            (
+                count(&|library| library.before.is_some() && library.after.is_some()),
+                "libraries that differ",
+            ),
+            (
+                count(&|library| library.after.is_none()),
+                "libraries that only the origin loaded",
+            ),
+            (
+                count(&|library| library.before.is_none()),
+                "libraries that only the replay loaded",
+            ),
+        ],
+        ReplayLevel::R2 | ReplayLevel::R3 | ReplayLevel::R4 => Vec::new(),
+    };
+    let obstacles = obstacles.into_iter().filter(|(count, _)| *count > 0);
+    let obstacles: Vec<_> = obstacles
+        .map(|(count, what)| format!("{what}: {count}"))
+        .collect();
+    if obstacles.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " ({}; `reproof diff {} {}` lists them)",
+            obstacles.join(", "),
+            short_id(&comparison.origin),
+            short_id(&comparison.replay)
+        )
+    }
 }
 
 /// Whether a level speaks of something that neither run has.
@@ -372,10 +418,14 @@ fn output_remark(output: &OutputComparison) -> String {
 fn metric_remark(metric: &MetricComparison) -> String {
     let mut remarks = Vec::new();
     if metric.points > 1 {
-        remarks.push(format!(
-            "{} of {} points differ",
-            metric.differing_points, metric.points
-        ));
+        remarks.push(if metric.differing_points > 0 {
+            format!(
+                "{} of {} points differ",
+                metric.differing_points, metric.points
+            )
+        } else {
+            format!("{} points", metric.points)
+        });
     }
     if let Some(difference) = metric
         .largest_difference
@@ -418,6 +468,34 @@ mod tests {
             causes: Vec::new(),
             lost_inputs: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_level_that_the_environment_kept_from_being_reached_says_what_differs() {
+        let mut comparison = comparison(&[Outcome::Identical]);
+        comparison.reached.remove(&ReplayLevel::R1);
+        let fact = provenance::LibraryFact {
+            object: entities::ObjectId::of(b"x"),
+            package: None,
+        };
+        let library = |before, after| LibraryChange {
+            path: entities::RecordedPath::new("/lib/x.so"),
+            before,
+            after,
+        };
+        comparison.environment.libraries = vec![
+            library(Some(fact.clone()), None),
+            library(Some(fact.clone()), None),
+            library(Some(fact.clone()), Some(fact)),
+        ];
+        let words = levels(&comparison);
+        assert!(
+            words.contains(
+                "R1 no   interpreter and native libraries are the same too (libraries that differ: 1, \
+                 libraries that only the origin loaded: 2; `reproof diff 01234567 11234567` lists them)"
+            ),
+            "{words}"
+        );
     }
 
     #[test]

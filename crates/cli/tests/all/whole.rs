@@ -177,6 +177,9 @@ fn restored(project: &Project, first: &str) {
         |path: &str| std::fs::read(project.root.with_file_name("restored").join(path)).unwrap();
     assert_eq!(there("train.py"), TRAIN.as_bytes());
     assert_eq!(there("data.csv"), b"1\n2\n3.5\n");
+    let files = crate::support::files_below(&project.root.with_file_name("restored"));
+    let told = format!("restored {} files", files.len());
+    assert!(answer.out().contains(&told), "{}", answer.out());
     assert!(
         !project.root.with_file_name("restored").join("out").exists(),
         "outputs come with --outputs only"
