@@ -20,11 +20,11 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use rustix::io::Errno;
 
+use super::crowd::Crowd;
 use super::failure::Failure;
 use super::listener::{Answer, Listener, Question};
 use super::nested::Forwarder;
 use super::observe::Interpreter;
-use super::pace::Pace;
 use super::sys;
 
 /// Threads that answer, of which one stays free. An observer mostly waits for a disk, where more would only queue.
@@ -134,7 +134,7 @@ enum End {
 }
 
 /// Questions that the first thread then takes as the others do, before it tries again.
-const CROWDED_QUESTIONS: usize = 2000;
+const CROWDED_QUESTIONS: usize = 500;
 
 /// Nobody is woken.
 const CLOSED: EventFlags = EventFlags::empty();
@@ -142,9 +142,9 @@ const CLOSED: EventFlags = EventFlags::empty();
 impl Shared {
     /// What the first thread does.
     fn answer_first(&self) {
-        let mut pace = Pace::of_this_thread();
+        let mut crowd = Crowd::new();
         loop {
-            let end = self.answer_alone(&mut pace);
+            let end = self.answer_alone(&mut crowd);
             self.leave();
             let is_over = match end {
                 End::Over => true,
@@ -157,8 +157,8 @@ impl Shared {
     }
 
     /// Waits at the listener itself, until the processor of the asker turns out to be no place to be woken on.
-    fn answer_alone(&self, pace: &mut Pace) -> End {
-        while !pace.is_crowded() {
+    fn answer_alone(&self, crowd: &mut Crowd) -> End {
+        while !crowd.is_here() {
             self.close();
             let question = {
                 let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
