@@ -39,6 +39,8 @@ struct State {
     peers: BTreeSet<NetworkPeer>,
     /// Further names of secret files.
     secrets: BTreeSet<PathBuf>,
+    /// The first rename that the kernel refuses, since a replay shows both places by mounts of their own.
+    renamed_between_mounts: Option<(PathBuf, PathBuf)>,
     /// Folders that files were put into, and whether each was there before the command.
     folders: BTreeMap<PathBuf, bool>,
 }
@@ -263,6 +265,11 @@ impl Collector {
     }
 
     fn rename(&self, from: &Path, to: &Path) {
+        if !self.view.are_in_one_mount(from, to) {
+            let mut state = self.state();
+            let renamed = (from.to_owned(), to.to_owned());
+            state.renamed_between_mounts.get_or_insert(renamed);
+        }
         let real = self.view.to_real(from);
         let is_folder = real
             .symlink_metadata()

@@ -42,6 +42,17 @@ impl View {
         translate(&self.real, seen)
     }
 
+    /// Whether the command sees two files in one mount, so that one can be renamed to the other.
+    pub(crate) fn are_in_one_mount(&self, seen: &Path, other: &Path) -> bool {
+        let mount = |path: &Path| {
+            let mut folders = path.ancestors().skip(1);
+            folders
+                .find(|folder| self.real.contains_key(*folder))
+                .map(Path::to_owned)
+        };
+        mount(seen) == mount(other)
+    }
+
     /// Where the command sees what we find at a path.
     pub(crate) fn to_seen(&self, real: &Path) -> PathBuf {
         translate(&self.seen, real)
@@ -90,5 +101,18 @@ mod tests {
             assert_eq!(view.to_real(Path::new(seen)), Path::new(real));
             assert_eq!(view.to_seen(Path::new(real)), Path::new(seen));
         }
+    }
+
+    #[test]
+    fn two_files_are_in_one_mount_where_the_same_bind_shows_both_or_none() {
+        let mut folder = Bind::new("/fresh/.staged/out", "/out");
+        folder.keeps.insert("kept".into());
+        let view = View::new(&[folder, Bind::new("/fresh", "/project")]);
+        let same =
+            |seen: &str, other: &str| view.are_in_one_mount(Path::new(seen), Path::new(other));
+        assert!(same("/out/a.new", "/out/a") && same("/project/x/a", "/project/a"));
+        assert!(same("/tmp/a", "/var/a"));
+        assert!(!same("/tmp/a", "/out/a") && !same("/out/a", "/project/a"));
+        assert!(!same("/out/kept/a", "/out/a"));
     }
 }

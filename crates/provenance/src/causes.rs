@@ -3,7 +3,10 @@
 use entities::{Gap, NotKeptReason};
 use serde::Serialize;
 
-use crate::{MetricComparison, Outcome, OutputComparison, PackageChange, RunDiff, RunFacts};
+use crate::{
+    MetricComparison, Outcome, OutputComparison, PackageChange, RENAMED_BETWEEN_MOUNTS, RunDiff,
+    RunFacts,
+};
 
 /// A likely reason for a difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,6 +81,7 @@ pub fn likely_causes(
         causes.extend(machine_causes(diff, rounding));
         causes.extend(observed_causes(origin, replay, diff, rounding));
         causes.extend(timing_cause(metrics));
+        causes.extend(rename_cause(replay));
         if causes.iter().all(|cause| cause.weight < KNOWN_WEIGHT) {
             causes.extend(unseen_causes(origin));
         }
@@ -93,6 +97,17 @@ pub fn likely_causes(
 
 /// What is at least as likely as this is known to differ, or was seen.
 const KNOWN_WEIGHT: u32 = 50;
+
+/// A rename that worked in the origin and cannot in a replay.
+fn rename_cause(replay: &RunFacts) -> Option<Cause> {
+    let gaps = &replay.record.as_ref()?.gaps;
+    let gap = gaps.iter().find(|gap| gap.code == RENAMED_BETWEEN_MOUNTS)?;
+    Some(Cause {
+        code: RENAMED_BETWEEN_MOUNTS,
+        message: gap.message.clone(),
+        weight: 92,
+    })
+}
 
 /// Metrics that differ and whose names tell of time.
 fn timing_cause(metrics: &[MetricComparison]) -> Option<Cause> {

@@ -50,6 +50,9 @@ pub fn is_blind_to_reads(record: &Record) -> bool {
     record.gaps.iter().any(is_blind)
 }
 
+/// Code of the gap of a replay that could not rename a file as its origin did.
+pub const RENAMED_BETWEEN_MOUNTS: &str = "renamed_between_mounts";
+
 /// Code of the gap of a run of which only the beginning is on record.
 pub const CUT_SHORT: &str = "cut_short";
 

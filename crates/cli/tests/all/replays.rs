@@ -339,6 +339,29 @@ fn data_over_the_size_limit_comes_from_todays_file_where_that_is_the_same() {
     assert_eq!(text(&project.path("data/large.csv")), "other\n");
 }
 
+#[test]
+fn a_rename_that_only_a_replay_is_refused_is_named_as_the_cause() {
+    let project = Project::with_store();
+    let folder = beside(&project, "elsewhere");
+    // `mv` copies where it cannot rename; `rename` of Python does not.
+    let script =
+        "echo 1 > kept.tmp; python3 -c \"import os; os.rename('kept.tmp', '../elsewhere/kept')\"";
+    run(&project, script);
+    fs::remove_file(folder.join("kept")).unwrap();
+    let answer = replay(&project, &["--verify"]);
+    answer.assert_code(1);
+    let causes = answer.out();
+    let (_, causes) = causes.split_once("likely causes").unwrap();
+    let first = causes.lines().nth(1).unwrap();
+    assert!(
+        first.contains("`kept.tmp` was to be renamed to") && first.contains("elsewhere/kept"),
+        "{causes}"
+    );
+    // With what copies then nothing is amiss.
+    run(&project, "echo 1 > kept.tmp; mv kept.tmp ../elsewhere/kept");
+    assert_verified(&project);
+}
+
 /// Something in the root folder, which is removed again.
 struct InRoot(PathBuf);
 

@@ -8,7 +8,7 @@ use capture::trace::ScanDifference;
 use entities::{
     Count, FileTrees, Gap, NetworkPeer, NotKept, NotKeptReason, ObjectId, RecordedPath,
 };
-use provenance::{FileClass, FileFact, Observation, classify_observation};
+use provenance::{FileClass, FileFact, Observation, RENAMED_BETWEEN_MOUNTS, classify_observation};
 
 use super::{Collector, Seen, State};
 use crate::snapshot::{Slot, Snapshot};
@@ -143,12 +143,21 @@ impl Collector {
             executed: _,
             peers,
             secrets,
+            renamed_between_mounts,
             folders,
         } = std::mem::take(&mut *self.state());
         let mut collected = Collected {
             peers,
             ..Collected::default()
         };
+        collected.gaps.extend(renamed_between_mounts.map(|(from, to)| Gap {
+            code: RENAMED_BETWEEN_MOUNTS.to_owned(),
+            message: format!(
+                "`{}` was to be renamed to `{}`, which is refused where a replay shows the two as different file systems",
+                recorded(&self.root(), &from),
+                recorded(&self.root(), &to)
+            ),
+        }));
         let mut outputs = Vec::new();
         for (path, mut seen) in files {
             self.correct(&path, &mut seen);
