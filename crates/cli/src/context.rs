@@ -68,7 +68,7 @@ impl Context {
         let is_ours = make_store(&project).await?;
         if is_ours {
             output.say(&format!(
-                "reproof: made the store {}",
+                "reproof: made the store {}, and reproof.toml beside it, which belongs into git",
                 project.store_directory().display()
             ));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entities::{RecordedPath, StandardInput};
+use entities::{Exit, RecordedPath, StandardInput};
 use serde::{Serialize, Serializer};
 
 use crate::environment_diff::{EnvironmentDiff, diff_environments};
@@ -11,6 +11,8 @@ use crate::{FileFact, FileMap, FileSet, Place, RunFacts, is_blind_to_reads};
 /// What differs between two runs. Every list is sorted and holds only what differs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunDiff {
+    /// How the runs ended: their status, and the exit of their commands where both were captured.
+    pub ending: Vec<TextChange>,
     /// The command, where it differs.
     pub command: Option<Change<Vec<RecordedPath>>>,
     /// What the commands were given on standard input, where that is on record and differs.
@@ -51,6 +53,7 @@ impl RunDiff {
     /// Whether nothing differs of what was compared; `not_compared` says what was not.
     pub fn is_empty(&self) -> bool {
         let Self {
+            ending,
             command,
             standard_input,
             params,
@@ -62,7 +65,8 @@ impl RunDiff {
             environment,
             not_compared: _,
         } = self;
-        command.is_none()
+        ending.is_empty()
+            && command.is_none()
             && standard_input.is_none()
             && params.is_empty()
             && metrics.is_empty()
@@ -125,6 +129,7 @@ pub struct FileChange {
 /// Metrics are equal when their bits are; NaN equals NaN.
 pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
     let mut diff = RunDiff {
+        ending: diff_endings(a, b),
         params: diff_texts(&a.detail.params, &b.detail.params),
         metrics: diff_metrics(a, b),
         ..RunDiff::default()
@@ -165,6 +170,24 @@ pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
         diff.leave_out(kind);
     }
     diff
+}
+
+fn diff_endings(a: &RunFacts, b: &RunFacts) -> Vec<TextChange> {
+    let is_captured = a.record.is_some() && b.record.is_some();
+    let texts = |facts: &RunFacts| {
+        let status = facts.detail.run.status.as_str().to_owned();
+        let exit = facts.record.as_ref().filter(|_| is_captured).map(|record| {
+            let exit = match record.exit {
+                Exit::Code(code) => code.to_string(),
+                Exit::Signal(signal) => format!("signal {signal}"),
+                Exit::Unknown => "unknown".to_owned(),
+            };
+            ("exit".to_owned(), exit)
+        });
+        let status = std::iter::once(("status".to_owned(), status));
+        status.chain(exit).collect::<BTreeMap<_, _>>()
+    };
+    diff_texts(&texts(a), &texts(b))
 }
 
 /// Kinds of which one of two captured runs knows nothing, for the way in which it was observed.
@@ -372,6 +395,29 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn a_run_that_failed_differs_from_one_that_did_not() {
+        let (a, mut b) = (samples::run(), samples::run());
+        assert!(diff_runs(&a, &b).is_empty());
+        b.detail.run.status = entities::RunStatus::Failed;
+        b.record.as_mut().unwrap().exit = Exit::Code(2);
+        let diff = diff_runs(&a, &b);
+        assert!(!diff.is_empty());
+        let keys: Vec<_> = diff
+            .ending
+            .iter()
+            .map(|change| change.key.as_str())
+            .collect();
+        assert_eq!(keys, ["exit", "status"]);
+        assert_eq!(diff.ending[0].after.as_deref(), Some("2"));
+        b.record = None;
+        assert_eq!(
+            diff_runs(&a, &b).ending.len(),
+            1,
+            "the status alone is known"
+        );
     }
 
     #[test]

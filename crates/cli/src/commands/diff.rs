@@ -137,6 +137,7 @@ fn in_words(a: &Run, b: &Run, diff: &RunDiff, code: String) -> String {
             let _ = write!(text, "\n{name}\n{}\n", body.trim_end());
         }
     };
+    section("ending", texts(&diff.ending));
     section("params", texts(&diff.params));
     section("metrics", metrics(&diff.metrics));
     section("command", command(diff));
@@ -174,6 +175,7 @@ fn in_words(a: &Run, b: &Run, diff: &RunDiff, code: String) -> String {
 
 /// Kinds that were compared and are equal.
 fn equal_kinds(diff: &RunDiff) -> Vec<&'static str> {
+    let environment = &diff.environment;
     let kinds = [
         ("params", diff.params.is_empty()),
         ("metrics", shown_metrics(&diff.metrics).next().is_none()),
@@ -184,7 +186,20 @@ fn equal_kinds(diff: &RunDiff) -> Vec<&'static str> {
             diff.data.is_empty() && diff.standard_input.is_none(),
         ),
         ("outputs", diff.outputs.is_empty()),
-        ("environment", diff.environment.is_empty()),
+        ("environment", environment.is_empty()),
+        // Where only a part of it differs, the parts that matter most are named.
+        (
+            "interpreter",
+            !environment.is_empty() && environment.interpreter.is_empty(),
+        ),
+        (
+            "packages",
+            !environment.is_empty() && environment.packages.is_empty(),
+        ),
+        (
+            "libraries",
+            !environment.is_empty() && environment.libraries.is_empty(),
+        ),
     ];
     kinds
         .into_iter()

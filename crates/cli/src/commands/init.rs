@@ -52,6 +52,7 @@ pub(crate) async fn run(
             "the store {} is there already; nothing was changed",
             store.display()
         ));
+        output.line(&format!("the ledger is signed by {}", context.verifier_key));
     } else {
         output.line(&format!("made the store {}", store.display()));
         output.line("settings are in reproof.toml; the signing key is in your settings folder, not in the project");

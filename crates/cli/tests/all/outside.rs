@@ -45,7 +45,7 @@ fn init_again_changes_nothing() {
     answer.assert_code(0);
     assert_eq!(
         project.plain(&answer.out()),
-        "the store [project]/.reproof is there already; nothing was changed\n"
+        "the store [project]/.reproof is there already; nothing was changed\nthe ledger is signed by [key]\n"
     );
     assert_eq!(
         std::fs::read_to_string(project.path("reproof.toml")).unwrap(),
@@ -120,7 +120,7 @@ fn run_makes_the_store_at_the_root_of_the_checkout_and_says_so() {
     answer.assert_code(0);
     let error = project.plain(&answer.err());
     assert!(
-        error.starts_with("reproof: made the store [project]/.reproof\n"),
+        error.starts_with("reproof: made the store [project]/.reproof, and reproof.toml"),
         "{error}"
     );
     assert!(!project.path("deep/.reproof").exists());
