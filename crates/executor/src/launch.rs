@@ -204,7 +204,8 @@ async fn carry_out(
         options.stdin = Some(path);
     }
     let started_at = bench.clock.now();
-    let started = Started {
+    // Copied only for a run that lasts.
+    let started = || Started {
         run: run.clone(),
         command: launch.command.clone(),
         params: launch.params.clone(),
@@ -319,8 +320,9 @@ fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError
 }
 
 /// Keeps what a run was started with, once the run has lasted a while.
-async fn keep_opening_later(directory: PathBuf, started: Started) {
+async fn keep_opening_later(directory: PathBuf, started: impl FnOnce() -> Started) {
     tokio::time::sleep(opening::KEPT_AFTER).await;
+    let started = started();
     let kept = tokio::task::spawn_blocking(move || opening::keep_opening(&directory, started));
     // The run goes on without it.
     if let Ok(Err(error)) = kept.await {

@@ -161,7 +161,7 @@ fn put_tree(
         let size_bytes = fact.size_bytes;
         match put_file(cas, &fact, into, &path.to_path())? {
             // A file of the code that was read as data counts once.
-            Some(replaced_bytes) => restored.size_bytes -= replaced_bytes,
+            Some(bytes) => restored.size_bytes = restored.size_bytes.saturating_sub(bytes),
             None => restored.files += 1,
         }
         restored.size_bytes += size_bytes;

@@ -52,6 +52,7 @@ enum Step {
     Take {
         slot: usize,
         path: CString,
+        is_read_only: bool,
     },
     /// Puts a taken tree somewhere; nothing where there was none to take.
     Put {
@@ -171,7 +172,17 @@ impl MountPlan {
 
     fn apply_step(&self, step: &Step) -> rustix::io::Result<()> {
         match step {
-            Step::Take { slot, path } => self.keep(*slot, take_tree(CWD, path)?),
+            Step::Take {
+                slot,
+                path,
+                is_read_only,
+            } => {
+                let tree = take_tree(CWD, path)?;
+                if *is_read_only {
+                    sys::make_read_only(tree.as_fd())?;
+                }
+                self.keep(*slot, tree)
+            }
             Step::Put { slot, path } => put_tree(self.slot(*slot)?, path),
             Step::Remember { slot, path } => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -66,6 +66,8 @@ pub struct Bind {
     ///
     /// Not after a bind whose target has to be recreated in the root folder, which makes the command another root.
     pub keeps: BTreeSet<PathBuf>,
+    /// Whether the command may only read what is shown (from Linux 5.12 on).
+    pub is_read_only: bool,
 }
 
 impl Bind {
@@ -75,6 +77,15 @@ impl Bind {
             source: source.into(),
             target: target.into(),
             keeps: BTreeSet::new(),
+            is_read_only: false,
+        }
+    }
+
+    /// Shows a source that the command may only read.
+    pub fn read_only(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self {
+            is_read_only: true,
+            ..Self::new(source, target)
         }
     }
 

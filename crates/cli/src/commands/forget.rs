@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use entities::{Change, Commit, ObjectId, RecordedPath, Run};
 use executor::Manifest;
-use store::{ArtifactStore as _, Store as _};
+use store::{ArtifactStore as _, RunStore as _, Store as _};
 
 use crate::arguments::ForgetArguments;
 use crate::context::Context;
@@ -104,6 +104,7 @@ impl fmt::Display for Named {
 /// Reads `b3:…`, or `RUN:PATH` for a file of a run in all its versions, or `RUN:@…` for what has no path.
 async fn find_objects(context: &Context, text: &str) -> Result<Vec<Named>, CommandError> {
     if let Ok(object) = text.parse() {
+        refuse_record(context, &object).await?;
         return Ok(vec![Named {
             object,
             role: "object",
@@ -148,6 +149,43 @@ async fn find_objects(context: &Context, text: &str) -> Result<Vec<Named>, Comma
         .hint("`reproof show RUN --full` lists its files; `MODEL_ID/PATH` names one of a logged model; `@stdout`, `@stderr`, `@stdin` and `@patch` name what has no path"));
     }
     Ok(found)
+}
+
+/// Refuses what holds the record of runs together: without it nothing of them could be shown or verified.
+async fn refuse_record(context: &Context, object: &ObjectId) -> Result<(), CommandError> {
+    let mut owner = None;
+    for (run, recipe, record) in context.store.list_manifests().await.map_err(store_fault)? {
+        let verdicts = context
+            .store
+            .list_replays(&run)
+            .await
+            .map_err(store_fault)?;
+        let comparisons = verdicts.iter().map(|verdict| verdict.comparison);
+        if [recipe, record]
+            .into_iter()
+            .chain(comparisons)
+            .any(|of_run| of_run == *object)
+        {
+            owner = Some(format!(
+                "a part of the record of run {}",
+                executor::short_id(&run)
+            ));
+        }
+    }
+    let cas = &context.bench.cas;
+    if owner.is_none()
+        && cas.contains(object).map_err(objects_fault)?
+        && cas.read_tree(object).is_ok()
+    {
+        owner = Some("a list of files".to_owned());
+    }
+    owner.map_or(Ok(()), |what| {
+        Err(CommandError::usage(
+            "E0022",
+            format!("`{object}` is {what}, not the bytes of a file, and cannot be forgotten"),
+        )
+        .hint("`reproof forget RUN:PATH` names a file, and `RUN:@stdout` what was printed"))
+    })
 }
 
 fn find_nameless(manifest: &Manifest, name: &str) -> Vec<Named> {

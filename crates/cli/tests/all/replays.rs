@@ -362,6 +362,30 @@ fn a_rename_that_only_a_replay_is_refused_is_named_as_the_cause() {
     assert_verified(&project);
 }
 
+#[test]
+fn the_virtual_environment_of_the_project_is_read_and_not_written_by_a_replay() {
+    let project = Project::with_store();
+    project.write(".gitignore", ".venv/\n");
+    let made =
+        Answer::of(
+            project
+                .command("python3")
+                .args(["-m", "venv", "--without-pip", ".venv"]),
+        );
+    made.assert_code(0);
+    project.write(
+        "count.py",
+        "import sys, pathlib\np = pathlib.Path(sys.prefix) / 'counter.txt'\nn = int(p.read_text()) if p.exists() else 0\npathlib.Path('out.txt').write_text('x')\np.write_text(str(n + 1))\n",
+    );
+    project
+        .reproof(&["run", "-q", ".venv/bin/python", "count.py"])
+        .assert_code(0);
+    let counter = project.path(".venv/counter.txt");
+    assert_eq!(text(&counter), "1");
+    replay(&project, &["--env", "current", "--verify"]).assert_code(1);
+    assert_eq!(text(&counter), "1", "the user's own file");
+}
+
 /// Something in the root folder, which is removed again.
 struct InRoot(PathBuf);
 

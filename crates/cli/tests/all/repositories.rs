@@ -284,3 +284,13 @@ fn without_the_commit_a_note_says_that_there_is_no_repository() {
     let answer = project.reproof(&["replay", &origin]);
     assert!(answer.out().contains("has none today"), "{}", answer.out());
 }
+
+#[test]
+fn the_objects_of_the_projects_repository_cannot_be_changed_by_a_replay() {
+    let project = checkout();
+    let script = "git rev-parse HEAD > head.out; d=.git/objects-of-the-project; \
+        test ! -d $d || { touch $d/harm 2>/dev/null; rm -rf $d/pack $d/?? 2>/dev/null; true; }";
+    let before = object_files(&project.root);
+    assert_same(&project, &project.root.clone(), script);
+    assert_eq!(object_files(&project.root), before);
+}

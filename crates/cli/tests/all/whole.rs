@@ -411,6 +411,30 @@ fn forget_removes_an_object_for_good_and_says_so() {
 }
 
 #[test]
+fn what_holds_the_record_together_cannot_be_forgotten() {
+    let project = training_project(false);
+    let run = train(&project, "0.1");
+    project.reproof(&["replay", &run]).assert_code(0);
+    let shown = project.json(&["show", &run]);
+    let objects = [
+        &shown["run"]["fingerprint"],
+        &shown["replays"][0]["comparison"],
+        &shown["recipe"]["code"]["tree"],
+        &shown["record"]["outputs"]["project"],
+    ];
+    for object in objects {
+        let object = object.as_str().unwrap();
+        project
+            .reproof(&["forget", object, "--reason", "r", "--yes"])
+            .assert_code(2)
+            .assert_err_has("cannot be forgotten")
+            .assert_err_has("RUN:PATH");
+    }
+    project.reproof(&["gc"]).assert_code(0);
+    project.assert_sound();
+}
+
+#[test]
 fn the_ledger_tells_who_did_what() {
     let project = training_project(false);
     let run = train(&project, "0.1");

@@ -41,10 +41,16 @@ pub(super) fn lay_out(
     binds.push(Bind::new(directory, &root));
     // The project's own repository is covered by that of the fresh directory.
     for SharedObjects { objects, inside } in shared_objects {
-        binds.push(Bind::new(objects, root.join(inside)));
+        binds.push(Bind::read_only(objects, root.join(inside)));
     }
     if let Some((source, seen)) = &chosen.shown {
-        binds.push(Bind::new(source, seen));
+        // One that is shown at its own place is the user's.
+        let is_users = source == seen;
+        binds.push(if is_users {
+            Bind::read_only(source, seen)
+        } else {
+            Bind::new(source, seen)
+        });
     }
     for file in &restored.outside {
         // Nothing can be mounted on a link; one in a folder that the run changed has its copy.

@@ -45,6 +45,7 @@ impl<'a> Planner<'a> {
             self.steps.push(Step::Take {
                 slot: source,
                 path: c_path(&bind.source)?,
+                is_read_only: bind.is_read_only,
             });
             let kept = if bind.keeps.is_empty() {
                 None
@@ -170,6 +171,7 @@ impl<'a> Planner<'a> {
                 self.steps.push(Step::Take {
                     slot,
                     path: c_path(&base.path())?,
+                    is_read_only: false,
                 });
                 (base.path(), Some((base.file_name(), slot)))
             }
