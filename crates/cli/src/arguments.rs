@@ -335,6 +335,12 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
     },
+    /// Sign a ledger again that does not contain what you signed before, as when a backup was put back
+    Accept {
+        /// Why it is right; goes into the ledger
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cas::{Cas, CasOptions};
 use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId};
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
-use ledger::{DirectoryTiles, SigningKey, VerifierKey};
+use ledger::{DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use store::{ExperimentStore as _, LedgerProgress, RunStore as _, StoreError};
 use store_sqlite::{OpenOptions, SqliteStore};
-use tracking::{Caller, LedgerPublisher, SalvagedRun, Tracking, TrackingError};
+use tracking::{
+    Caller, Departure, LedgerPublisher, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
+};
 
 use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
@@ -20,6 +22,7 @@ use crate::output::Output;
 use crate::project::{Project, cannot_write};
 use crate::publishing::Publishing;
 use crate::settings::{Orphans, Settings};
+use crate::signed::{SignedFiles, signed_directory};
 use crate::system::{SystemClock, SystemRandom, user_name};
 
 /// Everything that a command works with.
@@ -31,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) verifier_key: String,
     /// None where this user does not have it, and where nothing may be written.
     signing_key: Option<SigningKey>,
+    /// What was signed last; none where there is no folder to remember it in.
+    memory: Option<Arc<SignedFiles>>,
     project: Project,
     is_writable: bool,
     /// Whether it was said that something could not be recorded.
@@ -40,6 +45,13 @@ pub(crate) struct Context {
 impl Context {
     /// Opens the store of the working directory, which must be there; it may be one that can only be read.
     pub(crate) async fn open(output: &Output) -> Result<Self, CommandError> {
+        let context = Self::open_unchanged(output).await?;
+        context.mark_interrupted(output).await?;
+        Ok(context)
+    }
+
+    /// As `open`, and leaves the record as it is found.
+    pub(crate) async fn open_unchanged(output: &Output) -> Result<Self, CommandError> {
         let project = Project::get(&working_directory()?)?;
         Self::compose(project, output).await
     }
@@ -48,7 +60,7 @@ impl Context {
     pub(crate) async fn open_to_write(output: &Output) -> Result<Self, CommandError> {
         let project = Project::get(&working_directory()?)?;
         project.check_writable()?;
-        Self::compose(project, output).await
+        Self::compose_and_mark(project, output).await
     }
 
     /// Opens the store of the working directory to change something; where there is none, makes one at the root of
@@ -57,7 +69,7 @@ impl Context {
         let here = working_directory()?;
         if let Some(project) = Project::find(&here) {
             project.check_writable()?;
-            return Self::compose(project, output).await;
+            return Self::compose_and_mark(project, output).await;
         }
         let root = here
             .ancestors()
@@ -72,13 +84,19 @@ impl Context {
                 project.store_directory().display()
             ));
         }
-        Self::compose(project, output).await
+        Self::compose_and_mark(project, output).await
     }
 
     /// Makes the store of a project whose folders are there, or opens it.
     pub(crate) async fn create(project: Project, output: &Output) -> Result<Self, CommandError> {
         make_store(&project).await?;
-        Self::compose(project, output).await
+        Self::compose_and_mark(project, output).await
+    }
+
+    async fn compose_and_mark(project: Project, output: &Output) -> Result<Self, CommandError> {
+        let context = Self::compose(project, output).await?;
+        context.mark_interrupted(output).await?;
+        Ok(context)
     }
 
     async fn compose(project: Project, output: &Output) -> Result<Self, CommandError> {
@@ -96,6 +114,10 @@ impl Context {
         if is_writable && signing_key.is_none() {
             output.warn("the key that signs this store's ledger is not here, so new events stay unsigned (E0021)");
         }
+        let memory = SignedFiles::of(
+            &parse_verifier_key(&verifier_key)?,
+            &project.store_directory(),
+        );
         let tracking = Tracking::new(
             store.clone(),
             cas.clone(),
@@ -115,28 +137,28 @@ impl Context {
                 store_directory: project.store_directory(),
                 cache_directory: project.cache(),
                 temporary_directory: project.temporary(),
+                signed_directory: signed_directory(),
             },
             settings: capture_settings(&settings, signing_key.as_ref()),
             caller: Caller::local(&user_name()),
             user: user_name(),
             environment: std::env::vars_os().collect(),
         };
-        let context = Self {
+        Ok(Self {
             store,
             bench,
             settings,
             verifier_key,
             signing_key,
+            memory: memory.map(Arc::new),
             project,
             is_writable,
             has_warned: AtomicBool::new(false),
-        };
-        context.mark_interrupted(output).await?;
-        Ok(context)
+        })
     }
 
     /// Marks runs that a killed process left open, and removes what it left in the temporary folder.
-    async fn mark_interrupted(&self, output: &Output) -> Result<(), CommandError> {
+    pub(crate) async fn mark_interrupted(&self, output: &Output) -> Result<(), CommandError> {
         let temporary = &self.bench.project.temporary_directory;
         let marked = self
             .bench
@@ -231,26 +253,59 @@ impl Context {
 
     fn publisher(&self) -> Option<LedgerPublisher> {
         let key = self.signing_key.as_ref()?;
+        let memory = self.memory.clone()?;
         let tiles = DirectoryTiles::new(self.project.ledger());
         Some(LedgerPublisher::new(
             self.store.clone(),
             tiles,
             key.clone(),
+            memory,
             &SystemRandom,
         ))
+    }
+
+    /// What this user signed last for this store, if anything.
+    pub(crate) fn remembered(&self) -> Result<Option<TreeHead>, CommandError> {
+        let Some(memory) = &self.memory else {
+            return Ok(None);
+        };
+        memory
+            .last()
+            .map_err(|source| tracking_fault(TrackingError::Memory { source }))
+    }
+
+    /// How the ledger departs from what this user signed before, if it does.
+    pub(crate) fn find_departure(&self) -> Result<Option<Departure>, CommandError> {
+        let Some(memory) = &self.memory else {
+            return Ok(None);
+        };
+        let tiles = DirectoryTiles::new(self.project.ledger());
+        let key = parse_verifier_key(&self.verifier_key)?;
+        tracking::find_departure(&tiles, &key, memory.as_ref()).map_err(tracking_fault)
+    }
+
+    /// Takes what is signed in the store as what this user signed last. Needs the key.
+    pub(crate) fn accept(&self, departure: &Departure) -> Result<(), CommandError> {
+        let (Some(key), Some(memory)) = (&self.signing_key, &self.memory) else {
+            return Err(CommandError::system(
+                "E0021",
+                "the key that signs this store's ledger is not here",
+            ));
+        };
+        departure
+            .accept(key, memory.as_ref())
+            .map_err(tracking_fault)
     }
 
     /// The first fault of tiles, checkpoint and their agreement with the database, if any.
     pub(crate) async fn find_tile_fault(
         &self,
         progress: LedgerProgress,
+        remembered: Option<TreeHead>,
     ) -> Result<Option<String>, CommandError> {
         let tiles = DirectoryTiles::new(self.project.ledger());
-        let key: VerifierKey = self
-            .verifier_key
-            .parse()
-            .map_err(|error| CommandError::caused("E0011", &error))?;
-        tracking::verify_tiles(&tiles, &[key], self.store.as_ref(), progress)
+        let key = parse_verifier_key(&self.verifier_key)?;
+        tracking::verify_tiles(&tiles, &[key], self.store.as_ref(), progress, remembered)
             .await
             .map_err(tracking_fault)
     }
@@ -296,6 +351,11 @@ impl Context {
             changes: vec![change],
         }
     }
+}
+
+fn parse_verifier_key(text: &str) -> Result<VerifierKey, CommandError> {
+    text.parse()
+        .map_err(|error| CommandError::caused("E0011", &error))
 }
 
 /// Opens database and objects of a store; where it may only be read, nothing is made.

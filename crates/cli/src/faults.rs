@@ -76,9 +76,12 @@ pub(crate) fn tracking_fault(error: TrackingError) -> CommandError {
         TrackingError::Ledger(error) => ledger_fault(&error),
         TrackingError::CheckpointMissing { .. }
         | TrackingError::CheckpointBehind { .. }
+        | TrackingError::HistoryDiffers { .. }
         | TrackingError::CheckpointAhead { .. }
         | TrackingError::EventDiffers { .. } => damaged(text),
-        TrackingError::Lock { .. } => CommandError::system("E0018", text),
+        TrackingError::Memory { .. } | TrackingError::Lock { .. } => {
+            CommandError::system("E0018", text)
+        }
         TrackingError::InvalidPageToken { .. } => CommandError::usage("E0014", text),
         TrackingError::UnknownRun { .. } => CommandError::usage("E0005", text)
             .hint("`reproof runs` lists the runs")

@@ -101,7 +101,7 @@ fn read_key_below(
 /// File name of a key: its id, and its name with what could lead elsewhere replaced.
 ///
 /// The name stands in the store, which somebody else may have made.
-fn file_name(key: &VerifierKey) -> String {
+pub(crate) fn file_name(key: &VerifierKey) -> String {
     let is_plain =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
     let name: String = key

@@ -13,6 +13,7 @@ mod output;
 mod project;
 mod publishing;
 mod settings;
+mod signed;
 mod system;
 
 use std::panic::AssertUnwindSafe;

@@ -234,6 +234,17 @@ pub enum Change {
         /// The first fault, where there was one.
         fault: Option<String>,
     },
+    /// Its signer took a ledger as right that does not contain what was signed before, such as a copy that was put back.
+    LedgerAccepted {
+        /// How many events were signed before.
+        signed_size: u64,
+        /// The root of their tree, in Base64.
+        signed_root: String,
+        /// How many of the events that are there now were signed.
+        found_size: u64,
+        /// The root of their tree, in Base64.
+        found_root: String,
+    },
 }
 
 impl Change {

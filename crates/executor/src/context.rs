@@ -46,6 +46,8 @@ pub struct ProjectPaths {
     pub cache_directory: PathBuf,
     /// Folder for what lives as long as a command.
     pub temporary_directory: PathBuf,
+    /// Folder outside the project in which is remembered what was signed last, where there is one.
+    pub signed_directory: Option<PathBuf>,
 }
 
 /// Limits and rules of capture.

@@ -344,7 +344,11 @@ fn start_collector(bench: &Workbench, prepared: &Prepared) -> Collector {
         view: view.clone(),
         context: ClassifyContext {
             project_root: seen_root.clone(),
-            store: bench.project.store_directory.clone(),
+            own_folders: [&bench.project.store_directory]
+                .into_iter()
+                .chain(&bench.project.signed_directory)
+                .cloned()
+                .collect(),
             code_files: code.files.keys().cloned().collect(),
             ..ClassifyContext::default()
         },

@@ -37,8 +37,8 @@ pub enum FileClass {
 pub struct ClassifyContext {
     /// Absolute path of the project.
     pub project_root: PathBuf,
-    /// Absolute path of Reproof's own folder.
-    pub store: PathBuf,
+    /// Absolute paths of the folders where Reproof keeps its own records.
+    pub own_folders: Vec<PathBuf>,
     /// Where interpreters are installed: `sys.prefix`, `sys.base_prefix`.
     pub prefixes: Vec<PathBuf>,
     /// Folders that hold installed packages.
@@ -180,13 +180,15 @@ fn is_internal(path: &Path, context: &ClassifyContext) -> bool {
         .any(|root| path.starts_with(root));
     let is_of_project = is_set(&context.project_root) && path.starts_with(&context.project_root);
     // A project may stand below Reproof's own folder (a replay), or on a RAM disk in /dev/shm: it is still a project.
-    let is_project_in_store = context.project_root.starts_with(&context.store) && is_of_project;
-    let has_store =
-        is_set(&context.store) && path.starts_with(&context.store) && !is_project_in_store;
+    let is_own = context.own_folders.iter().any(|own| {
+        is_set(own)
+            && path.starts_with(own)
+            && !(is_of_project && context.project_root.starts_with(own))
+    });
     let is_machinery =
         |component: Component<'_>| matches!(name_of(component), b".git" | b".reproof");
     let has_machinery = within_project(path, context).components().any(is_machinery);
-    has_store || has_machinery || (is_kernel && !is_of_project)
+    is_own || has_machinery || (is_kernel && !is_of_project)
 }
 
 /// Whether the innermost root around the path is one of the environment.
@@ -239,7 +241,10 @@ mod tests {
     fn context() -> ClassifyContext {
         ClassifyContext {
             project_root: "/home/ann/project".into(),
-            store: "/home/ann/project/.reproof".into(),
+            own_folders: vec![
+                "/home/ann/project/.reproof".into(),
+                "/home/ann/.config/reproof/signed".into(),
+            ],
             prefixes: vec!["/home/ann/project/env".into(), "/usr".into()],
             site_packages: vec![
                 "/home/ann/project/env/lib/python3.11/site-packages".into(),
@@ -337,7 +342,7 @@ mod tests {
         );
         let replay = ClassifyContext {
             project_root: "/p/.reproof/tmp/.tox/replay".into(),
-            store: "/p/.reproof".into(),
+            own_folders: vec!["/p/.reproof".into()],
             ..ClassifyContext::default()
         };
         let class = |path: &str| classify(Path::new(path), &replay);

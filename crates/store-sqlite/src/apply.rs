@@ -105,8 +105,8 @@ impl<'c> Applier<'c> {
             Change::ObjectForgotten { object, reason, at } => {
                 self.forget_object(object, reason, at.as_micros())
             }
-            // What was verified is told by the event alone.
-            Change::LedgerVerified { size: _, fault: _ } => Ok(()),
+            // What was verified or accepted is told by the event alone.
+            Change::LedgerVerified { .. } | Change::LedgerAccepted { .. } => Ok(()),
             Change::ModelLogged { .. }
             | Change::ModelStatusSet { .. }
             | Change::ModelTagsSet { .. }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cas::{Cas, CasOptions};
 use entities::{Clock as _, Random, Run};
-use ledger::{DirectoryTiles, SigningKey, VerifierKey};
+use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tempfile::TempDir;
-use tracking::{Caller, LedgerPublisher, NewRun, Tracking, first_commit};
+use tracking::{Caller, LedgerPublisher, NewRun, SignedMemory, Tracking, first_commit};
 
 use crate::{MockClock, SeededRandom, parsed};
 
@@ -32,6 +32,8 @@ pub struct TestBench {
     pub caller: Caller,
     /// The key of the ledger.
     pub key: SigningKey,
+    /// What was signed with it last.
+    pub memory: Arc<VolatileMemory>,
     directory: TempDir,
 }
 
@@ -86,6 +88,7 @@ impl TestBench {
             clock,
             random,
             caller,
+            memory: Arc::new(VolatileMemory::new(key.verifier())),
             key,
             directory,
         }
@@ -125,6 +128,7 @@ impl TestBench {
             Arc::clone(&self.store) as _,
             self.tiles(),
             self.key.clone(),
+            Arc::clone(&self.memory) as _,
             self.random.as_ref(),
         )
     }
@@ -138,5 +142,34 @@ impl TestBench {
             create: false,
         };
         SqliteStore::open(&self.database(), options).expect("a store can be opened twice")
+    }
+}
+
+/// Remembers what was signed as long as it lives.
+pub struct VolatileMemory {
+    key: VerifierKey,
+    last: Mutex<Option<TreeHead>>,
+}
+
+impl VolatileMemory {
+    /// Remembers nothing yet.
+    pub fn new(key: VerifierKey) -> Self {
+        Self {
+            key,
+            last: Mutex::new(None),
+        }
+    }
+}
+
+impl SignedMemory for VolatileMemory {
+    fn last(&self) -> std::io::Result<Option<TreeHead>> {
+        Ok(*self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn remember(&self, checkpoint: &[u8]) -> std::io::Result<()> {
+        let checkpoint = Checkpoint::open(checkpoint, std::slice::from_ref(&self.key));
+        let head = checkpoint.map_err(std::io::Error::other)?.head;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+        Ok(())
     }
 }

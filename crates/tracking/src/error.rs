@@ -285,6 +285,19 @@ pub enum TrackingError {
         /// How many the checkpoint covers.
         found: u64,
     },
+    /// The ledger does not hold the history that was signed before.
+    #[error("the ledger's first {size} events are not those that were signed with this key before")]
+    HistoryDiffers {
+        /// How many were signed.
+        size: u64,
+    },
+    /// What was signed last cannot be read, or not be kept.
+    #[error("cannot read or keep what was signed last")]
+    Memory {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// An event in the database is not the one that was signed.
     #[error("event {index} in the database is not the one that was signed")]
     EventDiffers {
@@ -364,6 +377,8 @@ impl TrackingError {
             | Self::CheckpointMissing { .. }
             | Self::CheckpointBehind { .. }
             | Self::CheckpointAhead { .. }
+            | Self::HistoryDiffers { .. }
+            | Self::Memory { .. }
             | Self::EventDiffers { .. }
             | Self::Lock { .. }
             | Self::BrokenOff { .. } => ErrorClass::Internal,

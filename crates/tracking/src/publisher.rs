@@ -12,8 +12,8 @@ use ledger::{
 };
 use store::{LedgerProgress, Store};
 
-use crate::TrackingError;
 use crate::folder_lock::FolderLock;
+use crate::{SignedMemory, TrackingError, check_continues};
 
 /// Where a ledger's files are kept, as the publisher shares it with threads that may block.
 pub type SharedTiles = Arc<dyn TileStorage + Send + Sync>;
@@ -21,11 +21,13 @@ pub type SharedTiles = Arc<dyn TileStorage + Send + Sync>;
 /// Sequences, integrates and signs what was committed.
 ///
 /// Whatever moment it is killed at, the next call goes on from there: an order that was given stays, tiles that were
-/// written come out the same, and nothing is signed that does not continue the checkpoint that is there.
+/// written come out the same, and nothing is signed that does not continue the checkpoint that is there and the one
+/// that is remembered.
 pub struct LedgerPublisher {
     store: Arc<dyn Store>,
     tiles: SharedTiles,
     key: SigningKey,
+    memory: Arc<dyn SignedMemory>,
     /// The folder whose lock keeps other publishers away, where the ledger is in one.
     folder: Option<PathBuf>,
     /// Who holds the lease where there is no lock.
@@ -64,12 +66,13 @@ impl LedgerPublisher {
         store: Arc<dyn Store>,
         tiles: DirectoryTiles,
         key: SigningKey,
+        memory: Arc<dyn SignedMemory>,
         random: &dyn Random,
     ) -> Self {
         let folder = Some(tiles.root().to_owned());
         Self {
             folder,
-            ..Self::with_storage(store, Arc::new(tiles), key, random)
+            ..Self::with_storage(store, Arc::new(tiles), key, memory, random)
         }
     }
 
@@ -78,6 +81,7 @@ impl LedgerPublisher {
         store: Arc<dyn Store>,
         tiles: SharedTiles,
         key: SigningKey,
+        memory: Arc<dyn SignedMemory>,
         random: &dyn Random,
     ) -> Self {
         let mut holder = [0; 16];
@@ -86,6 +90,7 @@ impl LedgerPublisher {
             store,
             tiles,
             key,
+            memory,
             folder: None,
             holder: hex::encode(holder),
             turn: tokio::sync::Mutex::new(()),
@@ -96,8 +101,8 @@ impl LedgerPublisher {
     ///
     /// Where another publisher is at work, waits for it, and after some seconds gives up without an error.
     ///
-    /// *Errors*: `CheckpointMissing`, `CheckpointBehind`, `CheckpointAhead`, `EventDiffers` and `Ledger` if what is there is
-    /// not what was signed: then nothing is written.
+    /// *Errors*: `CheckpointMissing`, `CheckpointBehind`, `CheckpointAhead`, `HistoryDiffers`, `EventDiffers` and `Ledger` if
+    /// what is there is not what was signed: then nothing is written.
     ///
     /// *Cost*: some flushes of the disk, and O(new events).
     pub async fn publish(&self, now: Timestamp) -> Result<LedgerProgress, TrackingError> {
@@ -179,15 +184,36 @@ impl LedgerPublisher {
                 .await?;
             self.renew(turn, now, started).await?;
         }
+        let mut signed = None;
         if integrator.head().size > old_size {
-            self.in_thread(turn, move |tiles, key| integrator.publish(tiles, &[key]))
-                .await?;
+            let publish = move |tiles: &(dyn TileStorage + Send + Sync), key: &SigningKey| {
+                integrator.publish(tiles, &[key])
+            };
+            signed = Some(self.in_thread(turn, publish).await?);
         }
-        // Handed over together, the two share one flush of the disk.
+        // Handed over together, they share one flush of the disk.
         let noted = self.store.note_published(sequenced, sequenced);
-        let (noted, ended) = tokio::join!(noted, self.end_turn(turn));
+        let remembered = self.remember(turn, signed);
+        let (noted, remembered, ended) = tokio::join!(noted, remembered, self.end_turn(turn));
         noted?;
+        remembered?;
         ended
+    }
+
+    /// Remembers what was signed. Only afterwards: a memory that lags behind is still continued.
+    async fn remember(&self, turn: &Turn, signed: Option<Vec<u8>>) -> Result<(), TrackingError> {
+        let Some(checkpoint) = signed else {
+            return Ok(());
+        };
+        let memory = Arc::clone(&self.memory);
+        let remembered = self
+            .in_thread(turn, move |_, _| Ok(memory.remember(&checkpoint)))
+            .await?;
+        if let Err(error) = remembered {
+            // As where the settings folder may only be read: the signature stands, only a rollback goes unnoticed.
+            tracing::warn!(%error, "what was signed could not be remembered");
+        }
+        Ok(())
     }
 
     /// Takes up the tree at its checkpoint, which must be ours and neither behind nor ahead of what the database knows.
@@ -197,15 +223,25 @@ impl LedgerPublisher {
         signed: u64,
         sequenced: u64,
     ) -> Result<Integrator, TrackingError> {
-        let found = self
-            .in_thread(turn, |tiles, key| match tiles.read(CHECKPOINT_PATH)? {
-                None => Ok(None),
-                Some(text) => {
-                    let head = Checkpoint::open(&text, &[key.verifier()])?.head;
-                    Ok(Some(Integrator::load(tiles, head)?))
-                }
+        let memory = Arc::clone(&self.memory);
+        let (found, remembered) = self
+            .in_thread(turn, move |tiles, key| {
+                let remembered = memory.last();
+                let Some(text) = tiles.read(CHECKPOINT_PATH)? else {
+                    return Ok((None, remembered));
+                };
+                let head = Checkpoint::open(&text, &[key.verifier()])?.head;
+                Ok((Some(Integrator::load(tiles, head)?), remembered))
             })
             .await?;
+        let remembered = remembered.map_err(|source| TrackingError::Memory { source })?;
+        if let Some(remembered) = remembered {
+            let head = found.as_ref().map(Integrator::head);
+            self.in_thread(turn, move |tiles, _| {
+                Ok(check_continues(tiles, head, remembered))
+            })
+            .await??;
+        }
         match found {
             None if signed == 0 => Ok(Integrator::new()),
             None => Err(TrackingError::CheckpointMissing { signed }),

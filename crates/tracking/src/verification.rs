@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use ledger::{
     CHECKPOINT_PATH, Checkpoint, DirectoryTiles, Fault, LedgerError, TilePath, TileStorage,
-    VerifierKey, WriterChecker, verify, verify_commitment,
+    TreeHead, VerifierKey, WriterChecker, verify, verify_commitment,
 };
 use store::{LedgerProgress, Store, StoreError, StoredEvent};
 use tokio::sync::mpsc;
 
-use crate::TrackingError;
 use crate::folder_lock::FolderLock;
 use crate::publisher::{PAUSE, finished};
+use crate::{TrackingError, check_continues};
 
 /// How long to wait for a publisher, which needs some milliseconds unless it has very much to do.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +31,8 @@ type Pages = mpsc::Receiver<Result<Vec<StoredEvent>, StoreError>>;
 /// Checked are: the checkpoint's signature; every entry, tile and hash up to the root; each writer's numbers and each
 /// subject's chain; each event in the database against its entry, and its body against its commitment.
 /// Faults of the files come before faults of the database.
-/// `progress` tells what the caller knows to be signed, which must still be covered.
+/// `progress` tells what the caller knows to be signed, and `remembered` what the signer remembers: both must still be
+/// covered.
 /// Events after the checkpoint are not looked at, and neither are files of a publisher that was killed before it signed.
 /// No publisher of this folder is at work meanwhile.
 ///
@@ -42,6 +43,7 @@ pub async fn verify_tiles(
     keys: &[VerifierKey],
     store: &dyn Store,
     progress: LedgerProgress,
+    remembered: Option<TreeHead>,
 ) -> Result<Option<String>, TrackingError> {
     let _lock = keep_publishers_out(tiles.root()).await?;
     let current = store.ledger_progress().await?;
@@ -52,7 +54,13 @@ pub async fn verify_tiles(
     let (pages, events) = mpsc::channel(WAITING_PAGES);
     let (root, keys) = (tiles.root().to_owned(), keys.to_vec());
     let verifying = tokio::task::spawn_blocking(move || {
-        find_fault(&DirectoryTiles::new(root), &keys, progress, events)
+        find_fault(
+            &DirectoryTiles::new(root),
+            &keys,
+            progress,
+            remembered,
+            events,
+        )
     });
     let (verified, ()) = tokio::join!(verifying, read_events(store, progress.sequenced, pages));
     finished(verified, "verifying the ledger")?
@@ -93,6 +101,7 @@ fn find_fault(
     tiles: &DirectoryTiles,
     keys: &[VerifierKey],
     progress: LedgerProgress,
+    remembered: Option<TreeHead>,
     events: Pages,
 ) -> Result<Option<String>, TrackingError> {
     let has_checkpoint = match tiles.read(CHECKPOINT_PATH) {
@@ -102,6 +111,9 @@ fn find_fault(
         Err(error) => return Err(error.into()),
     };
     if !has_checkpoint && progress.signed == 0 {
+        if let Some(TreeHead { size: signed, .. }) = remembered.filter(|head| head.size > 0) {
+            return Ok(Some(tell(&TrackingError::CheckpointMissing { signed })));
+        }
         return Ok(None);
     }
     let part = SignedPart {
@@ -132,6 +144,13 @@ fn find_fault(
             found: head.size,
         };
         return Ok(Some(tell(&error)));
+    }
+    if let Some(remembered) = remembered {
+        match check_continues(tiles, Some(head), remembered) {
+            Ok(()) => {}
+            Err(TrackingError::Ledger(error)) => return Err(error.into()),
+            Err(error) => return Ok(Some(tell(&error))),
+        }
     }
     Ok(comparison.fault)
 }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use entities::{Clock as _, Metric};
-use ledger::{CHECKPOINT_PATH, Checkpoint, DirectoryTiles, LedgerError, MemoryTiles, TileStorage};
+use ledger::{
+    CHECKPOINT_PATH, Checkpoint, DirectoryTiles, Frontier, LedgerError, MemoryTiles, TileStorage,
+};
 use store::{LedgerStore as _, Store as _};
-use testkit::{MockClock, SeededRandom, TestBench, commit};
-use tracking::{LedgerPublisher, TrackingError, verify_tiles};
+use testkit::{MockClock, SeededRandom, TestBench, VolatileMemory, commit};
+use tracking::{LedgerPublisher, SignedMemory as _, TrackingError, find_departure, verify_tiles};
 
 /// Fails at the call number `left`, and at all after it, as the files of a process that was killed change no more.
 struct FailingTiles {
@@ -69,9 +71,16 @@ async fn add_events(bench: &TestBench, count: usize) {
 async fn first_fault(bench: &TestBench) -> Option<String> {
     let progress = bench.store.ledger_progress().await.unwrap();
     let keys = [bench.verifier()];
-    verify_tiles(&bench.tiles(), &keys, bench.store.as_ref(), progress)
-        .await
-        .unwrap()
+    let remembered = bench.memory.last().unwrap();
+    verify_tiles(
+        &bench.tiles(),
+        &keys,
+        bench.store.as_ref(),
+        progress,
+        remembered,
+    )
+    .await
+    .unwrap()
 }
 
 fn signed_head(bench: &TestBench) -> ledger::TreeHead {
@@ -133,6 +142,7 @@ async fn a_publisher_killed_at_any_step_leaves_what_the_next_one_goes_on_from() 
             bench.store.clone(),
             Arc::new(failing),
             bench.key.clone(),
+            bench.memory.clone(),
             bench.random.as_ref(),
         );
         let outcome = killed.publish(bench.clock.now()).await;
@@ -179,6 +189,7 @@ async fn a_publisher_killed_at_its_first_work_leaves_an_empty_ledger_or_a_whole_
             bench.store.clone(),
             Arc::new(failing),
             bench.key.clone(),
+            bench.memory.clone(),
             bench.random.as_ref(),
         );
         drop(killed.publish(bench.clock.now()).await);
@@ -253,6 +264,7 @@ async fn without_a_lock_a_lease_is_respected_until_it_runs_out() {
         bench.store.clone(),
         Arc::new(MemoryTiles::default()),
         bench.key.clone(),
+        bench.memory.clone(),
         bench.random.as_ref(),
     );
     assert!(
@@ -282,6 +294,7 @@ async fn a_storage_without_a_lock_is_published_to_under_the_lease() {
         bench.store.clone(),
         tiles.clone(),
         bench.key.clone(),
+        bench.memory.clone(),
         bench.random.as_ref(),
     );
     let progress = publisher.publish(bench.clock.now()).await.unwrap();
@@ -385,6 +398,7 @@ async fn a_database_that_was_put_back_does_not_fork_the_ledger() {
         restored.clone(),
         bench.tiles(),
         bench.key.clone(),
+        bench.memory.clone(),
         bench.random.as_ref(),
     );
     let add = async |name: &str| {
@@ -415,4 +429,100 @@ async fn a_database_that_was_put_back_does_not_fork_the_ledger() {
         "{error}"
     );
     assert_eq!(signed_head(&bench).size, 5);
+}
+
+#[tokio::test]
+async fn a_ledger_that_forgot_its_history_is_not_signed_again() {
+    let bench = TestBench::new().await;
+    add_events(&bench, 5).await;
+    bench.publisher().publish(bench.clock.now()).await.unwrap();
+    // What whoever can write the store can do without the key: then nothing in it tells that anything was signed.
+    std::fs::remove_dir_all(bench.ledger()).unwrap();
+    rusqlite::Connection::open(bench.database())
+        .unwrap()
+        .execute_batch("UPDATE ledger_state SET sequenced = 0, integrated = 0, signed = 0")
+        .unwrap();
+    let error = bench
+        .publisher()
+        .publish(bench.clock.now())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, TrackingError::CheckpointMissing { signed: 6 }),
+        "{error}"
+    );
+    assert!(bench.tiles().read(CHECKPOINT_PATH).unwrap().is_none());
+    assert_eq!(
+        first_fault(&bench).await.as_deref(),
+        Some("the ledger's `checkpoint` is missing, although 6 events were signed")
+    );
+}
+
+#[tokio::test]
+async fn another_history_under_the_same_key_is_not_gone_on_with() {
+    let bench = TestBench::new().await;
+    add_events(&bench, 300).await;
+    // The same key signed another history before: one that is shorter, one of the same size, one that is longer.
+    for difference in [-250, 0, 100] {
+        let memory = Arc::new(VolatileMemory::new(bench.verifier()));
+        let publisher = LedgerPublisher::new(
+            bench.store.clone(),
+            bench.tiles(),
+            bench.key.clone(),
+            memory.clone(),
+            bench.random.as_ref(),
+        );
+        publisher.publish(bench.clock.now()).await.unwrap();
+        let before = signed_head(&bench);
+        let size = before.size.strict_add_signed(difference);
+        let mut other = Frontier::default();
+        for event in 0..size {
+            other.push(ledger::leaf_hash(&event.to_le_bytes()));
+        }
+        let signed = Checkpoint::sign(other.head(), &[&bench.key]).unwrap();
+        memory.remember(&signed).unwrap();
+        bench.run().await;
+
+        let error = publisher.publish(bench.clock.now()).await.unwrap_err();
+        assert_eq!(signed_head(&bench), before, "nothing is signed");
+        let expected = if difference > 0 {
+            format!(
+                "the ledger's `checkpoint` covers {} events, although {size} were signed",
+                before.size
+            )
+        } else {
+            format!(
+                "the ledger's first {size} events are not those that were signed with this key before"
+            )
+        };
+        assert_eq!(error.to_string(), expected);
+        let departure = find_departure(&bench.tiles(), &bench.verifier(), memory.as_ref())
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (departure.remembered, departure.found),
+            (other.head(), before)
+        );
+
+        departure.accept(&bench.key, memory.as_ref()).unwrap();
+        publisher.publish(bench.clock.now()).await.unwrap();
+        assert_eq!(memory.last().unwrap(), Some(signed_head(&bench)));
+        assert!(signed_head(&bench).size > before.size);
+    }
+}
+
+#[tokio::test]
+async fn a_memory_that_lags_behind_is_continued() {
+    let bench = TestBench::new().await;
+    for events in [1, 6, 255, 300] {
+        add_events(&bench, events).await;
+        let old = bench.memory.last().unwrap();
+        bench.publisher().publish(bench.clock.now()).await.unwrap();
+        // As when the publisher was killed after the checkpoint was written.
+        if let Some(old) = old {
+            let old = Checkpoint::sign(old, &[&bench.key]).unwrap();
+            bench.memory.remember(&old).unwrap();
+        }
+        assert_eq!(first_fault(&bench).await, None);
+    }
 }

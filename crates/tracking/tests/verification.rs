@@ -30,7 +30,7 @@ async fn published() -> TestBench {
 async fn first_fault(bench: &TestBench) -> Option<String> {
     let progress = bench.store.ledger_progress().await.unwrap();
     let keys = [bench.verifier()];
-    verify_tiles(&bench.tiles(), &keys, bench.store.as_ref(), progress)
+    verify_tiles(&bench.tiles(), &keys, bench.store.as_ref(), progress, None)
         .await
         .unwrap()
 }
@@ -176,6 +176,7 @@ async fn a_ledger_that_was_put_back_or_signed_by_another_is_found() {
         &[other.verifier()],
         bench.store.as_ref(),
         progress,
+        None,
     )
     .await
     .unwrap()

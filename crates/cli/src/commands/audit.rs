@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use entities::{Change, Leaf, ObjectId};
-use ledger::VerifierKey;
+use ledger::{TreeHead, VerifierKey};
 use serde_json::{Value, json};
 use store::{LedgerStore as _, Store as _, StoredEvent};
 
@@ -29,6 +29,7 @@ pub(crate) async fn run(command: &AuditCommand, output: &Output) -> Result<ExitC
             let key = key.as_deref().map(read_verifier_key).transpose()?;
             verify(*quick, key.as_ref(), output).await
         }
+        AuditCommand::Accept { reason } => accept(reason, output).await,
     }
 }
 
@@ -138,33 +139,76 @@ async fn verify(
     key: Option<&VerifierKey>,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
-    let context = match Context::open(output).await {
+    let context = match Context::open_unchanged(output).await {
         Ok(context) => context,
         Err(error) => return Ok(report(&as_finding(error)?, None, output)),
     };
-    let finding = match find_foreign_key(&context, key) {
+    let mut finding = match find_foreign_key(&context, key) {
         Some(finding) => finding,
-        None => match find_fault(&context, quick, output).await {
+        None => match find_fault(&context, quick, context.remembered()?, output).await {
             Ok(finding) => finding,
             Err(error) => as_finding(error)?,
         },
     };
     if finding.fault.is_none() {
-        // A store that does not verify is evidence: nothing more is written to it.
+        // Only now: a store that does not verify is evidence, and nothing more is written to it.
+        context.mark_interrupted(output).await?;
         let change = Change::LedgerVerified {
             size: finding.events,
             fault: None,
         };
         let commit = context.new_commit("ledger.verified", "ledger".to_owned(), change);
         match context.store.commit(commit).await {
-            Ok(_) => context.publish_or_warn(output).await,
+            Ok(_) => {
+                context.publish_or_warn(output).await;
+                let progress = context.store.ledger_progress().await.map_err(store_fault)?;
+                finding.unsigned = finding.events.saturating_sub(progress.signed);
+            }
             Err(error) => context.warn_unrecorded(
                 &format!("that it was verified could not be recorded: {error}"),
                 output,
             ),
         }
     }
-    Ok(report(&finding, Some(&context.verifier_key), output))
+    let is_sound = finding.fault.is_none();
+    let code = report(&finding, Some(&context.verifier_key), output);
+    if !is_sound && matches!(context.find_departure(), Ok(Some(_))) {
+        output.say(
+            "  if that is right, as after a backup was put back: reproof audit accept --reason WHY",
+        );
+    }
+    Ok(code)
+}
+
+/// Takes a ledger as right that does not contain what this user signed before.
+async fn accept(reason: &str, output: &Output) -> Result<ExitCode, CommandError> {
+    let context = Context::open_unchanged(output).await?;
+    let Some(departure) = context.find_departure()? else {
+        output.line("nothing to accept: the ledger continues what was signed here before");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let finding = find_fault(&context, false, None, output).await?;
+    if let Some(fault) = finding.fault {
+        return Err(CommandError::system(
+            "E0011",
+            format!("the store does not verify in itself, so it cannot be accepted: {fault}"),
+        ));
+    }
+    let change = Change::LedgerAccepted {
+        signed_size: departure.remembered.size,
+        signed_root: departure.remembered.root.to_base64(),
+        found_size: departure.found.size,
+        found_root: departure.found.root.to_base64(),
+    };
+    let mut commit = context.new_commit("ledger.accepted", "ledger".to_owned(), change);
+    commit.reason = Some(reason.to_owned());
+    // The word first: nothing is signed again that does not say so.
+    context.store.commit(commit).await.map_err(store_fault)?;
+    context.accept(&departure)?;
+    context.mark_interrupted(output).await?;
+    context.publish().await?;
+    output.line(&format!("accepted, and signed again: {}", departure.error));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The store names the key that it was made with itself, so whoever rewrites all of it may name another.
@@ -245,10 +289,9 @@ fn report(finding: &Finding, verifier_key: Option<&str>, output: &Output) -> Exi
 async fn find_fault(
     context: &Context,
     quick: bool,
+    remembered: Option<TreeHead>,
     output: &Output,
 ) -> Result<Finding, CommandError> {
-    // What was committed by a process that was killed has no place in the tree yet; that is no fault.
-    context.publish().await?;
     let working = output.work("recomputing the tree and checking the signature");
     let progress = context.store.ledger_progress().await.map_err(store_fault)?;
     let unsigned = progress.committed.saturating_sub(progress.signed);
@@ -259,7 +302,7 @@ async fn find_fault(
         forgotten: 0,
         fault: None,
     };
-    finding.fault = context.find_tile_fault(progress).await?;
+    finding.fault = context.find_tile_fault(progress, remembered).await?;
     drop(working);
     if finding.fault.is_some() {
         return Ok(finding);

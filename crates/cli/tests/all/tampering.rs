@@ -292,3 +292,138 @@ fn a_store_that_names_another_key_than_the_one_kept_elsewhere_is_not_sound() {
         .assert_code(2)
         .assert_err_has("is no public key");
 }
+
+fn put_back(project: &Project, copy: &Path) {
+    std::fs::remove_dir_all(project.store()).expect("the store");
+    copy_folder(copy, &project.store());
+}
+
+fn count_events(project: &Project) -> i64 {
+    rusqlite::Connection::open(project.store().join("reproof.db"))
+        .and_then(|database| database.query_row("SELECT COUNT(*) FROM event", [], |row| row.get(0)))
+        .expect("the events")
+}
+
+#[test]
+fn a_store_that_was_put_back_is_not_signed_again_until_its_owner_accepts_it() {
+    let project = store_to_tamper_with();
+    let copies = tempfile::tempdir().unwrap();
+    let old = copies.path().join("old");
+    copy_folder(&project.store(), &old);
+    project
+        .reproof(&["run", "-q", "python3", "train.py", "--lr", "0.3"])
+        .assert_code(0);
+
+    put_back(&project, &old);
+    let checkpoint = project.store().join("ledger/checkpoint");
+    let signed = std::fs::read(&checkpoint).unwrap();
+    let events = count_events(&project);
+    let answer = project.reproof(&["audit", "verify"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer
+            .out()
+            .starts_with("NOT sound: the ledger's `checkpoint` covers "),
+        "{}",
+        answer.out()
+    );
+    assert!(
+        answer.err().contains("reproof audit accept"),
+        "{}",
+        answer.err()
+    );
+    assert_eq!(count_events(&project), events, "nothing was recorded");
+
+    // Work goes on, and nothing that comes after is signed.
+    let answer = project.reproof(&["run", "-q", "python3", "train.py", "--lr", "0.4"]);
+    answer.assert_code(0);
+    assert!(
+        answer.err().contains("could not be signed"),
+        "{}",
+        answer.err()
+    );
+    assert_eq!(std::fs::read(&checkpoint).unwrap(), signed);
+
+    project
+        .reproof(&["audit", "accept", "--reason", "the backup of Monday"])
+        .assert_code(0);
+    project.assert_sound();
+    let log = project.reproof(&["audit", "log", "ledger"]);
+    assert!(log.out().contains("ledger.accepted"), "{}", log.out());
+    assert!(log.out().contains("the backup of Monday"), "{}", log.out());
+    let again = project.reproof(&["audit", "accept", "--reason", "again"]);
+    again.assert_code(0);
+    assert!(again.out().contains("nothing to accept"), "{}", again.out());
+}
+
+#[test]
+fn a_history_that_was_written_anew_without_the_key_is_not_signed() {
+    let project = store_to_tamper_with();
+    // Without these nothing in the store tells that anything was ever signed.
+    std::fs::remove_dir_all(project.store().join("ledger")).unwrap();
+    in_sql("UPDATE ledger_state SET sequenced = 0, integrated = 0, signed = 0")(&project.store());
+    for command in [&["audit", "verify"][..], &["runs"], &["audit", "verify"]] {
+        let answer = project.reproof(command);
+        assert!(!project.store().join("ledger/checkpoint").exists());
+        if command[0] == "audit" {
+            assert_eq!(answer.code, Some(1));
+            assert!(
+                answer
+                    .out()
+                    .starts_with("NOT sound: the ledger's `checkpoint` is missing, although "),
+                "{}",
+                answer.out()
+            );
+        }
+    }
+    // Nor does it help to show the store to its owner somewhere else.
+    let moved = tempfile::tempdir().unwrap();
+    copy_folder(&project.store(), &moved.path().join(".reproof"));
+    let answer = Answer::of(
+        project
+            .program()
+            .arg("-C")
+            .arg(moved.path())
+            .args(["audit", "verify"]),
+    );
+    assert_eq!(answer.code, Some(1), "{}", answer.out());
+}
+
+#[test]
+fn a_store_that_does_not_verify_in_itself_cannot_be_accepted() {
+    let project = store_to_tamper_with();
+    let copies = tempfile::tempdir().unwrap();
+    let old = copies.path().join("old");
+    copy_folder(&project.store(), &old);
+    project
+        .reproof(&["run", "-q", "python3", "train.py", "--lr", "0.3"])
+        .assert_code(0);
+    in_sql("UPDATE latest_metric SET value = value + 0.01 WHERE key = 'loss'")(&old);
+    put_back(&project, &old);
+    let events = count_events(&project);
+    let answer = project.reproof(&["audit", "accept", "--reason", "a backup"]);
+    assert_ne!(answer.code, Some(0));
+    assert!(answer.err().contains("latest_metric"), "{}", answer.err());
+    assert_eq!(count_events(&project), events);
+    assert_eq!(project.reproof(&["audit", "verify"]).code, Some(1));
+}
+
+#[test]
+fn a_copied_project_goes_on_beside_its_original() {
+    let project = store_to_tamper_with();
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(&project.path(""), copy.path());
+    let in_copy = |arguments: &[&str]| {
+        Answer::of(project.program().arg("-C").arg(copy.path()).args(arguments))
+    };
+    let run = ["run", "-q", "python3", "train.py", "--lr", "0.3"];
+    // The copy goes first, and then both.
+    for _ in 0..2 {
+        for answer in [in_copy(&run), project.reproof(&run)] {
+            answer.assert_code(0);
+            assert!(!answer.err().contains("signed"), "{}", answer.err());
+        }
+    }
+    in_copy(&["audit", "verify"]).assert_code(0);
+    project.assert_sound();
+}

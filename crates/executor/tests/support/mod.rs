@@ -75,6 +75,7 @@ impl TestProject {
                 root,
                 cache_directory: store_directory.join("cache"),
                 temporary_directory: store_directory.join("tmp"),
+                signed_directory: None,
                 store_directory,
             },
             settings: settings(),

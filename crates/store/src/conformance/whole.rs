@@ -114,6 +114,12 @@ pub async fn populate(store: &dyn Store) {
             size: 3,
             fault: None,
         },
+        Change::LedgerAccepted {
+            signed_size: 3,
+            signed_root: "a".to_owned(),
+            found_size: 2,
+            found_root: "b".to_owned(),
+        },
     ];
     for change in changes {
         make(store, "test.populated", "run:a", change).await;
