@@ -222,7 +222,7 @@ impl Cas {
 
     /// Visits the tree, the trees below it, and the object of every entry, whether its bytes are there or not.
     ///
-    /// A tree that is not there is visited, and what it held is not. A tree that stands in several places
+    /// A tree that is not there is visited and given back, and what it held is not. A tree that stands in several places
     /// is entered once.
     ///
     /// *Errors*: as `read_tree`, save `Missing`.
@@ -230,13 +230,17 @@ impl Cas {
         &self,
         id: &ObjectId,
         visit: &mut dyn FnMut(ObjectId),
-    ) -> Result<(), CasError> {
+    ) -> Result<Vec<ObjectId>, CasError> {
         visit(*id);
+        let mut missing = Vec::new();
         // Neither a deep tree nor one that holds another a thousand times may exhaust anything.
         let (mut entered, mut waiting) = (BTreeSet::from([*id]), vec![*id]);
         while let Some(id) = waiting.pop() {
             let tree = match self.read_tree(&id) {
-                Err(CasError::Missing { .. }) => continue,
+                Err(CasError::Missing { .. }) => {
+                    missing.push(id);
+                    continue;
+                }
                 tree => tree?,
             };
             for entry in tree.entries() {
@@ -246,7 +250,7 @@ impl Cas {
                 }
             }
         }
-        Ok(())
+        Ok(missing)
     }
 }
 

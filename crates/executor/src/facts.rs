@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cas::Cas;
-use entities::{FileTrees, ObjectId, Recipe, Record, RecordedPath, Run};
+use cas::{Cas, CasError};
+use entities::{FileTrees, NotKept, ObjectId, Recipe, Record, RecordedPath, Run};
 use serde::de::DeserializeOwned;
 
 use provenance::FileMap;
@@ -80,37 +80,82 @@ pub fn files_of_manifest(cas: &Cas, manifest: &Manifest) -> Result<FileMap, Exec
     Ok(files)
 }
 
-/// Adds every object that a manifest refers to, the objects of all its trees included.
-pub fn objects_of_manifest(
-    cas: &Cas,
-    manifest: &Manifest,
-    objects: &mut BTreeSet<ObjectId>,
-) -> Result<(), ExecutorError> {
-    let Manifest { recipe, record } = manifest;
-    let trees = [
-        Some(recipe.code.tree),
-        recipe.inputs.project,
-        recipe.inputs.outside,
-        record.outputs.project,
-        record.outputs.outside,
-    ];
-    for tree in trees.into_iter().flatten() {
-        cas.walk_tree(&tree, &mut |object| {
-            objects.insert(object);
-        })?;
+/// Every object that a run's manifest refers to.
+#[derive(Clone, Debug, Default)]
+pub struct RunObjects {
+    /// All of them: recipe, record, trees and files.
+    pub objects: BTreeSet<ObjectId>,
+    /// Those of which only the digest was kept.
+    pub not_kept: BTreeSet<ObjectId>,
+    /// Recipe, record and trees that are not there; what they alone refer to is not among the objects.
+    pub missing: Vec<ObjectId>,
+}
+
+/// Lists every object that a run's manifest refers to, the objects of all its trees included, as far as it is there.
+pub fn list_objects_of_run(cas: &Cas, run: &Run) -> Result<RunObjects, ExecutorError> {
+    let mut all = RunObjects::default();
+    if let Some(recipe) = all.read_part::<Recipe>(cas, run, run.recipe)? {
+        all.add_trees(
+            cas,
+            [
+                Some(recipe.code.tree),
+                recipe.inputs.project,
+                recipe.inputs.outside,
+            ],
+        )?;
+        let patch = recipe.code.git.as_ref().and_then(|git| git.patch);
+        let input = recipe.standard_input.as_ref().map(|input| input.object);
+        let python = recipe.environment.python.as_ref();
+        let single = [patch, input, python.map(|python| python.pylock)];
+        all.objects.extend(single.into_iter().flatten());
+        all.add_not_kept(&recipe.code.not_kept);
+        all.add_not_kept(&recipe.inputs.not_kept);
     }
-    let single = [
-        recipe.code.git.as_ref().and_then(|git| git.patch),
-        recipe.standard_input.as_ref().map(|input| input.object),
-        recipe
-            .environment
-            .python
-            .as_ref()
-            .map(|python| python.pylock),
-        record.environment_files,
-        record.stdout,
-        record.stderr,
-    ];
-    objects.extend(single.into_iter().flatten());
-    Ok(())
+    if let Some(record) = all.read_part::<Record>(cas, run, run.record)? {
+        all.add_trees(cas, [record.outputs.project, record.outputs.outside])?;
+        let single = [record.environment_files, record.stdout, record.stderr];
+        all.objects.extend(single.into_iter().flatten());
+        all.add_not_kept(&record.outputs.not_kept);
+    }
+    Ok(all)
+}
+
+impl RunObjects {
+    fn read_part<T: DeserializeOwned>(
+        &mut self,
+        cas: &Cas,
+        run: &Run,
+        part: Option<ObjectId>,
+    ) -> Result<Option<T>, ExecutorError> {
+        let Some(object) = part else {
+            return Ok(None);
+        };
+        self.objects.insert(object);
+        match read_part(cas, run, object) {
+            Err(ExecutorError::Objects(CasError::Missing { .. })) => {
+                self.missing.push(object);
+                Ok(None)
+            }
+            part => part.map(Some),
+        }
+    }
+
+    fn add_trees<const N: usize>(
+        &mut self,
+        cas: &Cas,
+        trees: [Option<ObjectId>; N],
+    ) -> Result<(), ExecutorError> {
+        for tree in trees.into_iter().flatten() {
+            let missing = cas.walk_tree(&tree, &mut |object| {
+                self.objects.insert(object);
+            })?;
+            self.missing.extend(missing);
+        }
+        Ok(())
+    }
+
+    fn add_not_kept(&mut self, files: &[NotKept]) {
+        self.not_kept
+            .extend(files.iter().filter_map(|file| file.object));
+    }
 }

@@ -1,15 +1,14 @@
 //! `reproof audit`
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use entities::{Change, Leaf, ObjectId};
+use entities::{Change, Leaf};
 use ledger::{TreeHead, VerifierKey};
 use serde_json::{Value, json};
 use store::{LedgerStore as _, Store as _, StoredEvent};
 
 use crate::arguments::AuditCommand;
-use crate::commands::gc::{Reference, list_references};
+use crate::commands::references::{Reference, References, is_forgotten};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{objects_fault, store_fault};
@@ -354,30 +353,16 @@ async fn find_fault(
 /// How many objects that a run, an artifact or a verdict refers to were removed on purpose, and the first that is not
 /// there for no such reason, though its bytes were kept.
 async fn find_missing_objects(context: &Context) -> Result<(u64, Option<String>), CommandError> {
-    let mut forgotten = BTreeSet::new();
-    for Reference { object, from } in list_references(context).await? {
-        if forgotten.contains(&object)
-            || context.bench.cas.contains(&object).map_err(objects_fault)?
-        {
+    let mut forgotten = 0;
+    for (object, Reference { from, is_kept }) in References::collect(context).await?.objects {
+        if !is_kept || context.bench.cas.contains(&object).map_err(objects_fault)? {
             continue;
         }
         if !is_forgotten(context, &object).await? {
             let fault = format!("object `{object}` is missing, to which {from} refers");
-            return Ok((forgotten.len() as u64, Some(fault)));
+            return Ok((forgotten, Some(fault)));
         }
-        forgotten.insert(object);
+        forgotten += 1;
     }
-    Ok((forgotten.len() as u64, None))
-}
-
-/// Whether an event says that an object was removed on purpose.
-async fn is_forgotten(context: &Context, object: &ObjectId) -> Result<bool, CommandError> {
-    let events = context
-        .store
-        .list_events_of(&format!("object:{object}"), 1000)
-        .await
-        .map_err(store_fault)?;
-    Ok(events
-        .iter()
-        .any(|event| Leaf::decode(&event.leaf).is_ok_and(|leaf| leaf.kind == "object.forgotten")))
+    Ok((forgotten, None))
 }

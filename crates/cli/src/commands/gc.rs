@@ -1,16 +1,16 @@
 //! `reproof gc`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use entities::ObjectId;
-use executor::Manifest;
-use store::{ArtifactStore as _, RunStore as _};
+use store::RunStore as _;
 
 use crate::arguments::GcArguments;
+use crate::commands::references::{References, is_forgotten};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::faults::{executor_fault, objects_fault, store_fault};
+use crate::faults::{objects_fault, store_fault};
 use crate::output::{Output, size};
 
 pub(crate) async fn run(
@@ -21,7 +21,11 @@ pub(crate) async fn run(
     let working = output.work("finding what runs refer to");
     // Before the objects: what a run commits after this moment is young enough to stay.
     let grace_ms = grace_ms(&context, arguments.grace_hours).await?;
-    let live = live_objects(&context).await?;
+    let references = References::collect(&context).await?;
+    for (object, from) in &references.missing {
+        check_forgotten(&context, object, from, output).await?;
+    }
+    let live: BTreeSet<_> = references.objects.into_keys().collect();
     drop(working);
     let options = cas::GcOptions {
         grace_ms,
@@ -73,91 +77,23 @@ async fn grace_ms(context: &Context, asked_hours: u64) -> Result<u64, CommandErr
 /// A run's first objects may be a little older than its row, and clocks of file systems are coarse.
 const MARGIN_MS: u64 = 60_000;
 
-/// Every object that a run, an artifact or a verdict refers to, whether its bytes were ever kept or not.
-async fn live_objects(context: &Context) -> Result<BTreeSet<ObjectId>, CommandError> {
-    let mut live = BTreeSet::new();
-    for artifact in context
-        .store
-        .list_artifacts_below("")
-        .await
-        .map_err(store_fault)?
-    {
-        live.insert(artifact.object);
+/// What a recipe, record or list of files that is missing referred to is unknown: it is removed only where that one
+/// was removed on purpose.
+async fn check_forgotten(
+    context: &Context,
+    object: &ObjectId,
+    from: &str,
+    output: &Output,
+) -> Result<(), CommandError> {
+    if is_forgotten(context, object).await? {
+        output.warn(&format!(
+            "`{object}` of {from} was removed on purpose: nothing keeps what it alone refers to"
+        ));
+        return Ok(());
     }
-    for (run, recipe, record) in context.store.list_manifests().await.map_err(store_fault)? {
-        live.extend([recipe, record]);
-        let Some(run) = context.store.find_run(&run).await.map_err(store_fault)? else {
-            continue;
-        };
-        let manifest = context.manifest(&run)?;
-        executor::objects_of_manifest(&context.bench.cas, &manifest, &mut live)
-            .map_err(executor_fault)?;
-        for verdict in context
-            .store
-            .list_replays(&run.id)
-            .await
-            .map_err(store_fault)?
-        {
-            live.insert(verdict.comparison);
-        }
-    }
-    Ok(live)
-}
-
-/// An object whose bytes should be there.
-pub(crate) struct Reference {
-    pub(crate) object: ObjectId,
-    /// What refers to it.
-    pub(crate) from: String,
-}
-
-/// Every object whose bytes should be there, each once: those that a record names as not kept are left out.
-pub(crate) async fn list_references(context: &Context) -> Result<Vec<Reference>, CommandError> {
-    let mut references: BTreeMap<ObjectId, String> = BTreeMap::new();
-    for artifact in context
-        .store
-        .list_artifacts_below("")
-        .await
-        .map_err(store_fault)?
-    {
-        references
-            .entry(artifact.object)
-            .or_insert_with(|| format!("artifact `{}`", artifact.path));
-    }
-    for (id, recipe, record) in context.store.list_manifests().await.map_err(store_fault)? {
-        let from = format!("run {id}");
-        let Some(run) = context.store.find_run(&id).await.map_err(store_fault)? else {
-            continue;
-        };
-        let manifest = context.manifest(&run)?;
-        let mut objects = BTreeSet::new();
-        executor::objects_of_manifest(&context.bench.cas, &manifest, &mut objects)
-            .map_err(executor_fault)?;
-        for not_kept in not_kept(&manifest) {
-            objects.remove(&not_kept);
-        }
-        objects.extend([recipe, record]);
-        let verdicts = context.store.list_replays(&id).await.map_err(store_fault)?;
-        objects.extend(verdicts.iter().map(|verdict| verdict.comparison));
-        for object in objects {
-            references.entry(object).or_insert_with(|| from.clone());
-        }
-    }
-    Ok(references
-        .into_iter()
-        .map(|(object, from)| Reference { object, from })
-        .collect())
-}
-
-/// Objects of which a manifest says that only the digest is kept.
-pub(crate) fn not_kept(manifest: &Manifest) -> impl Iterator<Item = ObjectId> {
-    let Manifest { recipe, record } = manifest;
-    [
-        &recipe.code.not_kept,
-        &recipe.inputs.not_kept,
-        &record.outputs.not_kept,
-    ]
-    .into_iter()
-    .flatten()
-    .filter_map(|file| file.object)
+    Err(CommandError::system(
+        "E0010",
+        format!("`{object}` of {from} is missing, and with it the list of what must be kept; nothing was removed"),
+    )
+    .hint("put `.reproof/objects/` back from a backup"))
 }

@@ -11,6 +11,7 @@ mod log;
 mod logs;
 mod outcome;
 mod placeholders;
+mod references;
 mod replay;
 mod restore;
 pub(crate) mod run;

@@ -8,7 +8,6 @@ mod surroundings;
 use std::process::ExitCode;
 
 use entities::{Artifact, ReplayVerdict, Run, RunDetail};
-use executor::Manifest;
 use provenance::{Evidence, FileSet, RunFacts, evidence_level};
 use serde_json::{Value, json};
 use store::{ArtifactStore as _, ExperimentStore as _, ModelStore as _, RunStore as _};
@@ -154,11 +153,8 @@ fn find_gone(context: &Context, facts: &RunFacts) -> Result<Vec<String>, Command
     let (Some(recipe), Some(record)) = (&facts.recipe, &facts.record) else {
         return Ok(Vec::new());
     };
-    let manifest = Manifest {
-        recipe: recipe.clone(),
-        record: record.clone(),
-    };
-    let never_kept: Vec<_> = crate::commands::gc::not_kept(&manifest).collect();
+    let not_kept = crate::commands::outcome::not_kept(recipe, record);
+    let never_kept: Vec<_> = not_kept.iter().filter_map(|file| file.object).collect();
     let mut gone = Vec::new();
     for (path, fact) in list_paths(facts) {
         let is_there = || {

@@ -434,6 +434,72 @@ fn what_holds_the_record_together_cannot_be_forgotten() {
     project.assert_sound();
 }
 
+fn remove_object(project: &Project, object: &str) {
+    let store = project.store();
+    let options = cas::CasOptions::default();
+    let cas = cas::Cas::open(&store.join("objects"), &store.join("tmp"), options).unwrap();
+    cas.forget(&object.parse().unwrap()).unwrap();
+}
+
+/// Says that an object was removed on purpose, as earlier versions let somebody remove a recipe.
+fn say_forgotten(project: &Project, object: &str) {
+    let change = entities::Change::ObjectForgotten {
+        object: object.parse().unwrap(),
+        reason: "r".to_owned(),
+        at: entities::Timestamp::from_millis(0),
+    };
+    let subject = format!("object:{object}");
+    let commit = testkit::commit("object.forgotten", &[&subject], vec![change]);
+    let options = store_sqlite::OpenOptions {
+        random: std::sync::Arc::new(testkit::SeededRandom::new(1)),
+        create: false,
+    };
+    let database = project.store().join("reproof.db");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = store_sqlite::SqliteStore::open(&database, options).unwrap();
+        store::Store::commit(&store, commit).await.unwrap();
+    });
+}
+
+#[test]
+fn a_recipe_that_is_lost_keeps_gc_from_removing_what_it_names() {
+    for part in [
+        "/run/fingerprint",
+        "/recipe/code/tree",
+        "/record/outputs/project",
+    ] {
+        let project = training_project(false);
+        let run = train(&project, "0.1");
+        let shown = project.json(&["show", &run]);
+        let object = shown.pointer(part).unwrap().as_str().unwrap();
+        remove_object(&project, object);
+        let objects = project.store().join("objects");
+        let before = crate::support::files_below(&objects);
+        let answer = project.reproof(&["gc", "--grace-hours", "0"]);
+        answer.assert_code(4).assert_err_has(object);
+        assert_eq!(crate::support::files_below(&objects), before, "{part}");
+        let verified = project.reproof(&["audit", "verify"]);
+        verified.assert_code(1);
+        assert!(
+            verified.out().contains(object),
+            "{part}: {}",
+            verified.out()
+        );
+
+        // By the word of an event it is no loss.
+        say_forgotten(&project, object);
+        project.assert_sound();
+        let verified = project.reproof(&["audit", "verify"]).out();
+        assert!(
+            verified.contains("1 object that runs refer to"),
+            "{verified}"
+        );
+        let answer = project.reproof(&["gc", "--grace-hours", "0"]);
+        answer.assert_code(0).assert_err_has("removed on purpose");
+        project.assert_sound();
+    }
+}
+
 #[test]
 fn the_ledger_tells_who_did_what() {
     let project = training_project(false);
