@@ -292,7 +292,7 @@ pub(crate) struct GcArguments {
     /// Only say what would be removed
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Keep unreferenced objects that are younger than this many hours
+    /// Keep unreferenced objects that are younger than this many hours; those of the last minute always stay
     #[arg(long, default_value_t = 2, value_name = "HOURS")]
     pub(crate) grace_hours: u64,
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cas::{Cas, CasOptions};
 use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId};
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
-use ledger::{DirectoryTiles, SigningKey, TreeHead, VerifierKey};
+use ledger::{CHECKPOINT_PATH, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use store::{ExperimentStore as _, LedgerProgress, RunStore as _, StoreError};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tracking::{
@@ -391,6 +391,7 @@ async fn make_store(project: &Project) -> Result<bool, CommandError> {
     if project.database().is_file() {
         return Ok(false);
     }
+    refuse_remains(project)?;
     let mut nonce = [0; 8];
     SystemRandom.fill(&mut nonce);
     let origin = format!("reproof.local/{}", hex::encode(nonce));
@@ -407,6 +408,34 @@ async fn make_store(project: &Project) -> Result<bool, CommandError> {
     drop(made.map_err(store_fault)?);
     drop(lock);
     Ok(true)
+}
+
+/// Refuses to make a store over what is left of another, whose history it would mix with its own.
+fn refuse_remains(project: &Project) -> Result<(), CommandError> {
+    let database = project.database();
+    let of_database = |ending: &str| {
+        let mut path = database.clone().into_os_string();
+        path.push(ending);
+        PathBuf::from(path)
+    };
+    let remains = [
+        project.ledger().join(CHECKPOINT_PATH),
+        of_database("-wal"),
+        of_database("-journal"),
+    ];
+    let Some(found) = remains.iter().find(|path| path.symlink_metadata().is_ok()) else {
+        return Ok(());
+    };
+    Err(CommandError::system(
+        "E0011",
+        format!(
+            "{} is left of a store whose database {} is gone",
+            found.display(),
+            database.display()
+        ),
+    )
+    .hint("put `reproof.db` back, from a backup of the same time or a later one")
+    .hint("or move `.reproof/` away and begin anew"))
 }
 
 /// Waits for a lock on a folder; it goes with what is returned, or with the process.

@@ -140,6 +140,15 @@ impl SqliteStore {
         if path.exists() {
             return Err(taken());
         }
+        for ending in ["-wal", "-journal"] {
+            // It would be applied to the new database.
+            let log = with_ending(path, ending);
+            if log.exists() {
+                return Err(StoreError::Exists {
+                    subject: format!("the log `{}` of a database that is gone", log.display()),
+                });
+            }
+        }
         let new = with_ending(path, ".new");
         for ending in ["", "-wal", "-shm"] {
             remove_if_there(&with_ending(&new, ending))?;

@@ -39,6 +39,36 @@ async fn a_store_is_made_whole_and_only_once() {
 }
 
 #[tokio::test]
+async fn the_log_of_a_database_that_is_gone_is_not_applied_to_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reproof.db");
+    let make = || {
+        let random = Arc::new(support::SeededRandom::new(1));
+        SqliteStore::initialise(&path, random, initialisation())
+    };
+    let store = make().await.unwrap();
+    let verified = Change::LedgerVerified {
+        size: 1,
+        fault: None,
+    };
+    store
+        .commit(commit("test.verified", "ledger", vec![verified]))
+        .await
+        .unwrap();
+    // As after a power cut, with the log still to be folded in.
+    let log = folder.path().join("reproof.db-wal");
+    let bytes = std::fs::read(&log).unwrap();
+    assert!(!bytes.is_empty());
+    drop(store);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&log, &bytes).unwrap();
+    let error = make().await.unwrap_err();
+    assert!(error.to_string().contains("reproof.db-wal"), "{error}");
+    assert_eq!(std::fs::read(&log).unwrap(), bytes, "nothing is lost");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_store_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reproof.db");

@@ -60,7 +60,7 @@ pub(crate) async fn run(
 }
 
 /// How young an unreferenced object must be to stay: as asked for, and younger than any run under way, which has
-/// kept what it read and not named it yet.
+/// kept what it read and not named it yet. An artifact or a verdict is kept a moment before it is named.
 async fn grace_ms(context: &Context, asked_hours: u64) -> Result<u64, CommandError> {
     let asked = asked_hours.saturating_mul(3_600_000);
     let open = context.store.list_open_runs().await.map_err(store_fault)?;
@@ -68,10 +68,8 @@ async fn grace_ms(context: &Context, asked_hours: u64) -> Result<u64, CommandErr
     let ages = open
         .iter()
         .map(|run| now.saturating_sub(run.started_at.as_millis()));
-    let oldest = ages.max().map_or(0, |age| {
-        u64::try_from(age).unwrap_or(0).saturating_add(MARGIN_MS)
-    });
-    Ok(asked.max(oldest))
+    let oldest = u64::try_from(ages.max().unwrap_or(0)).unwrap_or(0);
+    Ok(asked.max(oldest.saturating_add(MARGIN_MS)))
 }
 
 /// A run's first objects may be a little older than its row, and clocks of file systems are coarse.

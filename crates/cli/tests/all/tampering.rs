@@ -409,6 +409,24 @@ fn a_store_that_does_not_verify_in_itself_cannot_be_accepted() {
 }
 
 #[test]
+fn no_store_is_made_over_the_ledger_of_another() {
+    let project = store_to_tamper_with();
+    let database = project.store().join("reproof.db");
+    let aside = project.store().join("aside");
+    std::fs::rename(&database, &aside).unwrap();
+    for (command, code) in [(&["init"][..], 4), (&["run", "true"], 125)] {
+        project
+            .reproof(command)
+            .assert_code(code)
+            .assert_err_has("ledger/checkpoint")
+            .assert_err_has("put `reproof.db` back");
+        assert!(!database.exists());
+    }
+    std::fs::rename(&aside, &database).unwrap();
+    project.assert_sound();
+}
+
+#[test]
 fn a_copied_project_goes_on_beside_its_original() {
     let project = store_to_tamper_with();
     let copy = tempfile::tempdir().unwrap();

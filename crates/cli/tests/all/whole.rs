@@ -462,6 +462,29 @@ fn say_forgotten(project: &Project, object: &str) {
 }
 
 #[test]
+fn gc_leaves_objects_of_the_last_minute_which_somebody_may_be_about_to_name() {
+    let project = Project::with_store();
+    let objects = project.store().join("objects");
+    let cas = cas::Cas::open(
+        &objects,
+        &project.store().join("tmp"),
+        cas::CasOptions::default(),
+    );
+    let batch = cas.unwrap().batch();
+    batch.put(b"of a verdict").unwrap();
+    batch.commit().unwrap();
+    let collect = || project.json(&["gc", "--grace-hours", "0"])["removed_objects"].clone();
+    assert_eq!(collect(), 0);
+    for file in crate::support::files_below(&objects) {
+        let file = std::fs::File::options().append(true).open(file).unwrap();
+        let then = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(then - std::time::Duration::from_mins(2))
+            .unwrap();
+    }
+    assert_eq!(collect(), 1);
+}
+
+#[test]
 fn a_recipe_that_is_lost_keeps_gc_from_removing_what_it_names() {
     for part in [
         "/run/fingerprint",
