@@ -137,6 +137,22 @@ pub enum NotKeptReason {
     Forgotten,
 }
 
+impl NotKeptReason {
+    /// Says it to people.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::OverSizeLimit => "larger than the size limit, only its digest is kept",
+            Self::Secret => "a secret, only its path is kept",
+            Self::Unreadable => "could not be read",
+            Self::Vanished => "was gone before it could be read",
+            Self::Special => "neither a file nor a link",
+            Self::Changing => "changed while it was being read",
+            Self::NotStored => "could not be stored: the disk was full, or failed",
+            Self::Forgotten => "removed by `reproof forget`, or missing",
+        }
+    }
+}
+
 /// Files of a run as two trees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileTrees {

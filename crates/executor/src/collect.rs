@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use capture::redaction::Redaction;
 use capture::trace::{Access, AccessKind, Observer};
 use entities::{NetworkPeer, NotKeptReason, ObjectId, Timestamp};
-use provenance::{ClassifyContext, FileClass, classify};
+use provenance::{ClassifyContext, FileClass, classify, is_cache};
 
 use crate::snapshot::{Keeper, Slot, Snapshots, keep_path, not_kept, open_regular};
 use crate::stamp::Stamp;
@@ -58,6 +58,15 @@ struct Seen {
     snapshot: Option<Arc<Slot>>,
 }
 
+/// Why a file is kept before a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It is about to be read.
+    Read,
+    /// It was read, and is about to be changed or removed.
+    Change,
+}
+
 /// What the collector must know of a run before it starts.
 pub(crate) struct CollectorRequest {
     pub(crate) view: View,
@@ -102,6 +111,13 @@ impl Collector {
 
     fn class_of(&self, path: &Path) -> FileClass {
         classify(
+            path,
+            &self.context.read().unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn is_cache(&self, path: &Path) -> bool {
+        is_cache(
             path,
             &self.context.read().unwrap_or_else(PoisonError::into_inner),
         )
@@ -157,13 +173,13 @@ impl Collector {
         // The slot is there before the lock is let go, so that whoever is about to change the file waits for it.
         let slot = Arc::clone(seen.snapshot.insert(Arc::default()));
         drop(state);
-        self.keep_as_read(path, &slot);
+        self.keep_as_read(path, &slot, Purpose::Read);
     }
 
     /// Keeps a file that is about to be read or lost; a slot that stays unused is filled too, for nobody may wait for ever.
-    fn keep_as_read(&self, path: &Path, slot: &Arc<Slot>) {
+    fn keep_as_read(&self, path: &Path, slot: &Arc<Slot>, purpose: Purpose) {
         let real = self.view.to_real(path);
-        if !self.is_kept(path, &real) {
+        if !self.is_kept(path, &real, purpose) {
             slot.fill(not_kept(NotKeptReason::Vanished, None));
             self.sight(&mut self.state(), path).snapshot = None;
             return;
@@ -179,10 +195,11 @@ impl Collector {
     }
 
     /// Tells whether the bytes of a file that is read count, and are not in the code tree already.
-    fn is_kept(&self, path: &Path, real: &Path) -> bool {
+    fn is_kept(&self, path: &Path, real: &Path, purpose: Purpose) -> bool {
         let class = self.class_of(path);
         match class {
             FileClass::Internal => return false,
+            FileClass::Environment if purpose == Purpose::Change && !self.is_cache(path) => {}
             FileClass::Environment => {
                 self.snapshots.warm(real.to_owned());
                 return false;
@@ -213,9 +230,15 @@ impl Collector {
         let mut state = self.state();
         self.note_folder(&mut state, path);
         let seen = self.sight(&mut state, path);
-        let is_new = !seen.was_written && !seen.was_read_first;
         let had_content = seen.first.is_some_and(|stamp| stamp.size_bytes > 0) && !seen.was_deleted;
-        let is_read_now = is_new && had_content && needs_content;
+        // Of a file of the environment only the digest was to be kept, until it is changed.
+        let is_read_now = !seen.was_written
+            && had_content
+            && if seen.was_read_first {
+                seen.snapshot.is_none()
+            } else {
+                needs_content
+            };
         seen.was_read_first |= is_read_now;
         seen.was_written = true;
         seen.was_deleted = false;
@@ -226,7 +249,7 @@ impl Collector {
         drop(state);
         let Some(slot) = slot else { return };
         if is_read_now {
-            self.keep_as_read(path, &slot);
+            self.keep_as_read(path, &slot, Purpose::Change);
         }
         slot.wait();
     }
@@ -256,12 +279,20 @@ impl Collector {
         if seen.first.is_none() && !seen.was_written {
             return;
         }
+        // As in `write`.
+        let is_read_now = seen.was_read_first && !seen.was_written && !seen.was_deleted;
+        let is_unkept = is_read_now && seen.snapshot.is_none();
+        if is_unkept {
+            seen.snapshot = Some(Arc::default());
+        }
         seen.was_deleted = true;
         let pending = seen.snapshot.clone();
         drop(state);
-        if let Some(slot) = pending {
-            slot.wait();
+        let Some(slot) = pending else { return };
+        if is_unkept {
+            self.keep_as_read(path, &slot, Purpose::Change);
         }
+        slot.wait();
     }
 
     fn rename(&self, from: &Path, to: &Path) {
@@ -370,10 +401,9 @@ impl Observer for Collector {
     fn followed_link(&self, _pid: u32, link: &Path) {
         let link = self.view.to_seen(link);
         let class = self.class_of(&link);
-        // Links of the system and of packages come back with them; those elsewhere have no place to be shown at.
-        if link.starts_with(self.root())
-            && !matches!(class, FileClass::Environment | FileClass::Internal)
-        {
+        // Links of the system and of packages come back with them; one in the root folder has no place to be shown at.
+        let is_in_root = link.parent() == Some(Path::new("/"));
+        if !is_in_root && !matches!(class, FileClass::Environment | FileClass::Internal) {
             self.read(&link);
         }
     }

@@ -64,9 +64,11 @@ fn install(
     std::fs::write(&list, requirements.join("\n"))
         .map_err(|error| ExecutorError::io("write", &list, error))?;
     let interpreter = prefix.join("bin/python");
-    let arguments: [OsString; 8] = [
+    let arguments: [OsString; 9] = [
         "pip".into(),
         "install".into(),
+        // Replays can only read it, and could not keep what they compile.
+        "--compile-bytecode".into(),
         "--no-deps".into(),
         "--no-config".into(),
         "--python".into(),

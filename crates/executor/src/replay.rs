@@ -300,6 +300,7 @@ fn prepare(
         };
         stage::lay_out(&bench.cas, manifest, directory, &chosen, files)?
     } else {
+        stand_ins.note_changed(&restored);
         stage::adapt(recipe, directory, &chosen, &mut command, &mut variables)
     };
     notes.append(&mut stand_ins.notes);

@@ -23,6 +23,19 @@ pub struct Restored {
     pub outside: Vec<OutsideFile>,
 }
 
+impl Restored {
+    /// Where the input of an absolute path was put, if it was: those of the project in the directory, others beside.
+    pub(crate) fn find(&self, path: &Path, directory: &Path, root: &Path) -> Option<PathBuf> {
+        let found = if let Ok(inside) = path.strip_prefix(root) {
+            directory.join(inside)
+        } else {
+            let of_path = |file: &&OutsideFile| file.path == path;
+            self.outside.iter().find(of_path)?.restored.clone()
+        };
+        found.symlink_metadata().is_ok().then_some(found)
+    }
+}
+
 /// An input from outside the project.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct OutsideFile {

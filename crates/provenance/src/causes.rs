@@ -195,7 +195,11 @@ fn recipe_causes(diff: &RunDiff) -> Vec<Cause> {
         });
     };
     if !diff.data.is_empty() {
-        let names = listed(diff.data.iter().map(|change| change.path.to_string()));
+        let names = listed(
+            diff.data
+                .iter()
+                .map(|change| change.place.whole(&change.path).to_string()),
+        );
         add("input_differs", 100, format!("other input files: {names}"));
     }
     if !diff.code.is_empty() {

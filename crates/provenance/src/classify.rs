@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use self::names::{
-    is_bytecode_or_tool_cache, is_installed_folder, is_library, is_source, is_system, name_of,
+    is_bytecode_or_tool_cache, is_installed_folder, is_library, is_of_packages, is_source,
+    is_system, is_user_cache, name_of,
 };
 use crate::matches_path;
 
@@ -106,11 +107,11 @@ pub fn classify_observation(
     if *is_secret {
         return vec![FileClass::Secret];
     }
-    if matches!(
-        class,
-        FileClass::Environment | FileClass::Scratch | FileClass::Secret
-    ) {
+    if matches!(class, FileClass::Scratch | FileClass::Secret) {
         return vec![class];
+    }
+    if class == FileClass::Environment {
+        return classes_in_environment(observation, context);
     }
     if *was_deleted && !existed_before {
         return vec![FileClass::Scratch];
@@ -134,6 +135,33 @@ pub fn classify_observation(
     classes
 }
 
+/// A file of the environment that a run changes is what it was given and what it made, as any other.
+fn classes_in_environment(observation: &Observation, context: &ClassifyContext) -> Vec<FileClass> {
+    let Observation {
+        path,
+        was_read_first,
+        was_written,
+        was_deleted,
+        existed_before,
+        ..
+    } = observation;
+    let is_changed = (*was_written || *was_deleted) && !is_cache(path, context);
+    if !is_changed {
+        return vec![FileClass::Environment];
+    }
+    if *was_deleted && !existed_before {
+        return vec![FileClass::Scratch];
+    }
+    let mut classes = Vec::new();
+    if *was_read_first {
+        classes.push(FileClass::Input);
+    }
+    if *was_written && !was_deleted {
+        classes.push(FileClass::Output);
+    }
+    classes
+}
+
 /// Tells the class of a path by what it is, as for a file that is read.
 ///
 /// Where one root stands inside another (a virtual environment in the project, a project below `/usr`),
@@ -149,15 +177,30 @@ pub fn classify(path: &Path, context: &ClassifyContext) -> FileClass {
     {
         return rule.class;
     }
-    if is_bytecode_or_tool_cache(within_project(path, context)) || is_in_environment(path, context)
+    let inside = within_project(path, context);
+    if is_bytecode_or_tool_cache(inside)
+        || is_of_packages(inside)
+        || is_in_environment(path, context)
     {
         return FileClass::Environment;
     }
     match path.strip_prefix(&context.project_root) {
         Ok(inside) if is_source(inside) || is_kept_program(inside, context) => FileClass::Code,
-        Err(_) if is_system(path) || is_library(path) => FileClass::Environment,
+        Err(_) if is_system(path) || is_library(path) || is_user_cache(path) => {
+            FileClass::Environment
+        }
         Ok(_) | Err(_) => FileClass::Input,
     }
+}
+
+/// Whether tools keep something in this file of the environment to be faster the next time: what a run writes there
+/// is no result of it. What it writes elsewhere in its environment is.
+pub fn is_cache(path: &Path, context: &ClassifyContext) -> bool {
+    let is_own_cache = context
+        .caches
+        .iter()
+        .any(|cache| is_set(cache) && path.starts_with(cache));
+    is_own_cache || is_bytecode_or_tool_cache(within_project(path, context)) || is_user_cache(path)
 }
 
 fn rule_covers(rule: &ClassRule, path: &Path, context: &ClassifyContext) -> bool {
@@ -257,6 +300,62 @@ mod tests {
                 "bin/fit".into(),
             ]),
             rules: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_run_changes_in_its_environment_is_input_and_output_save_caches() {
+        let classes = |path: &str, change: fn(&mut Observation)| {
+            let mut observation = Observation {
+                path: path.into(),
+                was_read_first: true,
+                existed_before: true,
+                ..Observation::default()
+            };
+            change(&mut observation);
+            classify_observation(&observation, &context())
+        };
+        let site_packages = "/home/ann/project/env/lib/python3.11/site-packages";
+        let module = format!("{site_packages}/pkg/data.json");
+        let bytecode = format!("{site_packages}/pkg/__pycache__/a.cpython-311.pyc");
+        use FileClass::{Environment, Input, Output, Scratch};
+        for path in [
+            module.as_str(),
+            "/usr/share/x/data.json",
+            "/shared/packages/a.txt",
+        ] {
+            assert_eq!(classes(path, |_| {}), [Environment]);
+            assert_eq!(
+                classes(path, |seen| seen.was_written = true),
+                [Input, Output]
+            );
+            assert_eq!(classes(path, |seen| seen.was_deleted = true), [Input]);
+            let made = |seen: &mut Observation| {
+                (seen.was_read_first, seen.existed_before) = (false, false);
+                seen.was_written = true;
+            };
+            assert_eq!(classes(path, made), [Output]);
+            let made_and_removed = |seen: &mut Observation| {
+                seen.existed_before = false;
+                (seen.was_written, seen.was_deleted) = (true, true);
+            };
+            assert_eq!(classes(path, made_and_removed), [Scratch]);
+        }
+        for path in [
+            bytecode.as_str(),
+            "/tmp/mpl-cache/f.json",
+            "/home/ann/.cache/pip/x",
+        ] {
+            assert_eq!(
+                classes(path, |seen| seen.was_written = true),
+                [Environment],
+                "{path}"
+            );
+            assert_eq!(
+                classes(path, |seen| seen.was_deleted = true),
+                [Environment],
+                "{path}"
+            );
         }
     }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::outputs::compare_outputs;
 use self::series::compare_metrics;
-use crate::diff::{diff_runs, serialize_number};
+use crate::diff::{FileChange, RunDiff, diff_runs, serialize_number};
 use crate::environment_diff::libraries_by_place;
 use crate::{
     Cause, EmbeddedDifference, EnvironmentDiff, FileFact, Place, ReplayFacts, RunFacts, Tolerance,
@@ -55,6 +55,10 @@ pub struct Comparison {
     /// same shows at most that they did not matter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost_inputs: Vec<RecordedPath>,
+    /// Inputs that the replay read and that its origin did not, or not with this content. Then nothing counts as
+    /// identical either.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_inputs: Vec<RecordedPath>,
     /// Outputs, by place and path.
     pub outputs: Vec<OutputComparison>,
     /// Metrics, by key.
@@ -182,7 +186,9 @@ pub fn compare_replay(
     let is_unknown = |output: &OutputComparison| {
         output.outcome == Outcome::NotCompared && output.reason != Some(NotKeptReason::Secret)
     };
-    let has_inputs = rules.lost_inputs.is_empty();
+    let diff = diff_runs(&origin.run, &replay.run);
+    let other_inputs = other_inputs(&diff, &origin.run);
+    let has_inputs = rules.lost_inputs.is_empty() && other_inputs.is_empty();
     let mut reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
     // That other data gave the same result does not show that the run can be reproduced.
     reached.retain(|level| has_inputs || *level <= ReplayLevel::R2);
@@ -193,7 +199,6 @@ pub fn compare_replay(
     let all = |accepted: &[Outcome]| {
         is_judged && compared.iter().all(|outcome| accepted.contains(outcome))
     };
-    let diff = diff_runs(&origin.run, &replay.run);
     let is_identical = all(&[Outcome::Identical]);
     Comparison {
         origin: origin.run.detail.run.id.clone(),
@@ -213,11 +218,32 @@ pub fn compare_replay(
             with_inputs(&rules.lost_inputs, seen)
         },
         lost_inputs: rules.lost_inputs.clone(),
+        other_inputs,
         outputs,
         metrics,
         is_stdout_identical: compare_stdout(&origin.run, &replay.run),
         environment: diff.environment,
     }
+}
+
+/// What the replay read and its origin did not. What only the origin read shows nothing: the replay did without.
+fn other_inputs(diff: &RunDiff, origin: &RunFacts) -> Vec<RecordedPath> {
+    let is_other = |change: &&FileChange| {
+        let Some(read) = &change.after else {
+            return false;
+        };
+        let known = match (&change.before, change.place) {
+            (Some(before), _) => Some(before),
+            // Code that is read as data too has the recorded content.
+            (None, Place::Project) => origin.code.get(&change.path),
+            (None, Place::Outside) => None,
+        };
+        known.is_none_or(|known| known.object != read.object)
+    };
+    let others = diff.data.iter().filter(is_other);
+    others
+        .map(|change| change.place.whole(&change.path))
+        .collect()
 }
 
 /// Puts inputs that could not be given back before all other causes of a difference.

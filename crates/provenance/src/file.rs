@@ -1,6 +1,7 @@
 //! Files as facts: what a tree says of one, and lists of them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use entities::{EntryKind, ObjectId, RecordedPath};
 use serde::ser::SerializeStruct as _;
@@ -52,6 +53,16 @@ pub enum Place {
     Project,
     /// At `/`.
     Outside,
+}
+
+impl Place {
+    /// The path in the project, or the absolute one of what is outside of it.
+    pub fn whole(self, path: &RecordedPath) -> RecordedPath {
+        match self {
+            Self::Project => path.clone(),
+            Self::Outside => RecordedPath::new(Path::new("/").join(path.to_path())),
+        }
+    }
 }
 
 const fn kind_word(kind: EntryKind) -> &'static str {

@@ -7,7 +7,7 @@ use cas::Cas;
 use entities::{Run, StandardInput};
 use executor::short_id;
 use provenance::{
-    EnvironmentDiff, FileChange, FileFact, LARGEST_PATCH_BYTES, MetricChange, PackageChange, Place,
+    EnvironmentDiff, FileChange, FileFact, LARGEST_PATCH_BYTES, MetricChange, PackageChange,
     RunDiff, TextChange, VariableChange, VariableFact, diff_runs, unified_patch,
 };
 use serde_json::json;
@@ -309,24 +309,16 @@ fn files(changes: &[FileChange]) -> String {
                 |fact| format!("{} b3:{}", size(fact.size_bytes), fact.object.short()),
             )
         };
-        let path = place_path(change.place, change.path.as_str());
+        let path = change.place.whole(&change.path);
         table.add_row([
             indented(verb),
-            safe(&path),
+            safe(path.as_str()),
             fact(&change.before),
             "→".to_owned(),
             fact(&change.after),
         ]);
     }
     table_text(&table)
-}
-
-/// A path as people write it: of the project, or absolute.
-pub(crate) fn place_path(place: Place, path: &str) -> String {
-    match place {
-        Place::Project => path.to_owned(),
-        Place::Outside => format!("/{path}"),
-    }
 }
 
 fn environment(diff: &EnvironmentDiff, section: &mut impl FnMut(&str, String)) {

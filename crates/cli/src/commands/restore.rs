@@ -49,23 +49,8 @@ pub(crate) async fn run(
         output.line(&format!(
             "  not restored: {} ({})",
             safe(missing.path.as_str()),
-            reason_in_words(missing.reason)
+            missing.reason.in_words()
         ));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Why a file's bytes are not kept, in words.
-pub(crate) const fn reason_in_words(reason: entities::NotKeptReason) -> &'static str {
-    use entities::NotKeptReason as Reason;
-    match reason {
-        Reason::OverSizeLimit => "larger than the size limit, only its digest is kept",
-        Reason::Secret => "a secret, only its path is kept",
-        Reason::Unreadable => "could not be read",
-        Reason::Vanished => "was gone before it could be read",
-        Reason::Special => "neither a file nor a link",
-        Reason::Changing => "changed while it was being read",
-        Reason::NotStored => "could not be stored: the disk was full, or failed",
-        Reason::Forgotten => "removed by `reproof forget`, or missing",
-    }
 }

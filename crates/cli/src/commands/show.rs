@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use store::{ArtifactStore as _, ExperimentStore as _, ModelStore as _, RunStore as _};
 
 use crate::arguments::ShowArguments;
-use crate::commands::diff::place_path;
 use crate::commands::runs::run_json;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -186,6 +185,6 @@ fn list_paths(facts: &RunFacts) -> impl Iterator<Item = (String, &provenance::Fi
     maps.into_iter().flat_map(|(place, files)| {
         files
             .iter()
-            .map(move |(path, fact)| (place_path(place, path.as_str()), fact))
+            .map(move |(path, fact)| (place.whole(path).as_str().to_owned(), fact))
     })
 }

@@ -519,7 +519,7 @@ fn a_replay_without_one_of_its_inputs_is_not_verified_although_its_outputs_are_t
     answer.assert_code(1);
     let told = answer.out();
     for words in [
-        "is not on record (forgotten); today's, which is another, is used",
+        "is not on record (removed by `reproof forget`, or missing); today's, which is another, is used",
         "NOT verified: 1 of its inputs could not be given back",
     ] {
         assert!(told.contains(words), "`{words}` is not in\n{told}");
@@ -548,7 +548,9 @@ fn a_replay_is_given_todays_secrets_and_large_files_that_are_still_the_same() {
     answer.assert_code(0);
     let told = answer.out();
     assert!(
-        told.contains("input `.env` is not on record (a secret); today's is used"),
+        told.contains(
+            "input `.env` is not on record (a secret, only its path is kept); today's is used"
+        ),
         "{told}"
     );
     project.write("large.bin", vec![b'y'; 5000]);
@@ -557,7 +559,7 @@ fn a_replay_is_given_todays_secrets_and_large_files_that_are_still_the_same() {
     answer.assert_code(1);
     assert!(
         answer.out().contains(
-            "input `large.bin` is not on record (over the size limit); the command runs without it"
+            "input `large.bin` is not on record (larger than the size limit, only its digest is kept); the command runs without it"
         ),
         "{}",
         answer.out()

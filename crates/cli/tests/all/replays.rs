@@ -104,6 +104,91 @@ fn an_input_outside_is_replaced_by_renaming_and_todays_file_is_left_alone() {
 }
 
 #[test]
+fn data_behind_a_link_that_leads_elsewhere_today_is_the_recorded_data() {
+    for project in projects() {
+        let folder = beside(&project, "data");
+        let link = folder.join("current");
+        let lead_to = |target: &str| {
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(target, &link).unwrap();
+        };
+        for version in ["v1", "v2"] {
+            put(
+                &beside(&project, "data/nothing").with_file_name(version),
+                version,
+            );
+        }
+        lead_to("v1");
+        run(&project, "cat ../data/current > out");
+        lead_to("v2");
+        assert_verified(&project);
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("v2"));
+        fs::remove_file(&link).unwrap();
+        fs::create_dir(&link).unwrap();
+        assert_verified(&project);
+        assert!(link.is_dir());
+        fs::remove_dir_all(&folder).unwrap();
+        assert_verified(&project);
+        assert!(!folder.exists());
+    }
+}
+
+#[test]
+fn a_replay_that_reads_what_its_origin_did_not_is_not_verified() {
+    for project in projects() {
+        let folder = beside(&project, "data");
+        put(&folder.join("a.csv"), "1\n");
+        run(&project, "cat ../data/*.csv > /dev/null; echo done > out");
+        assert_verified(&project);
+        put(&folder.join("b.csv"), "2\n");
+        let answer = replay(&project, &["--verify"]);
+        answer.assert_code(1);
+        let words = answer.out();
+        assert!(words.contains("level R2"), "{words}");
+        assert!(
+            words.contains("NOT verified: it read 1 input file"),
+            "{words}"
+        );
+        let other = folder.canonicalize().unwrap().join("b.csv");
+        assert!(words.contains(&format!("{}", other.display())), "{words}");
+        assert!(!words.contains("likely causes"), "nothing differs: {words}");
+    }
+}
+
+#[test]
+fn where_nothing_can_be_mounted_data_that_changed_counts_as_lost() {
+    let project = Project::with_store();
+    let file = beside(&project, "data").join("a.csv");
+    put(&file, "1\n");
+    run(&project, "cat ../data/a.csv > /dev/null; echo done > out");
+    let replay = || {
+        // A user's namespace in which the kernel makes no further ones for mounts.
+        let script = "echo 0 > /proc/sys/user/max_mnt_namespaces || exit 77; exec \"$TOOL\" replay latest --verify";
+        let mut command = project.command("unshare");
+        command
+            .args(["--user", "--map-root-user", "sh", "-c", script])
+            .env("TOOL", env!("CARGO_BIN_EXE_reproof"));
+        Answer::of(&mut command)
+    };
+    let same = replay();
+    if same.code == Some(77) || same.err().contains("unshare") {
+        crate::python::say("skipped: namespaces of users cannot be limited here");
+        return;
+    }
+    same.assert_code(0);
+    put(&file, "2\n");
+    let other = replay();
+    other.assert_code(1);
+    let words = other.out();
+    assert!(words.contains("data/a.csv` is another today"), "{words}");
+    assert!(words.contains("level R2"), "{words}");
+    assert!(
+        words.contains("1 of its inputs could not be given back"),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_file_that_the_run_made_outside_is_not_made_again_and_compared_all_the_same() {
     for project in projects() {
         let folder = beside(&project, "elsewhere");
@@ -278,7 +363,7 @@ fn an_input_whose_bytes_are_gone_is_said_and_nothing_is_verified_by_it() {
         let answer = replay(&project, &["--verify"]);
         answer.assert_code(1);
         let said = format!(
-            "input `{}` is not on record (forgotten); {instead}\n",
+            "input `{}` is not on record (removed by `reproof forget`, or missing); {instead}\n",
             file.display()
         );
         for words in [
@@ -325,7 +410,7 @@ fn data_over_the_size_limit_comes_from_todays_file_where_that_is_the_same() {
     put(&outside, "other\n");
     let answer = replay(&project, &["--verify"]);
     answer.assert_code(1);
-    let reason = "is not on record (over the size limit)";
+    let reason = "is not on record (larger than the size limit, only its digest is kept)";
     for said in [
         format!("input `data/large.csv` {reason}; the command runs without it\n"),
         format!(
@@ -364,26 +449,82 @@ fn a_rename_that_only_a_replay_is_refused_is_named_as_the_cause() {
 
 #[test]
 fn the_virtual_environment_of_the_project_is_read_and_not_written_by_a_replay() {
-    let project = Project::with_store();
-    project.write(".gitignore", ".venv/\n");
-    let made =
-        Answer::of(
-            project
-                .command("python3")
-                .args(["-m", "venv", "--without-pip", ".venv"]),
-        );
-    made.assert_code(0);
+    let project = project_with_environment();
     project.write(
-        "count.py",
-        "import sys, pathlib\np = pathlib.Path(sys.prefix) / 'counter.txt'\nn = int(p.read_text()) if p.exists() else 0\npathlib.Path('out.txt').write_text('x')\np.write_text(str(n + 1))\n",
+        "write.py",
+        "import sys, pathlib, os\nif 'FAIL' in os.environ: pathlib.Path(sys.prefix, 'x').write_text('x')\nprint(1, file=open('out.txt', 'w'))\n",
     );
     project
-        .reproof(&["run", "-q", ".venv/bin/python", "count.py"])
+        .reproof(&["run", "-q", ".venv/bin/python", "write.py"])
         .assert_code(0);
-    let counter = project.path(".venv/counter.txt");
-    assert_eq!(text(&counter), "1");
-    replay(&project, &["--env", "current", "--verify"]).assert_code(1);
-    assert_eq!(text(&counter), "1", "the user's own file");
+    assert_verified(&project);
+    let answer = replay(&project, &["--variable", "FAIL=1", "--verify"]);
+    answer.assert_code(1);
+    assert!(!project.path(".venv/x").exists());
+}
+
+fn project_with_environment() -> Project {
+    let project = Project::with_store();
+    project.write(".gitignore", ".venv/\n");
+    let make = ["-m", "venv", "--without-pip", ".venv"];
+    Answer::of(project.command("python3").args(make)).assert_code(0);
+    project
+}
+
+#[test]
+fn what_a_run_writes_into_its_environment_is_its_output_and_a_replay_writes_to_a_copy() {
+    let project = project_with_environment();
+    project.write(
+        "change.py",
+        "import sys, pathlib, os\np = pathlib.Path(sys.prefix)\n\
+         log = p / 'share' / 'log.txt'\nlog.write_text(log.read_text() + 'more\\n')\n\
+         (p / 'old.txt').unlink()\n(p / 'models').mkdir()\n(p / 'models' / 'm.bin').write_text('model')\n",
+    );
+    std::fs::create_dir(project.path(".venv/share")).unwrap();
+    let paths = ["share/log.txt", "old.txt", "models/m.bin"];
+    let [log, old, model] = paths.map(|path| project.path(".venv").join(path));
+    put(&log, "first\n");
+    put(&old, "old");
+    let run = ["run", "-q", ".venv/bin/python", "change.py"];
+    project.reproof(&run).assert_code(0);
+    assert_eq!(text(&log), "first\nmore\n");
+    // Twice: the first replay leaves nothing to the second.
+    for _ in 0..2 {
+        let replayed = assert_verified(&project);
+        let outputs = replayed["comparison"]["outputs"].as_array().unwrap();
+        let told: Vec<_> = outputs
+            .iter()
+            .map(|output| {
+                (
+                    output["path"].as_str().unwrap(),
+                    output["outcome"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (".venv/models/m.bin", "identical"),
+                (".venv/share/log.txt", "identical")
+            ]
+        );
+        assert_eq!(text(&log), "first\nmore\n", "the user's own file");
+        assert_eq!(text(&model), "model");
+        assert!(!old.exists());
+    }
+    let shown = project.json(&["show", "latest"]);
+    assert_eq!(shown["record"]["deleted"][0], ".venv/old.txt", "{shown}");
+
+    // What it wrote counts.
+    project.write(
+        "random.py",
+        "import sys, pathlib, os\npathlib.Path(sys.prefix, 'r').write_bytes(os.urandom(8))\npathlib.Path('out').write_text('x')\n",
+    );
+    let run = ["run", "-q", ".venv/bin/python", "random.py"];
+    project.reproof(&run).assert_code(0);
+    let answer = replay(&project, &["--verify"]);
+    answer.assert_code(1);
+    assert!(answer.out().contains(".venv/r"), "{}", answer.out());
 }
 
 /// Something in the root folder, which is removed again.

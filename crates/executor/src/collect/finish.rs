@@ -331,10 +331,11 @@ impl Collector {
             collected.executed.insert(RecordedPath::new(path), object);
         }
         let is_gone = seen.was_deleted && seen.first.is_some();
-        let counts = !matches!(
-            self.class_of(path),
-            FileClass::Internal | FileClass::Environment
-        );
+        let counts = match self.class_of(path) {
+            FileClass::Internal => false,
+            FileClass::Environment => !self.is_cache(path),
+            _ => true,
+        };
         if is_gone && counts {
             collected.deleted.push(recorded(&self.root(), path));
         }

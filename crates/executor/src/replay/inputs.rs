@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use entities::{NotKept, NotKeptReason, RecordedPath};
 
 use crate::restore::refuse_links;
-use crate::{ExecutorError, Manifest, flatten_tree};
+use crate::{ExecutorError, Manifest, Restored, flatten_tree};
 
 /// What became of the inputs whose bytes are not on record.
 #[derive(Default)]
@@ -37,6 +37,25 @@ impl Drop for CopiedSecrets {
 }
 
 impl StandIns {
+    /// Where nothing can be mounted, the command is given what stands outside of the project today.
+    pub(super) fn note_changed(&mut self, restored: &Restored) {
+        for file in &restored.outside {
+            let is_same = if let Ok(target) = fs::read_link(&file.restored) {
+                fs::read_link(&file.path).ok() == Some(target)
+            } else {
+                let recorded = super::stage::digest(&file.restored).ok();
+                recorded.is_some() && recorded == super::stage::digest(&file.path).ok()
+            };
+            if !is_same {
+                let path = RecordedPath::new(&file.path);
+                self.notes.push(format!(
+                    "input `{path}` is another today and cannot be shown as it was; the command runs with what is there"
+                ));
+                self.lost.push(path);
+            }
+        }
+    }
+
     /// Copies today's file to where the command will find it: what it does to it must not reach the file itself.
     pub(super) fn copy(
         &mut self,
@@ -84,7 +103,7 @@ pub(super) fn find_stand_ins(
             (false, true) => "the command runs without it",
             (false, false) => "today's, which is another, is used",
         };
-        let why = reason_in_words(input.reason);
+        let why = input.reason.in_words();
         found.notes.push(format!(
             "input `{}` is not on record ({why}); {instead}",
             input.path
@@ -139,17 +158,4 @@ fn not_on_record(cas: &cas::Cas, manifest: &Manifest) -> Result<Vec<NotKept>, Ex
         }
     }
     Ok(missing)
-}
-
-fn reason_in_words(reason: NotKeptReason) -> &'static str {
-    match reason {
-        NotKeptReason::OverSizeLimit => "over the size limit",
-        NotKeptReason::Secret => "a secret",
-        NotKeptReason::Unreadable => "it could not be read",
-        NotKeptReason::Vanished => "it was gone before it could be kept",
-        NotKeptReason::Special => "no regular file",
-        NotKeptReason::Changing => "it changed while it was read",
-        NotKeptReason::NotStored => "it could not be stored",
-        NotKeptReason::Forgotten => "forgotten",
-    }
 }

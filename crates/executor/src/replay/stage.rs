@@ -36,7 +36,15 @@ pub(super) fn lay_out(
         stand_ins,
         shared_objects,
     } = prepared;
-    let changes = Changes::read(cas, manifest)?;
+    let shown = chosen.shown.as_ref();
+    let mut changes = Changes::read(cas, manifest, shown.map(|(_, seen)| seen.as_path()))?;
+    let links = restored.outside.iter().filter(|file| {
+        let recorded = std::fs::read_link(&file.restored);
+        recorded.is_ok_and(|target| std::fs::read_link(&file.path).ok() != Some(target))
+    });
+    for link in links {
+        changes.add_link(&link.path);
+    }
     let Staged { mut binds, given } = changes.stage(directory, restored, stand_ins)?;
     binds.push(Bind::new(directory, &root));
     // The project's own repository is covered by that of the fresh directory.
@@ -44,17 +52,17 @@ pub(super) fn lay_out(
         binds.push(Bind::read_only(objects, root.join(inside)));
     }
     if let Some((source, seen)) = &chosen.shown {
-        // One that is shown at its own place is the user's.
-        let is_users = source == seen;
-        binds.push(if is_users {
-            Bind::read_only(source, seen)
-        } else {
-            Bind::new(source, seen)
+        // It is the user's own, or one that later replays are to find as it is.
+        let own = changes.copy_environment(source, seen, directory, restored)?;
+        binds.push(match own {
+            Some(own) => Bind::new(own, seen),
+            None => Bind::read_only(source, seen),
         });
     }
     for file in &restored.outside {
         // Nothing can be mounted on a link; one in a folder that the run changed has its copy.
-        if given.contains(&file.path) || file.restored.is_symlink() {
+        let is_in_copy = changes.is_in_copied_environment(&file.path);
+        if given.contains(&file.path) || is_in_copy || file.restored.is_symlink() {
             continue;
         }
         let recorded = digest(&file.restored)

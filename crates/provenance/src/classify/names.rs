@@ -30,7 +30,6 @@ pub(super) fn is_system(path: &Path) -> bool {
         }
     }
     const ROOTS: &[&str] = &[
-        "/var/cache/fontconfig",
         "/var/lib/dpkg",
         "/var/lib/ca-certificates",
         "/nix/store",
@@ -40,7 +39,7 @@ pub(super) fn is_system(path: &Path) -> bool {
     ROOTS.iter().any(|root| path.starts_with(root)) || is_of_version_manager(path)
 }
 
-/// Interpreters and tools that version managers keep below the home folder, and caches of drawing and compiling.
+/// Interpreters and tools that version managers keep below the home folder, and settings of tools.
 fn is_of_version_manager(path: &Path) -> bool {
     const FOLDERS: &[&[&str]] = &[
         &[".pyenv"],
@@ -59,17 +58,28 @@ fn is_of_version_manager(path: &Path) -> bool {
         &[".local", "share", "pypoetry"],
         &[".local", "share", "mise"],
         &[".local", "pipx"],
+        &[".config", "git"],
+        &[".config", "mlflow"],
+        &[".gitconfig"],
+        &[".config", "pip"],
+        &[".config", "fontconfig"],
+    ];
+    let names: Vec<_> = path.components().map(name_of).collect();
+    has_folder(&names, FOLDERS)
+        || names.windows(3).any(|window| {
+            window[0] == b".local" && window[1] == b"lib" && window[2].starts_with(b"python")
+        })
+}
+
+/// Caches of drawing, compiling and installing in the home folder and the system, which are filled whenever one needs them.
+pub(super) fn is_user_cache(path: &Path) -> bool {
+    const FOLDERS: &[&[&str]] = &[
         &[".cache", "uv"],
         &[".cache", "pip"],
         &[".cache", "matplotlib"],
         &[".cache", "fontconfig"],
         &[".cache", "numba"],
         &[".config", "matplotlib"],
-        &[".config", "git"],
-        &[".config", "mlflow"],
-        &[".gitconfig"],
-        &[".config", "pip"],
-        &[".config", "fontconfig"],
         &[".matplotlib"],
         &[".fontconfig"],
         &[".nv", "ComputeCache"],
@@ -78,30 +88,37 @@ fn is_of_version_manager(path: &Path) -> bool {
         &[".jupyter"],
     ];
     let names: Vec<_> = path.components().map(name_of).collect();
-    FOLDERS.iter().any(|folder| {
+    path.starts_with("/var/cache/fontconfig") || has_folder(&names, FOLDERS)
+}
+
+fn has_folder(names: &[&[u8]], folders: &[&[&str]]) -> bool {
+    folders.iter().any(|folder| {
         names.windows(folder.len()).any(|window| {
             window
                 .iter()
                 .zip(*folder)
                 .all(|(name, wanted)| *name == wanted.as_bytes())
         })
-    }) || names.windows(3).any(|window| {
-        window[0] == b".local" && window[1] == b"lib" && window[2].starts_with(b"python")
     })
 }
 
-/// What interpreters and tools leave behind, also inside a project.
+/// Folders into which packages are installed, also inside a project.
+pub(super) fn is_of_packages(path: &Path) -> bool {
+    let is_folder = |component: Component<'_>| {
+        matches!(
+            name_of(component),
+            b".venv" | b".tox" | b".nox" | b"node_modules" | b"site-packages" | b"dist-packages"
+        )
+    };
+    path.components().any(is_folder)
+}
+
+/// What interpreters and tools leave behind to be faster the next time, wherever they do.
 pub(super) fn is_bytecode_or_tool_cache(path: &Path) -> bool {
     let is_cache = |component: Component<'_>| {
         matches!(
             name_of(component),
             b"__pycache__"
-                | b".venv"
-                | b".tox"
-                | b".nox"
-                | b"node_modules"
-                | b"site-packages"
-                | b"dist-packages"
                 | b".pytest_cache"
                 | b".mypy_cache"
                 | b".ruff_cache"

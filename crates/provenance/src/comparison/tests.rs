@@ -149,9 +149,57 @@ fn an_input_that_was_not_given_back_leaves_nothing_above_r2_though_all_came_out_
 }
 
 #[test]
+fn an_input_that_only_the_replay_read_leaves_nothing_above_r2() {
+    let path = RecordedPath::new("data/new.csv");
+    let comparison = compare(|replay| {
+        let inputs = &mut replay.run.inputs.outside;
+        inputs.insert(path.clone(), samples::file(b"new"));
+    });
+    assert_eq!(comparison.level, Some(R2));
+    assert_eq!(comparison.reached, [R0, R1, R2].into());
+    assert!(!comparison.is_identical && !comparison.is_within_tolerance);
+    assert_eq!(
+        comparison.other_inputs,
+        [RecordedPath::new("/data/new.csv")]
+    );
+
+    // One that only the origin read was not needed, and code that is read as data was there from the start.
+    let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+    origin
+        .run
+        .inputs
+        .outside
+        .insert(path.clone(), samples::file(b"new"));
+    let (code, content) = origin.run.code.iter().next().unwrap();
+    replay
+        .run
+        .inputs
+        .project
+        .insert(code.clone(), content.clone());
+    let comparison = compare_replay(&origin, &replay, &rules());
+    assert_eq!(comparison.other_inputs, []);
+    assert_eq!(comparison.level, Some(R4));
+    assert!(comparison.is_identical);
+
+    // Another content at the same place.
+    replay
+        .run
+        .inputs
+        .outside
+        .insert(path, samples::file(b"newer"));
+    let comparison = compare_replay(&origin, &replay, &rules());
+    assert_eq!(
+        comparison.other_inputs,
+        [RecordedPath::new("/data/new.csv")]
+    );
+    assert_eq!(comparison.level, Some(R2));
+}
+
+#[test]
 fn a_comparison_with_all_inputs_is_encoded_as_ever() {
     let encoded = serde_json::to_value(compare(|_| {})).unwrap();
     assert!(encoded.get("lost_inputs").is_none(), "{encoded}");
+    assert!(encoded.get("other_inputs").is_none(), "{encoded}");
 }
 
 #[test]

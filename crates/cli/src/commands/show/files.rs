@@ -7,9 +7,7 @@ use provenance::{FileFact, FileMap, FileSet, Place};
 
 use super::Known;
 use super::page::Page;
-use crate::commands::diff::place_path;
 use crate::commands::outcome::not_kept;
-use crate::commands::restore::reason_in_words;
 use crate::output::{safe, size};
 
 pub(super) fn files(page: &mut Page, known: &Known, recipe: &Recipe, record: &Record) {
@@ -46,7 +44,7 @@ fn not_kept_row(file: &NotKept) -> [String; 3] {
     [
         safe(file.path.as_str()),
         bytes,
-        reason_in_words(file.reason).to_owned(),
+        file.reason.in_words().to_owned(),
     ]
 }
 
@@ -112,7 +110,7 @@ fn file_set(page: &mut Page, name: &str, trees: &FileTrees, files: &FileSet) {
 
 fn file_row(place: Place, path: &RecordedPath, fact: &FileFact) -> [String; 3] {
     [
-        safe(&place_path(place, path.as_str())),
+        safe(place.whole(path).as_str()),
         size(fact.size_bytes),
         format!("b3:{}", fact.object.short()),
     ]

@@ -32,29 +32,58 @@ pub(super) struct Changes {
     /// Files that were there before the run and that it removed.
     removed: BTreeSet<PathBuf>,
     written: BTreeSet<PathBuf>,
+    /// What it did to files of its environment.
+    in_environment: InEnvironment,
+    /// The recorded place of the project.
+    root: PathBuf,
+}
+
+/// Files of the environment, by their absolute paths.
+struct InEnvironment {
+    written: BTreeSet<PathBuf>,
+    removed: BTreeSet<PathBuf>,
+    /// Folders that were there before the run.
+    known: BTreeSet<PathBuf>,
 }
 
 impl Changes {
-    pub(super) fn read(cas: &cas::Cas, manifest: &Manifest) -> Result<Self, ExecutorError> {
+    /// Reads what the run changed outside of the project, and in the environment that the replay is shown at a path.
+    pub(super) fn read(
+        cas: &cas::Cas,
+        manifest: &Manifest,
+        environment: Option<&Path>,
+    ) -> Result<Self, ExecutorError> {
         let Manifest { recipe, record } = manifest;
         let root = recipe.project_root.to_path();
-        let is_outside = |path: &PathBuf| path.is_absolute() && !path.starts_with(&root);
         let not_kept = record.outputs.not_kept.iter();
-        let mut written: BTreeSet<_> = not_kept
-            .map(|file| file.path.to_path())
-            .filter(is_outside)
-            .collect();
-        if let Some(tree) = &record.outputs.outside {
-            let files = flatten_tree(cas, tree)?;
-            written.extend(files.keys().map(|path| Path::new("/").join(path.to_path())));
+        let not_kept = not_kept.map(|file| root.join(file.path.to_path()));
+        let mut written: BTreeSet<_> = not_kept.collect();
+        for (tree, place) in [
+            (record.outputs.project, root.as_path()),
+            (record.outputs.outside, Path::new("/")),
+        ] {
+            let Some(tree) = tree else { continue };
+            let files = flatten_tree(cas, &tree)?;
+            written.extend(files.keys().map(|path| place.join(path.to_path())));
         }
-        let removed: BTreeSet<_> = record
-            .deleted
-            .iter()
-            .map(RecordedPath::to_path)
-            .filter(is_outside)
-            .collect();
-        let known: BTreeSet<_> = record.folders.iter().map(RecordedPath::to_path).collect();
+        let deleted = record.deleted.iter();
+        let mut removed: BTreeSet<_> = deleted.map(|path| root.join(path.to_path())).collect();
+        let is_of_environment =
+            |path: &PathBuf| environment.is_some_and(|environment| path.starts_with(environment));
+        let of_environment = |paths: &BTreeSet<PathBuf>| {
+            let inside = paths.iter().filter(|path| is_of_environment(path));
+            inside.cloned().collect()
+        };
+        let known = record.folders.iter();
+        let known: BTreeSet<_> = known.map(|path| root.join(path.to_path())).collect();
+        let in_environment = InEnvironment {
+            written: of_environment(&written),
+            removed: of_environment(&removed),
+            known: known.clone(),
+        };
+        let is_apart = |path: &PathBuf| !path.starts_with(&root) && !is_of_environment(path);
+        written.retain(is_apart);
+        removed.retain(is_apart);
         let mut folders = BTreeMap::new();
         for path in &written {
             let was_there = path
@@ -70,7 +99,78 @@ impl Changes {
             folders,
             removed,
             written,
+            in_environment,
+            root,
         })
+    }
+
+    /// Whether the command is given a copy of its environment, with this file as it found it.
+    pub(super) fn is_in_copied_environment(&self, path: &Path) -> bool {
+        let InEnvironment {
+            written, removed, ..
+        } = &self.in_environment;
+        written.contains(path) || removed.contains(path)
+    }
+
+    /// Copies the environment of a run that changed files in it; none where it changed none.
+    ///
+    /// As elsewhere, what the run changed is at first as it was read, and what it made or replaced unread is not there.
+    pub(super) fn copy_environment(
+        &self,
+        source: &Path,
+        seen: &Path,
+        directory: &Path,
+        restored: &Restored,
+    ) -> Result<Option<PathBuf>, ExecutorError> {
+        let InEnvironment {
+            written,
+            removed,
+            known,
+        } = &self.in_environment;
+        if written.is_empty() && removed.is_empty() {
+            return Ok(None);
+        }
+        let all = make_staged(directory)?;
+        let own = all.join(seen.strip_prefix("/").unwrap_or(seen));
+        refuse_links(directory, &own)?;
+        copy_folder(source, &own)?;
+        for path in written.union(removed) {
+            let Ok(inside) = path.strip_prefix(seen) else {
+                continue;
+            };
+            let copy = own.join(inside);
+            refuse_links(directory, copy.parent().unwrap_or(&own))?;
+            let given = restored.find(path, directory, &self.root);
+            if given.is_none() && removed.contains(path) && copy.symlink_metadata().is_ok() {
+                continue;
+            }
+            if copy.symlink_metadata().is_ok() {
+                fs::remove_file(&copy)
+                    .map_err(|error| ExecutorError::io("remove", &copy, error))?;
+            }
+            if given.is_some() || removed.contains(path) {
+                make_folders(copy.parent().unwrap_or(&own))?;
+            }
+            match given {
+                Some(given) => copy_file(&given, &copy)?,
+                None if removed.contains(path) => write(&copy, "")?,
+                None => {
+                    let above = path.ancestors().skip(1);
+                    let made =
+                        above.take_while(|folder| *folder != seen && !known.contains(*folder));
+                    let made = made.filter_map(|folder| folder.strip_prefix(seen).ok());
+                    // Those in which something else stands stay.
+                    made.map(|folder| own.join(folder))
+                        .all(|folder| fs::remove_dir(folder).is_ok());
+                }
+            }
+        }
+        Ok(Some(own))
+    }
+
+    /// Adds an input that is a link and leads elsewhere today, or is gone: nothing can be mounted on a link.
+    pub(super) fn add_link(&mut self, link: &Path) {
+        add(&mut self.folders, link, link.parent());
     }
 
     /// Whether today's file at a path is not shown, since the run had made, replaced or removed what stood there.
@@ -95,7 +195,7 @@ impl Changes {
             staged: Staged::default(),
         };
         if !self.folders.is_empty() {
-            stager.make_all()?;
+            make_staged(directory)?;
         }
         for (folder, own) in &self.folders {
             if folder == Path::new("/") {
@@ -141,17 +241,6 @@ struct Stager<'a> {
 }
 
 impl Stager<'_> {
-    fn make_all(&self) -> Result<(), ExecutorError> {
-        let all = self.directory.join(STAGED);
-        if all.symlink_metadata().is_ok() {
-            let refusal = std::io::Error::other("the project has something of that name itself");
-            return Err(ExecutorError::io("stage folders in", &all, refusal));
-        }
-        make_folders(&all)?;
-        // What stands in there is no code of the project.
-        write(&all.join(".gitignore"), "*\n")
-    }
-
     fn stage_folder(
         &mut self,
         folder: &Path,
@@ -264,6 +353,58 @@ impl Stager<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes the folder for all that is staged.
+fn make_staged(directory: &Path) -> Result<PathBuf, ExecutorError> {
+    let all = directory.join(STAGED);
+    let ignore = all.join(".gitignore");
+    match all.symlink_metadata() {
+        // Made for something else before.
+        Ok(metadata) if metadata.is_dir() && ignore.is_file() => return Ok(all),
+        Ok(_) => {
+            let refusal = std::io::Error::other("the project has something of that name itself");
+            return Err(ExecutorError::io("stage folders in", &all, refusal));
+        }
+        Err(_) => make_folders(&all)?,
+    }
+    // What stands in there is no code of the project.
+    write(&ignore, "*\n")?;
+    Ok(all)
+}
+
+/// Copies a folder with all in it: links as links, with permissions and times, which bytecode is held against.
+fn copy_folder(from: &Path, to: &Path) -> Result<(), ExecutorError> {
+    let mut waiting = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = waiting.pop() {
+        let unlisted = |error| ExecutorError::io("list", &from, error);
+        make_folders(&to)?;
+        copy_mode(&from, &to)?;
+        for entry in fs::read_dir(&from).map_err(unlisted)? {
+            let entry = entry.map_err(unlisted)?;
+            let kind = entry.file_type().map_err(unlisted)?;
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            if kind.is_dir() {
+                waiting.push((from, to));
+            } else if kind.is_file() || kind.is_symlink() {
+                copy_file(&from, &to)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file with its permissions and time, or a link.
+fn copy_file(from: &Path, to: &Path) -> Result<(), ExecutorError> {
+    let copy = || {
+        let metadata = from.symlink_metadata()?;
+        if metadata.is_symlink() {
+            return std::os::unix::fs::symlink(fs::read_link(from)?, to);
+        }
+        fs::copy(from, to)?;
+        fs::File::open(to)?.set_modified(metadata.modified()?)
+    };
+    copy().map_err(|error| ExecutorError::io("copy", from, error))
 }
 
 fn refuse_kernels(folder: &Path) -> Result<(), ExecutorError> {
