@@ -69,18 +69,10 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
     let manifest = read_manifest(&bench.cas, &request.run)?;
     let origin = bench.tracking.get_run(&request.run.id).await?;
     // Kept until the end: dropping it removes the directory.
-    let temporary = match &request.into {
-        Some(_) => None,
-        None => Some(TemporaryDirectory::of_replay(
-            &bench.project.temporary_directory,
-        )?),
-    };
-    let directory = match (&request.into, &temporary) {
-        (Some(into), _) => into.clone(),
-        // It must be empty, which the directory with the lock is not.
-        (None, Some(temporary)) => temporary.path().join("project"),
-        (None, None) => unreachable!("one of both was made just now"),
-    };
+    let temporary = TemporaryDirectory::of_replay(&bench.project.temporary_directory)?;
+    // It must be empty, which the directory with the lock is not.
+    let own = || temporary.path().join("project");
+    let directory = request.into.clone().unwrap_or_else(own);
     make_empty(&directory)?;
     let directory = directory
         .canonicalize()
@@ -89,8 +81,11 @@ pub async fn replay(bench: &Workbench, request: ReplayRequest) -> Result<Replaye
     let prepared = {
         let (bench, manifest, directory) = (bench.clone(), manifest.clone(), directory.clone());
         let (choice, variables) = (request.environment, request.variables.clone());
+        // A directory of ours goes with all that is in it, if not by us then by a later command.
+        let vault = request.into.as_ref().filter(|_| can_bind());
+        let vault = vault.map(|_| temporary.path().to_owned());
         tokio::task::spawn_blocking(move || {
-            prepare(&bench, &manifest, &directory, choice, variables)
+            prepare(&bench, &manifest, &directory, vault, choice, variables)
         })
         .await
         .map_err(|_| ExecutorError::Lost {
@@ -220,6 +215,7 @@ fn prepare(
     bench: &Workbench,
     manifest: &Manifest,
     directory: &Path,
+    vault: Option<PathBuf>,
     choice: Option<ReplayEnvironment>,
     overrides: BTreeMap<String, String>,
 ) -> Result<Prepared, ExecutorError> {
@@ -227,7 +223,7 @@ fn prepare(
     let mut notes = Vec::new();
     let restored = restore(&bench.cas, recipe, None, directory)?;
     make_folders(record, directory)?;
-    let mut stand_ins = inputs::find_stand_ins(&bench.cas, manifest, directory)?;
+    let mut stand_ins = inputs::find_stand_ins(&bench.cas, manifest, directory, vault)?;
     notes.append(&mut stand_ins.notes);
     let is_input = |path: &RecordedPath| {
         recipe

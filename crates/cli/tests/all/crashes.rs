@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::support::{Project, training_project};
+use crate::support::{Project, files_below, training_project};
 
 /// A script that reads, writes, starts processes and takes about a second.
 const BUSY: &str = r#"
@@ -202,6 +202,39 @@ fn what_a_killed_replay_left_is_removed_with_its_read_only_folders() {
     replay.wait().unwrap();
     project.reproof(&["runs"]).assert_code(0);
     assert_eq!(temporary_directories(&project), Vec::<String>::new());
+}
+
+#[test]
+fn a_replay_that_is_killed_leaves_no_copy_of_a_secret_in_the_directory_it_was_given() {
+    let project = Project::with_store();
+    project.write(".gitignore", ".env\n");
+    let outside = project.root.with_file_name("elsewhere");
+    std::fs::create_dir(&outside).unwrap();
+    for file in [project.path(".env"), outside.join(".env")] {
+        std::fs::write(file, "TOKEN=very-secret\n").unwrap();
+    }
+    // It also changes something beside the secret outside, so that its folder is set apart.
+    let script = "cat .env ../elsewhere/.env | wc -l > lines; echo > ../elsewhere/out; [ -z \"$WAIT\" ] || { grep -q very-secret .env && echo > ready; sleep 60; }";
+    project
+        .reproof(&["run", "-q", "sh", "-c", script])
+        .assert_code(0);
+    let directory = project.root.with_file_name("again");
+    let into = directory.to_str().unwrap();
+    let arguments = ["replay", "latest", "--into", into, "--variable", "WAIT=1"];
+    let mut child = project.start(&arguments);
+    wait_for(&project, &mut child, "../again/ready");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let files = files_below(&directory);
+    assert!(files.iter().any(|file| file.ends_with("lines")));
+    let has_secret = |file: &std::path::PathBuf| {
+        std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"TOKEN="))
+    };
+    let told: Vec<_> = files.iter().filter(|file| has_secret(file)).collect();
+    assert!(told.is_empty(), "{told:?}");
+    project.reproof(&["runs"]).assert_code(0);
+    let left: Vec<_> = files_below(&project.store().join("tmp"));
+    assert!(!left.iter().any(has_secret), "{left:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use capture::trace::Bind;
 use entities::{NotKept, NotKeptReason, RecordedPath};
 
 use crate::restore::refuse_links;
@@ -17,10 +18,16 @@ pub(super) struct StandIns {
     /// Today's files at the places of such inputs outside of the project, and whether each is a secret.
     pub(super) outside: BTreeMap<PathBuf, bool>,
     pub(super) secrets: CopiedSecrets,
+    /// A folder of ours for copies of secrets, where they can be shown from there. In the directory of the replay a
+    /// copy would stay if we were killed.
+    vault: Option<PathBuf>,
+    /// What shows those.
+    pub(super) shown: Vec<Bind>,
     pub(super) notes: Vec<String>,
 }
 
-/// Copies of secrets; dropping this removes them, since the directory of a replay may be kept and passed on.
+/// Copies of secrets, or what stands in their places; dropping this removes them, since the directory of a replay may
+/// be kept and passed on.
 #[derive(Debug, Default)]
 pub(super) struct CopiedSecrets(Vec<PathBuf>);
 
@@ -56,19 +63,26 @@ impl StandIns {
         }
     }
 
-    /// Copies today's file to where the command will find it: what it does to it must not reach the file itself.
+    /// Copies today's file, which the command sees at the same path, to where it will find it: what it does to it must
+    /// not reach the file itself.
     pub(super) fn copy(
         &mut self,
-        from: &Path,
+        today: &Path,
         to: &Path,
         is_secret: bool,
     ) -> Result<(), ExecutorError> {
         if is_secret {
             self.secrets.0.push(to.to_owned());
         }
-        match fs::copy(from, to) {
+        let mut copy = to.to_owned();
+        if let Some(vault) = self.vault.as_ref().filter(|_| is_secret) {
+            copy = vault.join(self.shown.len().to_string());
+            self.shown.push(Bind::new(&copy, today));
+            fs::write(to, "").map_err(|error| ExecutorError::io("write", to, error))?;
+        }
+        match fs::copy(today, copy) {
             Ok(_) => Ok(()),
-            Err(error) => Err(ExecutorError::io("copy", from, error)),
+            Err(error) => Err(ExecutorError::io("copy", today, error)),
         }
     }
 }
@@ -82,9 +96,13 @@ pub(super) fn find_stand_ins(
     cas: &cas::Cas,
     manifest: &Manifest,
     directory: &Path,
+    vault: Option<PathBuf>,
 ) -> Result<StandIns, ExecutorError> {
     let root = manifest.recipe.project_root.to_path();
-    let mut found = StandIns::default();
+    let mut found = StandIns {
+        vault,
+        ..StandIns::default()
+    };
     for input in not_on_record(cas, manifest)? {
         let path = root.join(input.path.to_path());
         let is_there = path.is_file();

@@ -72,6 +72,7 @@ pub(super) fn lay_out(
             binds.push(Bind::new(&file.restored, &file.path));
         }
     }
+    binds.append(&mut stand_ins.shown);
     let binds = in_order(binds);
     check_binds(&binds)?;
     Ok(Stage {
