@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Cas, CasOptions};
-use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId};
+use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId, SearchQuery};
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
 use ledger::{CHECKPOINT_PATH, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
-use store::{ExperimentStore as _, LedgerProgress, RunStore as _, StoreError};
+use store::{ExperimentStore as _, LedgerProgress, PageRequest, RunStore as _, StoreError, View};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tracking::{
     Caller, Departure, LedgerPublisher, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
@@ -18,7 +18,7 @@ use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, objects_fault, store_fault, tracking_fault};
 use crate::keys::{read_key, write_key};
-use crate::output::Output;
+use crate::output::{Output, safe};
 use crate::project::{Project, cannot_write};
 use crate::publishing::Publishing;
 use crate::settings::{Orphans, Settings};
@@ -320,11 +320,38 @@ impl Context {
     }
 
     pub(crate) async fn experiment(&self, name: &str) -> Result<Experiment, CommandError> {
-        self.store
-            .find_experiment_by_name(name)
+        let found = self.store.find_experiment_by_name(name).await;
+        if let Some(experiment) = found.map_err(store_fault)? {
+            return Ok(experiment);
+        }
+        let names = self.experiment_names().await?;
+        Err(
+            CommandError::usage("E0022", format!("no experiment is named `{name}`"))
+                .hint(format!("there are: {}", names.join(", "))),
+        )
+    }
+
+    /// Names of the experiments, at most some.
+    async fn experiment_names(&self) -> Result<Vec<String>, CommandError> {
+        const SHOWN_MAX: usize = 10;
+        let page = self
+            .store
+            .search_experiments(
+                &SearchQuery::default(),
+                View::Active,
+                &PageRequest::first(SHOWN_MAX),
+            )
             .await
-            .map_err(store_fault)?
-            .ok_or_else(|| CommandError::usage("E0022", format!("no experiment is named `{name}`")))
+            .map_err(store_fault)?;
+        let mut names: Vec<_> = page
+            .items
+            .iter()
+            .map(|experiment| format!("`{}`", safe(&experiment.name)))
+            .collect();
+        if page.next.is_some() {
+            names.push("…".to_owned());
+        }
+        Ok(names)
     }
 
     /// The subject that a text on the command line means: a run, or what stands after the noun.

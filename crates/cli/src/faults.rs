@@ -129,6 +129,11 @@ pub(crate) fn search_fault(error: &SearchParseError) -> CommandError {
         .hint("such as: metrics.auc > 0.9 AND params.model = 'forest'")
 }
 
+pub(crate) fn order_fault(error: &SearchParseError) -> CommandError {
+    CommandError::usage("E0014", error)
+        .hint("such as: --order-by 'metrics.auc DESC' --order-by start_time")
+}
+
 pub(crate) fn tolerance_fault(error: &ProvenanceError) -> CommandError {
     CommandError::usage("E0022", error).hint("such as: --tolerance auc=0.001 --tolerance loss=1%")
 }

@@ -266,6 +266,20 @@ pub(crate) fn terminal_width() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
+/// A command line that a shell reads as these words, with quotes where it needs them.
+pub(crate) fn in_shell_words(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let quoted = words.into_iter().map(|word| {
+        let word = word.as_ref();
+        let is_plain =
+            |character: char| character.is_alphanumeric() || "-_./=:,+@%".contains(character);
+        if !word.is_empty() && word.chars().all(is_plain) {
+            return word.to_owned();
+        }
+        format!("'{}'", safe(&word.replace('\'', "'\\''")))
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,5 +323,15 @@ mod tests {
     fn a_name_cannot_drive_the_terminal() {
         assert_eq!(safe("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
         assert_eq!(safe_lines("+\ta\u{1b}[2J\n-b\n"), "+\ta\\u{1b}[2J\n-b");
+    }
+
+    #[test]
+    fn a_command_line_can_be_typed_again() {
+        let words = ["train.py", "a b", "it's", "", "--lr=0.1"];
+        assert_eq!(
+            in_shell_words(words),
+            r"train.py 'a b' 'it'\''s' '' --lr=0.1"
+        );
+        assert_eq!(in_shell_words(["a\u{1b}[2J"]).matches('\u{1b}').count(), 0);
     }
 }

@@ -191,8 +191,9 @@ fn add_untracked(
         {
             continue;
         }
-        state.is_dirty = true;
         let path_in_project = folder.path.join(inside);
+        // Settings that were made for this project, and that nobody has looked at yet, are no change to it.
+        state.is_dirty |= path_in_project != Path::new("reproof.toml");
         // A folder with its `/` at the end is a checkout of its own.
         if path.as_os_str().as_bytes().ends_with(b"/") {
             add_nested(folder, inside, listing);

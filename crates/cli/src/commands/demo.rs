@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use crate::arguments::DemoArguments;
 use crate::error::CommandError;
-use crate::output::Output;
+use crate::output::{Output, in_shell_words};
 use crate::project::cannot_write;
 
 const TRAIN: &str = include_str!("../demo/train.py");
@@ -246,7 +246,7 @@ impl<'a> Demo<'a> {
         if !is_on_path("reproof") {
             self.output.line(&format!(
                 "  alias reproof={}    # `cargo install --path crates/cli` makes it a command",
-                in_shell_words(&[&self.program.to_string_lossy()])
+                in_shell_words([&*self.program.to_string_lossy()])
             ));
         }
         for (command, meaning) in [
@@ -377,25 +377,6 @@ impl<'a> Demo<'a> {
     }
 }
 
-fn in_shell_words(words: &[&str]) -> String {
-    let is_plain = |word: &str| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_./=:,+@".contains(c))
-    };
-    let quoted: Vec<_> = words
-        .iter()
-        .map(|word| {
-            if is_plain(word) {
-                (*word).to_owned()
-            } else {
-                format!("'{}'", word.replace('\'', "'\\''"))
-            }
-        })
-        .collect();
-    quoted.join(" ")
-}
 /// Whether a shell finds a program of this name.
 fn is_on_path(name: &str) -> bool {
     crate::system::variable("PATH").is_some_and(|folders| {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use cas::Cas;
-use entities::{Run, StandardInput};
+use entities::{RecordedPath, Run, StandardInput};
 use executor::short_id;
 use provenance::{
     EnvironmentDiff, FileChange, FileFact, LARGEST_PATCH_BYTES, MetricChange, PackageChange,
@@ -16,7 +16,9 @@ use crate::arguments::DiffArguments;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::executor_fault;
-use crate::output::{Output, metric_value, safe, safe_lines, size, table, table_text};
+use crate::output::{
+    Output, in_shell_words, metric_value, safe, safe_lines, size, table, table_text,
+};
 
 pub(crate) async fn run(
     arguments: &DiffArguments,
@@ -281,13 +283,7 @@ fn command(diff: &RunDiff) -> String {
     let Some(change) = &diff.command else {
         return String::new();
     };
-    let words = |words: &[entities::RecordedPath]| {
-        words
-            .iter()
-            .map(|word| safe(word.as_str()))
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let words = |words: &[RecordedPath]| in_shell_words(words.iter().map(RecordedPath::as_str));
     format!(
         "  - {}\n  + {}",
         words(&change.before),

@@ -35,7 +35,7 @@ pub(crate) async fn run(
     };
     let first_time = match arguments.env {
         Some(EnvironmentChoice::Rebuild) => {
-            "; the first time its packages take a minute to install"
+            "; the first time its packages are installed, which may take a while"
         }
         _ => "",
     };

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use entities::{Comparison, Condition, Field, Run, RunDetail, RunStatus, SearchKind, SearchQuery};
+use entities::{
+    Comparison, Condition, ExperimentId, Field, OrderBy, Run, RunDetail, RunStatus, SearchKind,
+    SearchQuery,
+};
 use serde_json::{Value, json};
-use store::{PageRequest, RunStore as _, View};
+use store::{ExperimentStore as _, PageRequest, RunStore as _, View};
 
 use crate::arguments::RunsArguments;
 use crate::commands::outcome::{is_interruption, number_json};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::faults::{search_fault, store_fault};
+use crate::faults::{order_fault, search_fault, store_fault};
 use crate::output::{
     Output, local_time, metric_value, safe, shortened, table, table_text, terminal_width,
 };
@@ -31,7 +34,7 @@ pub(crate) async fn run(
     let query = SearchQuery {
         conditions: conditions(arguments.filter.as_deref().unwrap_or_default())?,
         order_by: entities::parse_order_by(&orders, SearchKind::Runs)
-            .map_err(|error| search_fault(&error))?,
+            .map_err(|error| order_fault(&error))?,
     };
     let experiments = match &arguments.experiment {
         Some(name) => vec![context.experiment(name).await?.id],
@@ -58,17 +61,22 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width().unwrap_or(usize::MAX);
-    let statuses: Vec<_> = page
-        .items
-        .iter()
-        .map(|detail| status_in_a_word(&context, &detail.run))
-        .collect();
-    output.line(&runs_table(
-        &page.items,
-        &statuses,
-        shortest_unique(&page.items),
-        width,
-    ));
+    let mut rows = Vec::with_capacity(page.items.len());
+    let names = experiment_names(&context, &page.items).await?;
+    for detail in &page.items {
+        rows.push(Row {
+            detail,
+            status: status_in_a_word(&context, &detail.run),
+            experiment: names.get(&detail.run.experiment).map(String::as_str),
+        });
+    }
+    output.line(&runs_table(&rows, shortest_unique(&page.items), width));
+    if let Some(key) = find_missing_order(&query.order_by, &page.items) {
+        output.say(&format!(
+            "no run has `{}`: nothing is in order by it",
+            safe(&key)
+        ));
+    }
     if page.next.is_some() {
         output.say(&format!(
             "only the first {} are shown; `--limit N` shows more",
@@ -197,14 +205,56 @@ pub(crate) fn run_json(detail: &RunDetail) -> Value {
     })
 }
 
+/// A run as the table lists it.
+struct Row<'r> {
+    detail: &'r RunDetail,
+    status: String,
+    /// Its experiment, where runs of several are listed.
+    experiment: Option<&'r str>,
+}
+
+/// The names of the experiments of these runs; none where it is one and the same.
+async fn experiment_names(
+    context: &Context,
+    runs: &[RunDetail],
+) -> Result<BTreeMap<ExperimentId, String>, CommandError> {
+    let ids: BTreeSet<_> = runs.iter().map(|detail| &detail.run.experiment).collect();
+    let mut names = BTreeMap::new();
+    if ids.len() < 2 {
+        return Ok(names);
+    }
+    for id in ids {
+        let found = context.store.find_experiment(id).await;
+        let name = found.map_err(store_fault)?.map(|found| found.name);
+        names.insert(id.clone(), name.unwrap_or_else(|| id.to_string()));
+    }
+    Ok(names)
+}
+
+/// The first key to order by that no run has: one that has it would come first.
+fn find_missing_order(order_by: &[OrderBy], runs: &[RunDetail]) -> Option<String> {
+    let first = runs.first()?;
+    order_by
+        .iter()
+        .take(1)
+        .find_map(|order| match &order.field {
+            Field::Metric(key) if first.metrics.iter().all(|metric| metric.key != *key) => {
+                Some(format!("metrics.{key}"))
+            }
+            Field::Param(key) if !first.params.contains_key(key) => Some(format!("params.{key}")),
+            Field::Tag(key) if !first.tags.contains_key(key) => Some(format!("tags.{key}")),
+            _ => None,
+        })
+}
+
 /// The table with as many params and metrics as fit.
-fn runs_table(runs: &[RunDetail], statuses: &[String], id_length: usize, width: usize) -> String {
+fn runs_table(runs: &[Row<'_>], id_length: usize, width: usize) -> String {
     let mut params = common_keys(
         runs.iter()
-            .map(|detail| detail.params.keys().map(String::as_str).collect()),
+            .map(|row| row.detail.params.keys().map(String::as_str).collect()),
     );
-    let mut metrics = common_keys(runs.iter().map(|detail| {
-        detail
+    let mut metrics = common_keys(runs.iter().map(|row| {
+        row.detail
             .metrics
             .iter()
             .map(|metric| metric.key.as_str())
@@ -212,7 +262,7 @@ fn runs_table(runs: &[RunDetail], statuses: &[String], id_length: usize, width: 
             .collect()
     }));
     loop {
-        let text = table_of(runs, statuses, id_length, &params, &metrics);
+        let text = table_of(runs, id_length, &params, &metrics);
         let is_too_wide = text.lines().any(|line| line.chars().count() > width);
         let longer = if params.len() > metrics.len() {
             &mut params
@@ -225,23 +275,27 @@ fn runs_table(runs: &[RunDetail], statuses: &[String], id_length: usize, width: 
     }
 }
 
-fn table_of(
-    runs: &[RunDetail],
-    statuses: &[String],
-    id_length: usize,
-    params: &[&str],
-    metrics: &[&str],
-) -> String {
+fn table_of(runs: &[Row<'_>], id_length: usize, params: &[&str], metrics: &[&str]) -> String {
     // Keys keep their case and say their kind, as a filter has them: `lr` and `Lr`, or a param and a metric, are two.
     let keys = params
         .iter()
         .map(|key| format!("params.{key}"))
         .chain(metrics.iter().map(|key| format!("metrics.{key}")))
         .map(|key| shortened(&safe(&key), LARGEST_CELL_LENGTH + "metrics.".len()));
-    let names = ["RUN", "NAME", "STATUS", "STARTED"].map(ToOwned::to_owned);
+    let has_experiments = runs.iter().any(|row| row.experiment.is_some());
+    let mut names = vec!["RUN", "NAME", "STATUS", "STARTED"];
+    if has_experiments {
+        names.insert(2, "EXPERIMENT");
+    }
     let mut table = table(&[]);
-    table.set_header(names.into_iter().chain(keys));
-    for (detail, status) in runs.iter().zip(statuses) {
+    table.set_header(names.into_iter().map(ToOwned::to_owned).chain(keys));
+    let cell = |value: &str| shortened(&safe(value), LARGEST_CELL_LENGTH);
+    for Row {
+        detail,
+        status,
+        experiment,
+    } in runs
+    {
         let RunDetail {
             run,
             params: run_params,
@@ -250,16 +304,15 @@ fn table_of(
         } = detail;
         let mut row = vec![
             run.id.as_str().chars().take(id_length).collect(),
-            shortened(&safe(&run.name), LARGEST_CELL_LENGTH),
-            status.clone(),
-            local_time(run.started_at),
+            cell(&run.name),
         ];
-        let cell = |value: &String| shortened(&safe(value), LARGEST_CELL_LENGTH);
-        row.extend(
-            params
-                .iter()
-                .map(|key| run_params.get(*key).map_or_else(String::new, cell)),
-        );
+        row.extend(experiment.map(cell));
+        row.extend([status.clone(), local_time(run.started_at)]);
+        row.extend(params.iter().map(|key| {
+            run_params
+                .get(*key)
+                .map_or_else(String::new, |value| cell(value))
+        }));
         row.extend(metrics.iter().map(|key| {
             run_metrics
                 .iter()
@@ -325,16 +378,16 @@ mod tests {
 
     #[test]
     fn columns_that_do_not_fit_are_left_out() {
-        let runs = [detail()];
-        let statuses = ["finished".to_owned()];
-        let whole = runs_table(&runs, &statuses, 8, usize::MAX);
+        let run = detail();
+        let runs = [row(&run)];
+        let whole = runs_table(&runs, 8, usize::MAX);
         assert!(
             whole.starts_with("RUN       NAME  STATUS    STARTED")
                 && whole.contains("params.depth")
                 && whole.contains("metrics.auc"),
             "{whole}"
         );
-        let narrow = runs_table(&runs, &statuses, 8, 60);
+        let narrow = runs_table(&runs, 8, 60);
         assert!(
             narrow.lines().all(|line| line.chars().count() <= 60),
             "{narrow}"
@@ -346,12 +399,43 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_several_experiments_say_which() {
+        let run = detail();
+        let of = |experiment| Row {
+            experiment: Some(experiment),
+            ..row(&run)
+        };
+        let text = runs_table(&[of("first"), of("second")], 8, usize::MAX);
+        let columns = |line: usize| {
+            let line = text.lines().nth(line).unwrap();
+            line.split_whitespace().take(4).collect::<Vec<_>>()
+        };
+        assert_eq!(columns(0), ["RUN", "NAME", "EXPERIMENT", "STATUS"]);
+        assert_eq!(columns(1), ["01234567", "name", "first", "finished"]);
+        assert_eq!(columns(2), ["01234567", "name", "second", "finished"]);
+    }
+
+    #[test]
+    fn an_order_by_what_no_run_has_is_told() {
+        let missing = |order: &str| {
+            let order = entities::parse_order_by(&[order], SearchKind::Runs).unwrap();
+            find_missing_order(&order, &[detail()])
+        };
+        assert_eq!(missing("metrics.auk DESC").as_deref(), Some("metrics.auk"));
+        assert_eq!(missing("params.none").as_deref(), Some("params.none"));
+        assert_eq!(missing("tags.none").as_deref(), Some("tags.none"));
+        for known in ["metrics.auc DESC", "params.depth", "start_time"] {
+            assert_eq!(missing(known), None);
+        }
+    }
+
+    #[test]
     fn names_that_differ_in_case_or_in_kind_only_can_be_told_apart() {
         let mut run = detail();
         run.params = ["lr", "Lr", "auc"]
             .map(|key| (key.to_owned(), "1".to_owned()))
             .into();
-        let text = runs_table(&[run], &["finished".to_owned()], 8, usize::MAX);
+        let text = runs_table(&[row(&run)], 8, usize::MAX);
         let header: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
         assert_eq!(
             header,
@@ -406,6 +490,14 @@ mod tests {
         }
         let error = conditions("status = 'interrupted'").unwrap_err();
         assert!(error.hints()[0].contains("killed"), "{:?}", error.hints());
+    }
+
+    fn row(detail: &RunDetail) -> Row<'_> {
+        Row {
+            detail,
+            status: "finished".to_owned(),
+            experiment: None,
+        }
     }
 
     fn detail() -> RunDetail {

@@ -294,3 +294,24 @@ fn the_objects_of_the_projects_repository_cannot_be_changed_by_a_replay() {
     assert_same(&project, &project.root.clone(), script);
     assert_eq!(object_files(&project.root), before);
 }
+
+#[test]
+fn settings_that_a_run_made_are_no_change_to_a_clean_checkout() {
+    let project = Project::empty();
+    project.write("a.txt", "1\n");
+    project.git(&["init", "-q"]);
+    project.git(&["add", "a.txt"]);
+    project.git(&["commit", "-q", "-m", "a"]);
+    let is_dirty = || {
+        project
+            .reproof(&["run", "-q", "cat", "a.txt"])
+            .assert_code(0);
+        let run = project.json(&["show", "latest"]);
+        run["recipe"]["code"]["git"]["is_dirty"].as_bool().unwrap()
+    };
+    assert!(!is_dirty(), "the first run makes the store");
+    assert!(project.path("reproof.toml").exists());
+    assert!(!is_dirty());
+    project.write("b.txt", "2\n");
+    assert!(is_dirty());
+}

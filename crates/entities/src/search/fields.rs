@@ -118,8 +118,16 @@ pub(super) fn nearest<'n>(name: &str, known: &[&'n str]) -> Nearest<'n> {
         .iter()
         .map(|known| (distance(&name.to_lowercase(), known), *known))
         .min();
+    // `name` for `run_name`, `user` for `user_id`.
+    let mut longer = known.iter().filter(|known| {
+        let rest = known.strip_suffix(name).map(|rest| rest.ends_with('_'));
+        let end = known.strip_prefix(name).map(|rest| rest.starts_with('_'));
+        !name.is_empty() && (rest == Some(true) || end == Some(true))
+    });
+    let only = longer.next().filter(|_| longer.next().is_none());
     match closest {
         Some((_, known)) if known == name => Nearest::Same(known),
+        _ if only.is_some() => only.map_or(Nearest::None, |known| Nearest::Near(known)),
         // More than a third of the letters wrong is another word.
         Some((distance, known)) if distance * 3 <= known.len() => Nearest::Near(known),
         _ => Nearest::None,

@@ -528,6 +528,8 @@ mod tests {
             ),
             ("statsu = 'FINISHED'", "did you mean `status`?"),
             ("metrcs.a > 1", "did you mean `metrics`?"),
+            ("name LIKE 'a%'", "did you mean `run_name`?"),
+            ("user = 'ann'", "did you mean `user_id`?"),
             ("loss > 1", "`metrics.loss`"),
             ("dataset.nme = 'x'", "did you mean `dataset.name`?"),
             (

@@ -1,6 +1,6 @@
 //! A run for people: sections of lines, the most important first.
 
-use entities::{ReplayVerdict, RunDetail};
+use entities::{RecordedPath, ReplayVerdict, RunDetail};
 use executor::short_id;
 use provenance::{Evidence, EvidenceLevel};
 
@@ -9,7 +9,7 @@ use super::files::files;
 use super::page::Page;
 use super::surroundings::{environment, machine, observation};
 use crate::commands::outcome::ending_in_words;
-use crate::output::{duration, local_time, metric_value, safe, size};
+use crate::output::{duration, in_shell_words, local_time, metric_value, safe, size};
 
 pub(super) fn in_words(known: &Known, is_full: bool) -> String {
     let mut page = Page {
@@ -76,12 +76,7 @@ fn head(page: &mut Page, known: &Known) {
         .recipe
         .as_ref()
         .map_or_else(String::new, |recipe| {
-            let words: Vec<_> = recipe
-                .command
-                .iter()
-                .map(|word| quoted(word.as_str()))
-                .collect();
-            words.join(" ")
+            in_shell_words(recipe.command.iter().map(RecordedPath::as_str))
         });
     let directory = known
         .facts
@@ -128,16 +123,6 @@ fn head(page: &mut Page, known: &Known) {
         ),
         ("evidence", evidence(&known.evidence)),
     ]);
-}
-
-/// A word of a command line, in quotes where a shell would need them.
-fn quoted(word: &str) -> String {
-    let is_plain =
-        |character: char| character.is_alphanumeric() || "-_./=:,+@%".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", safe(&word.replace('\'', "'\\''")))
 }
 
 /// The level, what it rests on, and what is missing for the next.
@@ -314,13 +299,5 @@ mod tests {
         for (evidence, expected) in cases {
             assert_eq!(replays_in_words(&evidence), expected);
         }
-    }
-
-    #[test]
-    fn a_command_can_be_typed_again_from_the_page() {
-        assert_eq!(quoted("train.py"), "train.py");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }
