@@ -11,5 +11,6 @@ mod process;
 pub mod redaction;
 pub mod sampling;
 pub mod trace;
+pub mod writers;
 
 pub use error::CaptureError;

@@ -11,6 +11,7 @@ mod shapes;
 mod text;
 mod url;
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -28,7 +29,12 @@ pub struct Redaction {
     allowed_variables: Vec<String>,
     secret_files: FilePatterns,
     variable_key: [u8; 32],
+    /// Values that are secrets wherever they stand.
+    known: Vec<String>,
 }
+
+/// A shorter secret is only hidden where it is a whole word of the command: it stands in many others by chance.
+const KNOWN_LENGTH_MIN: usize = 4;
 
 impl Redaction {
     /// Takes the built-in rules and those of the user.
@@ -47,7 +53,19 @@ impl Redaction {
             allowed_variables: built_in.chain(allowed_variables.iter().cloned()).collect(),
             secret_files: FilePatterns::new(secret_files),
             variable_key,
+            known: Vec::new(),
         }
+    }
+
+    /// Adds values that are secrets wherever they stand, such as that of a param `password` in the command's words.
+    #[must_use]
+    pub fn knowing(mut self, secrets: impl IntoIterator<Item = String>) -> Self {
+        self.known.extend(secrets);
+        self.known.retain(|secret| !secret.is_empty());
+        // One that holds another goes first, lest its rest be left.
+        self.known
+            .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        self
     }
 
     /// Splits variables into those whose value may be kept and those that only have a keyed digest.
@@ -101,6 +119,12 @@ impl Redaction {
         let mut value_of: Option<text::Flag> = None;
         for argument in arguments {
             let lossy = argument.to_string_lossy();
+            let is_known = self.known.iter().any(|secret| *secret == lossy);
+            let lossy = if is_known {
+                Cow::Borrowed(MARK)
+            } else {
+                self.without_known(&lossy)
+            };
             let redacted = match value_of.take() {
                 Some(flag) if !text::is_flag(&lossy) => text::redact_value(flag, &lossy),
                 _ => {
@@ -108,7 +132,7 @@ impl Redaction {
                     text::redact(&lossy)
                 }
             };
-            recorded.push(if redacted == lossy {
+            recorded.push(if redacted == argument.to_string_lossy() {
                 RecordedPath::new(argument)
             } else {
                 RecordedPath::new(redacted)
@@ -119,12 +143,22 @@ impl Redaction {
 
     /// Redacts what looks like a secret in any text.
     pub fn text(&self, text: &str) -> String {
-        text::redact(text)
+        text::redact(&self.without_known(text))
+    }
+
+    fn without_known<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        for secret in &self.known {
+            if secret.len() >= KNOWN_LENGTH_MIN && text.contains(secret.as_str()) {
+                text = Cow::Owned(text.replace(secret.as_str(), MARK));
+            }
+        }
+        text
     }
 
     /// Redacts credentials in a URL.
     pub fn url(&self, url: &str) -> String {
-        redact_url(url)
+        redact_url(&self.without_known(url))
     }
 
     /// Tells whether a file holds secrets, by its path alone.
@@ -276,6 +310,40 @@ mod tests {
             .iter()
             .map(|word| word.as_str().to_owned())
             .collect()
+    }
+
+    #[test]
+    fn a_known_secret_is_hidden_wherever_it_stands() {
+        let redaction = redaction().knowing([
+            "hunter2".to_owned(),
+            "hunter2-long".to_owned(),
+            "x1".to_owned(),
+            String::new(),
+        ]);
+        let list = [
+            "--login",
+            "hunter2",
+            "user=me;pw=hunter2-long!",
+            "x1",
+            "x10",
+            "plain",
+        ];
+        let list: Vec<OsString> = list.iter().map(OsString::from).collect();
+        let told = redaction.arguments(&list);
+        let told: Vec<_> = told.iter().map(RecordedPath::as_str).collect();
+        assert_eq!(
+            told,
+            ["--login", "***", "user=me;pw=***!", "***", "x10", "plain"]
+        );
+        assert_eq!(redaction.text("a hunter2 b"), "a *** b");
+        assert!(
+            !redaction
+                .url("https://h.example.org/hunter2")
+                .contains("hunter2")
+        );
+        let variables =
+            redaction.variables(&pairs(&[("MY_SETTING", "is hunter2"), ("ACME_A", "y")]));
+        assert_eq!(variables.values.keys().collect::<Vec<_>>(), ["ACME_A"]);
     }
 
     #[test]

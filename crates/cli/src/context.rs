@@ -188,6 +188,9 @@ impl Context {
                 executor::short_id(run)
             ));
         }
+        if !interrupted.is_empty() {
+            self.publish_or_warn(output).await;
+        }
         if !self.is_writable {
             return Ok(());
         }

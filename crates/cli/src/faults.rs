@@ -18,6 +18,7 @@ use store::StoreError;
 use tracking::{ErrorClass, TrackingError};
 
 use crate::error::{CommandError, with_causes};
+use crate::output::in_shell_words;
 
 pub(crate) fn store_fault(error: StoreError) -> CommandError {
     let text = with_causes(&error);
@@ -162,9 +163,19 @@ pub(crate) fn executor_fault(error: ExecutorError) -> CommandError {
     }
 }
 
+fn has_spaces(command: &std::ffi::OsStr) -> bool {
+    command.to_string_lossy().contains(char::is_whitespace)
+}
+
 fn trace_fault(error: TraceError) -> CommandError {
     let text = with_causes(&error);
     match error {
+        TraceError::NotFound { command } if has_spaces(&command) => {
+            let line = in_shell_words([&*command.to_string_lossy()]);
+            CommandError::usage("E0007", text).hint(format!(
+                "a command line in one word is for a shell: `reproof run sh -c {line}`"
+            ))
+        }
         TraceError::NotFound { .. } => CommandError::usage("E0007", text)
             .hint("check the spelling, and that the virtual environment is active"),
         TraceError::NotExecutable { .. } => CommandError::usage("E0008", text)

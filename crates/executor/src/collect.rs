@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use capture::redaction::Redaction;
 use capture::trace::{Access, AccessKind, Observer};
+use capture::writers::WriteCounter;
 use entities::{NetworkPeer, NotKeptReason, ObjectId, Timestamp};
 use provenance::{ClassifyContext, FileClass, classify, is_cache};
 
@@ -28,6 +29,8 @@ pub(crate) struct Collector {
     /// Objects of the code tree, by absolute path as the command sees it.
     code: BTreeMap<PathBuf, ObjectId>,
     state: Mutex<State>,
+    /// Counts how often files are written in the folders that the command writes in.
+    counter: WriteCounter,
     started_at: Timestamp,
 }
 
@@ -52,6 +55,8 @@ struct Seen {
     first: Option<Stamp>,
     was_read_first: bool,
     was_written: bool,
+    /// How often it was opened for writing, or put in place, at most: a call may have failed.
+    writes: u64,
     was_deleted: bool,
     was_executed: bool,
     /// Its content as it was when first read.
@@ -101,6 +106,7 @@ impl Collector {
                 .map(|(path, object)| (root.join(path), object))
                 .collect(),
             state: Mutex::default(),
+            counter: WriteCounter::default(),
             started_at,
         }
     }
@@ -240,6 +246,7 @@ impl Collector {
                 needs_content
             };
         seen.was_read_first |= is_read_now;
+        seen.writes += 1;
         seen.was_written = true;
         seen.was_deleted = false;
         if is_read_now {
@@ -258,6 +265,8 @@ impl Collector {
     /// and without it the command could not write there again.
     fn note_folder(&self, state: &mut State, path: &Path) {
         let Some(folder) = path.parent() else { return };
+        // Before the call goes on: then none of its own writing is missed either.
+        self.counter.watch(&self.view.to_real(folder));
         if state.folders.contains_key(folder) {
             return;
         }

@@ -41,6 +41,8 @@ pub(crate) struct Launch {
     pub(crate) working_directory: PathBuf,
     /// Patterns of metrics files.
     pub(crate) metrics_files: Vec<String>,
+    /// Those of the patterns that were asked for with this run.
+    pub(crate) asked_metrics_files: Vec<String>,
     /// What to give as standard input; ours if none.
     pub(crate) standard_input: Option<StandardInput>,
     /// For a replay: what is shown to the command at other paths.
@@ -244,6 +246,7 @@ async fn carry_out(
         standard_input,
         working_directory: launch.working_directory,
         metrics_files: launch.metrics_files,
+        asked_metrics_files: launch.asked_metrics_files,
         code: prepared.code,
         redaction: prepared.redaction,
         digests: prepared.digests,
@@ -277,13 +280,17 @@ fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError
     let plain = Redaction::new(&[], &[], settings.variable_key);
     let is_open = |(key, value): &(&String, &String)| redact_named(&plain, key, value) == **value;
     let open_params = launch.params.iter().filter(is_open).map(|(key, _)| key);
+    // Wherever the command says `{K}`, such a value stands in it.
+    let secret_params = launch.params.iter().filter(|param| !is_open(param));
+    let secret_values = secret_params.map(|(_, value)| value.clone());
     let allowed: Vec<_> = settings
         .allowed_variables
         .iter()
         .chain(open_params)
         .cloned()
         .collect();
-    let redaction = Redaction::new(&allowed, &settings.secret_files, settings.variable_key);
+    let redaction = Redaction::new(&allowed, &settings.secret_files, settings.variable_key)
+        .knowing(secret_values);
     let digests = Arc::new(DigestCache::open(
         bench.project.cache_directory.join("digests"),
     ));

@@ -46,6 +46,8 @@ pub(crate) struct Observed {
     pub(crate) standard_input: Kept,
     pub(crate) working_directory: PathBuf,
     pub(crate) metrics_files: Vec<String>,
+    /// Those of the patterns that were asked for with this run.
+    pub(crate) asked_metrics_files: Vec<String>,
     pub(crate) code: CapturedCode,
     pub(crate) redaction: Redaction,
     pub(crate) digests: Arc<DigestCache>,
@@ -105,7 +107,8 @@ pub(crate) fn write_manifest(
         describe_environment(&probe, &observed, python.as_ref(), &collected, &mut gaps);
     observed.traced.gaps.append(&mut gaps);
     note_made_files(&observed, &collected);
-    let metrics = collect_metrics(&observed, &collected);
+    let (metrics, mut unread) = collect_metrics(&observed, &collected);
+    observed.traced.gaps.append(&mut unread);
     let (params, recipe_params) =
         collect_params(&observed.redaction, &observed.command, &observed.params);
     let batch = Arc::clone(&observed.batch);
@@ -279,8 +282,10 @@ pub(crate) fn redact_named(redaction: &Redaction, key: &str, value: &str) -> Str
 }
 
 /// Points of resources, and of metrics files whose keys nobody logged.
-fn collect_metrics(observed: &Observed, collected: &Collected) -> Vec<Metric> {
+fn collect_metrics(observed: &Observed, collected: &Collected) -> (Vec<Metric>, Vec<Gap>) {
     let mut metrics = Vec::new();
+    let mut gaps = Vec::new();
+    let mut unmatched = observed.asked_metrics_files.clone();
     for (step, sample) in observed.traced.samples.iter().enumerate() {
         let (at_ms, step) = (sample.at.as_millis(), step as i64);
         metrics.push(Metric::new(
@@ -303,23 +308,44 @@ fn collect_metrics(observed: &Observed, collected: &Collected) -> Vec<Metric> {
         .map(|metric| metric.key.as_str())
         .collect();
     for (path, FileFact { size_bytes, .. }) in &collected.outputs.project {
-        if !is_metrics_file(path, &observed.metrics_files)
-            || *size_bytes > LARGEST_METRICS_FILE_BYTES
-        {
+        if !is_metrics_file(path, &observed.metrics_files) {
             continue;
         }
+        unmatched.retain(|pattern| !is_metrics_file(path, std::slice::from_ref(pattern)));
         let real = observed.view.to_real(&observed.seen_root.join(path));
-        let Ok(text) = std::fs::read_to_string(&real) else {
-            continue;
+        let mut unread = |why: &str| {
+            gaps.push(Gap {
+                code: "metrics_unread".to_owned(),
+                message: format!("no metrics were read from `{}`: {why}", path.display()),
+            });
         };
-        let points = metrics_of_file(&text, observed.ended_at.as_millis());
+        if *size_bytes > LARGEST_METRICS_FILE_BYTES {
+            unread("it is larger than 16 MiB");
+            continue;
+        }
+        let read = std::fs::read_to_string(&real).map_err(|error| error.to_string());
+        let at_ms = observed.ended_at.as_millis();
+        let points = match read.and_then(|text| metrics_of_file(&text, at_ms)) {
+            Ok(points) => points,
+            Err(why) => {
+                unread(&why);
+                continue;
+            }
+        };
+        if points.is_empty() {
+            unread("it holds no numbers with names");
+        }
         metrics.extend(
             points
                 .into_iter()
                 .filter(|metric| !is_logged.contains(metric.key.as_str())),
         );
     }
-    metrics
+    gaps.extend(unmatched.into_iter().map(|pattern| Gap {
+        code: "metrics_unread".to_owned(),
+        message: format!("no file that was written in the project matches `--metrics {pattern}`"),
+    }));
+    (metrics, gaps)
 }
 
 fn assemble(

@@ -12,12 +12,13 @@ pub(crate) fn is_metrics_file(path: &Path, patterns: &[String]) -> bool {
         .any(|pattern| provenance::matches_path(pattern, &path))
 }
 
-/// Reads the metrics of a file.
-pub(crate) fn metrics_of_file(text: &str, timestamp_ms: i64) -> Vec<Metric> {
-    provenance::metrics_from_json(text)
-        .into_iter()
-        .map(|(key, value)| Metric::new(key, value, timestamp_ms, 0))
-        .collect()
+/// Reads the points of a file; says what is wrong with one that cannot be read.
+pub(crate) fn metrics_of_file(text: &str, timestamp_ms: i64) -> Result<Vec<Metric>, String> {
+    let points = provenance::read_metrics_file(text).map_err(|error| error.to_string())?;
+    let points = points.into_iter();
+    Ok(points
+        .map(|point| Metric::new(point.key, point.value, timestamp_ms, point.step))
+        .collect())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use capture::trace::can_bind;
-use entities::{ModelId, Record, RecordedPath, Run, RunDetail, RunId, canonical_json};
+use entities::{ModelId, Recipe, Record, RecordedPath, Run, RunDetail, RunId, canonical_json};
 use provenance::{
     Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay,
 };
@@ -222,7 +222,7 @@ fn prepare(
     let Manifest { recipe, record } = manifest;
     let mut notes = Vec::new();
     let restored = restore(&bench.cas, recipe, None, directory)?;
-    make_folders(record, directory)?;
+    make_folders(recipe, record, directory)?;
     let mut stand_ins = inputs::find_stand_ins(&bench.cas, manifest, directory, vault)?;
     notes.append(&mut stand_ins.notes);
     let is_input = |path: &RecordedPath| {
@@ -313,6 +313,7 @@ fn prepare(
         environment: variables,
         working_directory,
         metrics_files: bench.settings.metrics_files.clone(),
+        asked_metrics_files: Vec::new(),
         standard_input,
         stage: Some(stage),
     };
@@ -326,9 +327,13 @@ fn prepare(
 }
 
 /// Makes the folders that were there and empty, or whose files are not code.
-fn make_folders(record: &Record, directory: &Path) -> Result<(), ExecutorError> {
-    for folder in &record.folders {
-        let folder = folder.to_path();
+fn make_folders(recipe: &Recipe, record: &Record, directory: &Path) -> Result<(), ExecutorError> {
+    let root = recipe.project_root.to_path();
+    // The command is started there, whether anything stands in it or not.
+    let working = recipe.working_directory.to_path();
+    let working = working.strip_prefix(&root).map(Path::to_owned).ok();
+    let folders = record.folders.iter().map(RecordedPath::to_path);
+    for folder in folders.chain(working) {
         // The repository is made by itself; older records name its folders too.
         let is_plain = |component| matches!(component, Component::Normal(name) if name != ".git");
         if folder.components().all(is_plain) {

@@ -19,7 +19,7 @@ pub struct Restored {
     pub size_bytes: u64,
     /// Files of the record that could not be written, because their bytes are not kept.
     pub not_kept: Vec<NotKept>,
-    /// Input files from outside the project: where the command expects them, and where they were put.
+    /// Files from outside the project: where the command expects them, and where they were put.
     pub outside: Vec<OutsideFile>,
 }
 
@@ -36,16 +36,16 @@ impl Restored {
     }
 }
 
-/// An input from outside the project.
+/// A file from outside the project.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct OutsideFile {
-    /// The absolute path at which the command read it.
+    /// The absolute path at which the command had it.
     pub path: PathBuf,
     /// Where it was put.
     pub restored: PathBuf,
 }
 
-/// Folder, beside the project's files, that takes inputs from outside the project.
+/// Folder, beside the project's files, that takes files from outside the project.
 const OUTSIDE: &str = ".reproof-outside";
 
 /// Recreates the code and the data of a run in a new or an empty directory.
@@ -73,7 +73,10 @@ pub fn restore(
     let unknown = unknown.filter(|missing| missing.object.is_none());
     restored.not_kept.extend(unknown.cloned());
     if let Some(record) = outputs {
-        put_tree(cas, Tree::of_project(&record.outputs), into, &mut restored)?;
+        put_trees(cas, &record.outputs, into, &mut restored)?;
+        let unknown = record.outputs.not_kept.iter();
+        let unknown = unknown.filter(|missing| missing.object.is_none());
+        restored.not_kept.extend(unknown.cloned());
     }
     restored.not_kept.sort();
     restored.not_kept.dedup();
@@ -90,15 +93,7 @@ fn put_trees(
     let Some(outside) = &trees.outside else {
         return Ok(());
     };
-    let folder = into.join(OUTSIDE);
-    if folder.symlink_metadata().is_ok() {
-        let refusal = std::io::Error::other("the project has something of that name itself");
-        return Err(ExecutorError::io("restore inputs into", &folder, refusal));
-    }
-    std::fs::create_dir_all(&folder).map_err(|error| ExecutorError::io("make", &folder, error))?;
-    // Data of other places is no code of this project: whoever captures this directory leaves it out.
-    let ignore = folder.join(".gitignore");
-    std::fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
+    let folder = make_outside(into)?;
     let tree = Tree {
         object: Some(outside),
         not_kept: &trees.not_kept,
@@ -108,7 +103,11 @@ fn put_trees(
     for path in flatten_tree(cas, outside)?.keys() {
         let relative = path.to_path();
         let restored_path = folder.join(&relative);
-        if restored_path.symlink_metadata().is_ok() {
+        let is_told = restored
+            .outside
+            .iter()
+            .any(|file| file.restored == restored_path);
+        if !is_told && restored_path.symlink_metadata().is_ok() {
             let path = Path::new("/").join(relative);
             restored.outside.push(OutsideFile {
                 path,
@@ -117,6 +116,24 @@ fn put_trees(
         }
     }
     Ok(())
+}
+
+/// Makes the folder for files from outside the project, unless it was made for others before.
+fn make_outside(into: &Path) -> Result<PathBuf, ExecutorError> {
+    let folder = into.join(OUTSIDE);
+    let ignore = folder.join(".gitignore");
+    match folder.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() && ignore.is_file() => return Ok(folder),
+        Ok(_) => {
+            let refusal = std::io::Error::other("the project has something of that name itself");
+            return Err(ExecutorError::io("restore inputs into", &folder, refusal));
+        }
+        Err(_) => {}
+    }
+    std::fs::create_dir_all(&folder).map_err(|error| ExecutorError::io("make", &folder, error))?;
+    // Data of other places is no code of this project: whoever captures this directory leaves it out.
+    std::fs::write(&ignore, "*\n").map_err(|error| ExecutorError::io("write", &ignore, error))?;
+    Ok(folder)
 }
 
 /// A tree of a run, with what is known of files in it whose bytes are not kept.
@@ -226,6 +243,14 @@ pub(crate) fn refuse_links(root: &Path, folder: &Path) -> Result<(), ExecutorErr
 
 /// Makes a directory, which must not hold anything.
 pub(crate) fn make_empty(directory: &Path) -> Result<(), ExecutorError> {
+    if directory
+        .metadata()
+        .is_ok_and(|metadata| !metadata.is_dir())
+    {
+        return Err(ExecutorError::NotEmpty {
+            path: directory.to_owned(),
+        });
+    }
     std::fs::create_dir_all(directory)
         .map_err(|error| ExecutorError::io("make", directory, error))?;
     let mut entries = std::fs::read_dir(directory)

@@ -39,7 +39,7 @@ pub async fn run(bench: &Workbench, request: RunRequest) -> Result<Outcome, Exec
         set_variable(&mut environment, key, value);
     }
     let mut metrics_files = bench.settings.metrics_files.clone();
-    metrics_files.extend(request.metrics_files);
+    metrics_files.extend(request.metrics_files.iter().cloned());
     launch(
         bench,
         Launch {
@@ -54,6 +54,7 @@ pub async fn run(bench: &Workbench, request: RunRequest) -> Result<Outcome, Exec
             environment,
             working_directory: request.working_directory,
             metrics_files,
+            asked_metrics_files: request.metrics_files,
             standard_input: None,
             stage: None,
         },

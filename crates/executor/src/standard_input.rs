@@ -6,13 +6,11 @@ use std::sync::Arc;
 use capture::host::StandardInput as Found;
 use cas::Cas;
 use entities::{Count, Gap, Recipe, Record, RecordedPath, StandardInput};
+use provenance::STANDARD_INPUT_NOT_KEPT;
 
 use crate::ExecutorError;
 use crate::collect::Collector;
 use crate::snapshot::{Slot, Snapshot};
-
-/// Code of the gap of a run of whose standard input nothing is on record.
-const NOT_KEPT: &str = "stdin_not_kept";
 
 /// What will be on record of a standard input.
 pub(crate) enum Kept {
@@ -56,7 +54,7 @@ impl Kept {
     pub(crate) fn finish(self) -> (Option<StandardInput>, Option<Gap>) {
         let gap = |why: String| {
             Some(Gap {
-                code: NOT_KEPT.to_owned(),
+                code: STANDARD_INPUT_NOT_KEPT.to_owned(),
                 message: format!("standard input is not on record: {why}"),
             })
         };
@@ -94,7 +92,10 @@ pub(crate) fn of_replay(
             (None, Some(note))
         });
     }
-    let gap = record.gaps.iter().find(|gap| gap.code == NOT_KEPT);
+    let gap = record
+        .gaps
+        .iter()
+        .find(|gap| gap.code == STANDARD_INPUT_NOT_KEPT);
     Ok((None, gap.map(|gap| format!("{}; {INSTEAD}", gap.message))))
 }
 

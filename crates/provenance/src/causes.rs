@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     MetricComparison, Outcome, OutputComparison, PackageChange, RENAMED_BETWEEN_MOUNTS, RunDiff,
-    RunFacts,
+    RunFacts, STANDARD_INPUT_NOT_KEPT, WRITTEN_BY_OTHERS,
 };
 
 /// A likely reason for a difference.
@@ -82,6 +82,7 @@ pub fn likely_causes(
         causes.extend(observed_causes(origin, replay, diff, rounding));
         causes.extend(timing_cause(metrics));
         causes.extend(rename_cause(replay));
+        causes.extend(others_cause(origin).or_else(|| others_cause(replay)));
         if causes.iter().all(|cause| cause.weight < KNOWN_WEIGHT) {
             causes.extend(unseen_causes(origin));
         }
@@ -106,6 +107,17 @@ fn rename_cause(replay: &RunFacts) -> Option<Cause> {
         code: RENAMED_BETWEEN_MOUNTS,
         message: gap.message.clone(),
         weight: 92,
+    })
+}
+
+/// An output of one of the runs that another process wrote too.
+fn others_cause(run: &RunFacts) -> Option<Cause> {
+    let gaps = &run.record.as_ref()?.gaps;
+    let gap = gaps.iter().find(|gap| gap.code == WRITTEN_BY_OTHERS)?;
+    Some(Cause {
+        code: WRITTEN_BY_OTHERS,
+        message: gap.message.clone(),
+        weight: 94,
     })
 }
 
@@ -351,10 +363,12 @@ fn observed_causes(
             weight,
         });
     };
-    let not_kept = origin
-        .recipe
-        .iter()
-        .flat_map(|recipe| recipe.inputs.not_kept.iter().chain(&recipe.code.not_kept));
+    let not_kept = origin.recipe.iter().flat_map(|recipe| {
+        // A secret that merely lies in the project has nothing to do with the run.
+        let code = recipe.code.not_kept.iter();
+        let code = code.filter(|file| file.reason != NotKeptReason::Secret);
+        recipe.inputs.not_kept.iter().chain(code)
+    });
     let names: Vec<_> = not_kept
         .filter(|file| file.reason != NotKeptReason::Special)
         .map(|file| file.path.to_string())
@@ -368,6 +382,10 @@ fn observed_causes(
                 listed(names.into_iter())
             ),
         );
+    }
+    let gaps = origin.record.iter().flat_map(|record| &record.gaps);
+    for gap in gaps.filter(|gap| gap.code == STANDARD_INPUT_NOT_KEPT) {
+        add("input_not_kept", 54, gap.message.clone());
     }
     let records: Vec<_> = [origin, replay]
         .into_iter()

@@ -50,6 +50,12 @@ pub fn is_blind_to_reads(record: &Record) -> bool {
     record.gaps.iter().any(is_blind)
 }
 
+/// Code of the gap of a run of whose standard input nothing is on record.
+pub const STANDARD_INPUT_NOT_KEPT: &str = "stdin_not_kept";
+
+/// Code of the gap of a run with an output that another process wrote too.
+pub const WRITTEN_BY_OTHERS: &str = "written_by_others";
+
 /// Code of the gap of a replay that could not rename a file as its origin did.
 pub const RENAMED_BETWEEN_MOUNTS: &str = "renamed_between_mounts";
 

@@ -47,9 +47,10 @@ pub struct RowFault {
     pub table: String,
     /// Its primary key, as text.
     pub key: String,
-    /// The row that the events give, as text; none where there should be no row.
+    /// The row that the events give, as text, or where both are there what differs of it; none where there should be
+    /// no row.
     pub expected: Option<String>,
-    /// The row that is there; none where it is missing.
+    /// The same of the row that is there; none where it is missing.
     pub found: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::process::ExitCode;
 
-use entities::{Change, Commit, ObjectId, RecordedPath, Run};
+use entities::{Change, Commit, ObjectId, RecordedPath, Run, RunId};
 use executor::Manifest;
 use store::{ArtifactStore as _, RunStore as _, Store as _};
 
@@ -19,7 +19,7 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     let context = Context::open_to_write(output).await?;
-    let found = find_objects(&context, &arguments.object).await?;
+    let (run, found) = find_objects(&context, &arguments.object).await?;
     let mut there = Vec::new();
     for named in found {
         if context
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         .hint("add `--yes` to do it"));
     }
     for named in &there {
-        forget(&context, named.object, &arguments.reason).await?;
+        forget(&context, named.object, run.as_ref(), &arguments.reason).await?;
     }
     context.publish_or_warn(output).await;
     if output.is_json {
@@ -63,16 +63,22 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn forget(context: &Context, object: ObjectId, reason: &str) -> Result<(), CommandError> {
+async fn forget(
+    context: &Context,
+    object: ObjectId,
+    run: Option<&RunId>,
+    reason: &str,
+) -> Result<(), CommandError> {
     let change = Change::ObjectForgotten {
         object,
         reason: reason.to_owned(),
         at: context.bench.clock.now(),
     };
-    let commit = Commit {
+    let mut commit = Commit {
         reason: Some(reason.to_owned()),
         ..context.new_commit("object.forgotten", format!("object:{object}"), change)
     };
+    commit.subjects.extend(run.map(|run| format!("run:{run}")));
     // The event comes first: if this is cut short, an object that is said to be gone is still there and can be
     // removed again; the other way round it would be gone without a word.
     context.store.commit(commit).await.map_err(store_fault)?;
@@ -102,14 +108,18 @@ impl fmt::Display for Named {
 }
 
 /// Reads `b3:…`, or `RUN:PATH` for a file of a run in all its versions, or `RUN:@…` for what has no path.
-async fn find_objects(context: &Context, text: &str) -> Result<Vec<Named>, CommandError> {
+async fn find_objects(
+    context: &Context,
+    text: &str,
+) -> Result<(Option<RunId>, Vec<Named>), CommandError> {
     if let Ok(object) = text.parse() {
         refuse_record(context, &object).await?;
-        return Ok(vec![Named {
+        let named = Named {
             object,
             role: "object",
             size_bytes: None,
-        }]);
+        };
+        return Ok((None, vec![named]));
     }
     let (run, path) = match text.split_once(':') {
         Some(("b3", _)) => {
@@ -148,7 +158,7 @@ async fn find_objects(context: &Context, text: &str) -> Result<Vec<Named>, Comma
         )
         .hint("`reproof show RUN --full` lists its files; `MODEL_ID/PATH` names one of a logged model; `@stdout`, `@stderr`, `@stdin` and `@patch` name what has no path"));
     }
-    Ok(found)
+    Ok((Some(run.id), found))
 }
 
 /// Refuses what holds the record of runs together: without it nothing of them could be shown or verified.

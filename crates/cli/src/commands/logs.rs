@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
+use entities::ObjectId;
+
 use crate::arguments::LogsArguments;
+use crate::commands::references::is_forgotten;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::faults::objects_fault;
 use crate::output::Output;
 
 pub(crate) async fn run(
@@ -14,23 +18,15 @@ pub(crate) async fn run(
     let context = Context::open(output).await?;
     let run = context.resolve_run(&arguments.run).await?;
     let manifest = context.manifest(&run)?;
-    let read = |object: Option<entities::ObjectId>| match object {
-        Some(object) => context
-            .bench
-            .cas
-            .read(&object)
-            .map_err(crate::faults::objects_fault),
-        None => Ok(Vec::new()),
-    };
     let stdout = if arguments.stderr {
         Vec::new()
     } else {
-        read(manifest.record.stdout)?
+        read(&context, manifest.record.stdout, "standard output", output).await?
     };
     let stderr = if arguments.stdout {
         Vec::new()
     } else {
-        read(manifest.record.stderr)?
+        read(&context, manifest.record.stderr, "standard error", output).await?
     };
     if output.is_json {
         output.json(&serde_json::json!({
@@ -47,4 +43,24 @@ pub(crate) async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads what was printed; says so where it was removed on purpose.
+async fn read(
+    context: &Context,
+    object: Option<ObjectId>,
+    what: &str,
+    output: &Output,
+) -> Result<Vec<u8>, CommandError> {
+    let Some(object) = object else {
+        return Ok(Vec::new());
+    };
+    let cas = &context.bench.cas;
+    if !cas.contains(&object).map_err(objects_fault)? && is_forgotten(context, &object).await? {
+        output.say(&format!(
+            "{what} was removed by `reproof forget`: `reproof audit log object:{object}` says why"
+        ));
+        return Ok(Vec::new());
+    }
+    cas.read(&object).map_err(objects_fault)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Exit, FileTrees, NotKept, Recipe, Record, RunStatus};
+use entities::{Exit, FileTrees, NotKept, NotKeptReason, Recipe, Record, RunStatus};
 use executor::{Outcome, short_id};
 use provenance::{is_blind_to_reads, is_limit_of_method};
 use serde_json::{Value, json};
@@ -94,7 +94,17 @@ pub(crate) fn outcome_in_words(outcome: &Outcome) -> String {
         count(recipe.code.files.0, recipe.code.size_bytes.0),
         count(record.outputs.files.0, record.outputs.size_bytes.0)
     ));
-    let missing = not_kept(recipe, record).len();
+    // A secret that merely lies in the project is nothing that the run lacks.
+    let is_lacking = |file: &&NotKept| {
+        let is_same = |other: &NotKept| other.path == file.path;
+        file.reason != NotKeptReason::Secret
+            || recipe.inputs.not_kept.iter().any(is_same)
+            || record.outputs.not_kept.iter().any(is_same)
+    };
+    let missing = not_kept(recipe, record)
+        .iter()
+        .filter(|file| is_lacking(file))
+        .count();
     if missing > 0 {
         let files = if missing == 1 {
             "1 file is".to_owned()

@@ -5,7 +5,7 @@ mod report;
 use std::process::ExitCode;
 
 use executor::{ReplayEnvironment, ReplayRequest, short_id};
-use provenance::{Tolerance, Tolerances};
+use provenance::{Comparison, Tolerance, Tolerances};
 
 use self::report::{as_json, in_words, is_verified, verification};
 use crate::arguments::{EnvironmentChoice, ReplayArguments};
@@ -53,6 +53,7 @@ pub(crate) async fn run(
     }
     let replayed = replayed.map_err(executor_fault)?;
     context.publish_or_warn(output).await;
+    warn_of_tolerances(&arguments.tolerance, &replayed.comparison, output);
     let is_verified = is_verified(&replayed.comparison, arguments.allow_embedded);
     if output.is_json {
         output.json(&as_json(&replayed, is_verified));
@@ -69,6 +70,21 @@ pub(crate) async fn run(
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Says which tolerances were given for metrics that there are not.
+fn warn_of_tolerances(given: &[String], comparison: &Comparison, output: &Output) {
+    for text in given {
+        let Ok((metric, _)) = Tolerance::parse_assignment(text) else {
+            continue;
+        };
+        if comparison.metrics.iter().all(|found| found.key != metric) {
+            output.warn(&format!(
+                "`--tolerance {}`: the run has no metric of that name",
+                safe(text)
+            ));
+        }
+    }
 }
 
 /// Tolerances of the settings, with those of the command line before them.

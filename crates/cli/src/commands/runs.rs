@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use entities::{
-    Comparison, Condition, ExperimentId, Field, OrderBy, Run, RunDetail, RunStatus, SearchKind,
-    SearchQuery,
+    Comparison, Condition, ExperimentId, Field, Lifecycle, OrderBy, Run, RunDetail, RunStatus,
+    SearchKind, SearchQuery,
 };
 use serde_json::{Value, json};
 use store::{ExperimentStore as _, PageRequest, RunStore as _, View};
@@ -71,6 +71,18 @@ pub(crate) async fn run(
         });
     }
     output.line(&runs_table(&rows, shortest_unique(&page.items), width));
+    let (params, metrics) = (
+        count_keys(page.items.iter().flat_map(|detail| detail.params.keys())),
+        count_keys(page.items.iter().flat_map(|detail| {
+            let keys = detail.metrics.iter().map(|metric| &metric.key);
+            keys.filter(|key| !key.starts_with("system/"))
+        })),
+    );
+    if params > LARGEST_COLUMN_COUNT || metrics > LARGEST_COLUMN_COUNT {
+        output.say(&format!(
+            "of {params} params and {metrics} metrics at most {LARGEST_COLUMN_COUNT} each are columns; `--json` and `reproof show RUN` have all"
+        ));
+    }
     if let Some(key) = find_missing_order(&query.order_by, &page.items) {
         output.say(&format!(
             "no run has `{}`: nothing is in order by it",
@@ -331,11 +343,19 @@ fn status_in_a_word(context: &Context, run: &Run) -> String {
             .manifest(run)
             .is_ok_and(|manifest| is_interruption(run.status, manifest.record.exit))
     };
-    if run.is_interrupted || (run.status == RunStatus::Killed && is_ended_so()) {
+    let status = if run.is_interrupted || (run.status == RunStatus::Killed && is_ended_so()) {
         "interrupted".to_owned()
     } else {
         run.status.as_str().to_lowercase()
+    };
+    match run.lifecycle {
+        Lifecycle::Active => status,
+        Lifecycle::Deleted => format!("{status}, deleted"),
     }
+}
+
+fn count_keys<'a>(keys: impl Iterator<Item = &'a String>) -> usize {
+    keys.collect::<BTreeSet<_>>().len()
 }
 
 /// The keys that most runs have, at most a screen's worth, in the order of their names.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use store::{ArtifactStore as _, ExperimentStore as _, ModelStore as _, RunStore as _};
 
 use crate::arguments::ShowArguments;
+use crate::commands::references::is_forgotten;
 use crate::commands::runs::run_json;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -43,7 +44,7 @@ struct Known {
     artifacts: Vec<Artifact>,
     models: Vec<entities::LoggedModelDetail>,
     /// What of its content is not there any more, though it was kept: `reproof forget`, or damage.
-    gone: Vec<String>,
+    gone: Vec<Gone>,
 }
 
 impl Known {
@@ -97,7 +98,7 @@ impl Known {
         }
         let experiment =
             experiment.map_or_else(|| run.experiment.to_string(), |experiment| experiment.name);
-        let gone = find_gone(context, &facts)?;
+        let gone = find_gone(context, &facts).await?;
         Ok(Self {
             facts,
             experiment,
@@ -147,8 +148,15 @@ fn file_set_json(files: &FileSet) -> Value {
     json!({ "project": project, "outside": outside })
 }
 
-/// Files of a run whose bytes should be there and are not.
-fn find_gone(context: &Context, facts: &RunFacts) -> Result<Vec<String>, CommandError> {
+/// A file of a run whose bytes should be there and are not.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+struct Gone {
+    path: String,
+    /// Whether an event says that it was removed on purpose.
+    is_forgotten: bool,
+}
+
+async fn find_gone(context: &Context, facts: &RunFacts) -> Result<Vec<Gone>, CommandError> {
     let (Some(recipe), Some(record)) = (&facts.recipe, &facts.record) else {
         return Ok(Vec::new());
     };
@@ -164,7 +172,8 @@ fn find_gone(context: &Context, facts: &RunFacts) -> Result<Vec<String>, Command
                 .map_err(crate::faults::objects_fault)
         };
         if !never_kept.contains(&fact.object) && !is_there()? {
-            gone.push(path);
+            let is_forgotten = is_forgotten(context, &fact.object).await?;
+            gone.push(Gone { path, is_forgotten });
         }
     }
     gone.sort();

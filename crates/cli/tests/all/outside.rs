@@ -613,3 +613,152 @@ fn every_input_that_is_gone_is_named_although_two_hold_the_same_bytes() {
     let lost = &replayed["comparison"]["lost_inputs"];
     assert_eq!(lost.as_array().unwrap().len(), 2, "{lost}");
 }
+
+#[test]
+fn what_a_run_wrote_outside_is_restored_with_its_outputs() {
+    let project = Project::with_store();
+    let outside = project.root.with_file_name("elsewhere");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("registry.csv"), "old\n").unwrap();
+    let script = "cat ../elsewhere/registry.csv > in.txt; echo new >> ../elsewhere/registry.csv; mkdir ../elsewhere/deep; echo x > ../elsewhere/deep/x";
+    project
+        .reproof(&["run", "-q", "sh", "-c", script])
+        .assert_code(0);
+    let place = |into: &str, file: &str| {
+        let folder = outside.canonicalize().unwrap();
+        let below = project.path(into).join(".reproof-outside");
+        below.join(folder.strip_prefix("/").unwrap()).join(file)
+    };
+    project
+        .reproof(&["restore", "latest", "inputs"])
+        .assert_code(0);
+    let text = |path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(text(place("inputs", "registry.csv")), "old\n");
+    assert!(!place("inputs", "deep").exists());
+    let answer = project.reproof(&["restore", "latest", "all", "--outputs"]);
+    answer.assert_code(0);
+    assert_eq!(text(place("all", "registry.csv")), "old\nnew\n");
+    assert_eq!(text(place("all", "deep/x")), "x\n");
+    assert_eq!(answer.out().matches("registry.csv stands at").count(), 1);
+    std::fs::write(project.path("file"), "").unwrap();
+    project
+        .reproof(&["restore", "latest", "file"])
+        .assert_code(2)
+        .assert_err_has("E0009");
+}
+
+#[test]
+fn a_run_from_an_empty_folder_is_replayed_from_it() {
+    let project = Project::with_store();
+    std::fs::create_dir(project.path("empty")).unwrap();
+    let command = ["run", "-q", "sh", "-c", "echo 1 > ../out.txt"];
+    let mut program = project.program();
+    let answer = Answer::of(program.current_dir(project.path("empty")).args(command));
+    answer.assert_code(0);
+    project
+        .reproof(&["replay", "latest", "--verify"])
+        .assert_code(0);
+}
+
+#[test]
+fn metrics_files_that_cannot_be_read_are_named() {
+    let project = Project::with_store();
+    let script = "echo '{\"a\": 1,' > metrics.json; echo '[1, 2]' > metrics-b.json; echo '{\"step\": 5, \"loss\": 2}\n{\"step\": 6, \"loss\": 1}' > metrics-c.json";
+    let answer = project.reproof(&["run", "--metrics", "scores.json", "sh", "-c", script]);
+    answer.assert_code(0);
+    for words in [
+        "no metrics were read from `metrics.json`: metrics are not JSON at line 2",
+        "no metrics were read from `metrics-b.json`: it holds no numbers with names",
+        "matches `--metrics scores.json`",
+        "loss=1",
+    ] {
+        assert!(answer.err().contains(words), "`{words}`: {}", answer.err());
+    }
+}
+
+#[test]
+fn what_was_forgotten_is_said_to_be_wherever_one_looks_for_it() {
+    let project = Project::with_store();
+    project.write("d.csv", "personal\n");
+    project.write(".gitignore", "d.csv\n");
+    project
+        .reproof(&["run", "-q", "sh", "-c", "cat d.csv; cp d.csv copy.csv"])
+        .assert_code(0);
+    for what in ["latest:@stdout", "latest:d.csv"] {
+        // The same bytes may be gone already.
+        let answer = project.reproof(&["forget", what, "--reason", "asked to", "--yes"]);
+        assert!(matches!(answer.code, Some(0 | 2)), "{}", answer.err());
+    }
+    let logs = project.reproof(&["logs", "latest"]);
+    logs.assert_code(0);
+    assert_eq!(logs.out(), "");
+    logs.assert_err_has("standard output was removed by `reproof forget`");
+    let page = project.reproof(&["show", "latest"]).out();
+    for path in ["copy.csv", "d.csv"] {
+        let line = page
+            .lines()
+            .find(|line| line.contains(path) && line.contains("removed by `reproof forget`"));
+        assert!(line.is_some(), "{path}: {page}");
+    }
+    let events = project.reproof(&["audit", "log", "latest"]).out();
+    assert!(events.contains("object.forgotten"), "{events}");
+    let answer = project.reproof(&["replay", "latest"]);
+    answer.assert_code(0);
+    assert!(
+        answer
+            .out()
+            .contains("with the replay it is on record again"),
+        "{}",
+        answer.out()
+    );
+}
+
+#[test]
+fn a_command_line_in_one_word_is_told_to_be_for_a_shell() {
+    let project = Project::with_store();
+    project
+        .reproof(&["run", "echo hi | wc"])
+        .assert_code(127)
+        .assert_err_has("reproof run sh -c 'echo hi | wc'");
+}
+
+#[test]
+fn a_run_whose_environment_is_not_on_record_is_replayed_in_todays() {
+    let project = Project::with_store();
+    project.write(".gitignore", ".venv/\n");
+    let make = ["-m", "venv", "--without-pip", ".venv"];
+    Answer::of(project.command("python3").args(make)).assert_code(0);
+    project.write(
+        "a.py",
+        "import sys; open('out.txt', 'w').write(sys.prefix)\n",
+    );
+    let run = ["run", "-q", "--trace", "scan", ".venv/bin/python", "a.py"];
+    project.reproof(&run).assert_code(0);
+    let answer = project.reproof(&["replay", "latest"]);
+    answer.assert_code(0);
+    let told = answer.out();
+    assert!(
+        told.contains("which environment the run had is not on record"),
+        "{told}"
+    );
+    assert!(told.contains("it finished"), "{told}");
+}
+
+#[test]
+fn a_tolerance_for_no_metric_is_warned_of() {
+    let project = Project::with_store();
+    let script = "echo '{\"loss\": 1}' > metrics.json";
+    project
+        .reproof(&["run", "-q", "sh", "-c", script])
+        .assert_code(0);
+    let known = project.reproof(&["replay", "latest", "--tolerance", "loss=0.1"]);
+    assert!(
+        !known.err().contains("no metric of that name"),
+        "{}",
+        known.err()
+    );
+    project
+        .reproof(&["replay", "latest", "--tolerance", "los=0.1"])
+        .assert_code(0)
+        .assert_err_has("no metric of that name");
+}

@@ -56,6 +56,31 @@ fn no_secret_is_in_any_file_of_the_store() {
     assert_eq!(found, Vec::<String>::new());
 }
 
+#[test]
+fn the_value_of_a_secret_param_is_nowhere_in_the_store_whatever_the_command_does_with_it() {
+    let project = training_project(false);
+    let secret = "hunter2-of-an-argument";
+    let answer = project.reproof(&[
+        "run",
+        "-p",
+        &format!("password={secret}"),
+        "--",
+        "sh",
+        "-c",
+        "echo $# $1 | wc -c > out.txt",
+        "sh",
+        "{password}",
+        "login={password}",
+        "--url",
+        "user=me;pw={password}",
+    ]);
+    answer.assert_code(0);
+    assert!(!answer.err().contains(secret), "{}", answer.err());
+    let shown = project.json(&["show"]);
+    assert_eq!(shown["run"]["params"]["login"], "***", "{shown}");
+    assert_eq!(find_secrets(&project), Vec::<String>::new());
+}
+
 /// Where a secret stands in the store, compressed or not.
 fn find_secrets(project: &Project) -> Vec<String> {
     let mut found = Vec::new();

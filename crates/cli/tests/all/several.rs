@@ -285,3 +285,72 @@ fn a_verdict_counts_many_identical_files() {
         answer.out()
     );
 }
+
+#[test]
+fn what_others_wrote_to_the_files_of_a_run_is_told() {
+    let project = Project::with_store();
+    // The first writes and waits, the second writes to the same files meanwhile, in place and by renaming.
+    let slow = "echo '{\"score\": 1}' > metrics.json; echo 1 > a.tmp; mv a.tmp model; touch written; while [ -z \"$QUICK\" ] && [ ! -e go ]; do sleep 0.02; done";
+    let mut first = project.start(&["run", "-n", "first", "sh", "-c", slow]);
+    while !project.path("written").exists() {
+        assert_eq!(first.try_wait().unwrap(), None, "it ended too early");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let quick = "echo '{\"score\": 2}' > metrics.json; echo 2 > b.tmp; mv b.tmp model; touch go";
+    project
+        .reproof(&["run", "-q", "-n", "second", "sh", "-c", quick])
+        .assert_code(0);
+    first.wait().unwrap();
+    let gaps = |run: &str| {
+        let shown = project.json(&["show", run]);
+        let gaps = shown["record"]["gaps"].as_array().unwrap().clone();
+        let gaps = gaps.iter().filter(|gap| gap["code"] == "written_by_others");
+        let told = gaps.map(|gap| gap["message"].as_str().unwrap().to_owned());
+        told.collect::<Vec<_>>()
+    };
+    let told = gaps("first");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].starts_with("`metrics.json` was written by another process"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].starts_with("`model` was written by another process"),
+        "{told:?}"
+    );
+    assert_eq!(
+        gaps("second"),
+        Vec::<String>::new(),
+        "it was alone while it ran"
+    );
+    let verdict = project.reproof(&["replay", "first", "--variable", "QUICK=1"]);
+    assert!(
+        verdict.out().contains("was written by another process"),
+        "{}",
+        verdict.out()
+    );
+}
+
+#[test]
+fn a_run_that_writes_to_its_files_in_many_ways_is_alone_with_them() {
+    let project = Project::with_store();
+    let script = r#"
+exec 3>>log; echo 1 >&3; echo 2 > /dev/fd/3; echo 3 > /proc/self/fd/3
+exec > out.txt; echo 4 > /dev/stdout; echo 5 >> /dev/stdout; exec 3>&-
+for i in 1 2 3 4 5 6 7 8 9; do echo $i > counter; done
+(echo a >> shared & echo b >> shared & wait)
+cp counter copy; ln copy hard; echo 6 >> hard; ln -s counter soft; echo 7 > soft
+mkdir one; echo 8 > one/a; echo 8 > one/a; mv one two; echo 9 > two/a; mv two/a two/b
+echo 10 > x; rm x; echo 11 > x; truncate -s 1 x; : > x
+mkdir gone; echo 1 > gone/a; rm -r gone; mkdir gone; echo 2 > gone/a
+python3 -c 'import mmap; f = open("counter", "r+b"); m = mmap.mmap(f.fileno(), 0); m[0] = 65; m.close(); f.close()'
+"#;
+    project
+        .reproof(&["run", "-q", "sh", "-c", script])
+        .assert_code(0);
+    let gaps = project.json(&["show", "latest"])["record"]["gaps"].clone();
+    let told = gaps.to_string();
+    for code in ["written_by_others", "writers_unknown"] {
+        assert!(!told.contains(code), "{told}");
+    }
+}

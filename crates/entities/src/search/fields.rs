@@ -12,6 +12,11 @@ pub(super) enum ValueKind {
 impl ValueKind {
     pub(super) fn example(self, name: &str) -> String {
         match self {
+            Self::Number if name.contains("time") => {
+                format!(
+                    "{name} > 1767225600000` (milliseconds since 1970), or `{name} < 1798761600000"
+                )
+            }
             Self::Number => format!("{name} > 0.5"),
             Self::KeyedText | Self::Text => format!("{name} = 'text'"),
         }

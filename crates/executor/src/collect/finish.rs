@@ -8,7 +8,10 @@ use capture::trace::ScanDifference;
 use entities::{
     Count, FileTrees, Gap, NetworkPeer, NotKept, NotKeptReason, ObjectId, RecordedPath,
 };
-use provenance::{FileClass, FileFact, Observation, RENAMED_BETWEEN_MOUNTS, classify_observation};
+use provenance::{
+    FileClass, FileFact, Observation, RENAMED_BETWEEN_MOUNTS, WRITTEN_BY_OTHERS,
+    classify_observation,
+};
 
 use super::{Collector, Seen, State};
 use crate::snapshot::{Slot, Snapshot};
@@ -43,6 +46,38 @@ pub(crate) struct Collected {
     pub(crate) used: BTreeSet<PathBuf>,
     /// Folders that were there before the command and that it put new files into, or new folders with files.
     pub(crate) folders: Vec<RecordedPath>,
+}
+
+/// Files that others wrote too while the command ran, such as another run in the same folder.
+fn written_by_others(files: &[RecordedPath], is_incomplete: bool) -> Vec<Gap> {
+    const NAMED_MAX: usize = 20;
+    let gap = |code: &str, message: String| Gap {
+        code: code.to_owned(),
+        message,
+    };
+    let mut gaps: Vec<_> = files
+        .iter()
+        .take(NAMED_MAX)
+        .map(|path| {
+            gap(
+                WRITTEN_BY_OTHERS,
+                format!("`{path}` was written by another process too during the run; what is kept may be what that one wrote"),
+            )
+        })
+        .collect();
+    if let Some(more) = files.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        gaps.push(gap(
+            WRITTEN_BY_OTHERS,
+            format!("{more} more files were written by another process too"),
+        ));
+    }
+    if is_incomplete {
+        gaps.push(gap(
+            "writers_unknown",
+            "whether others wrote to the same files is not known for all of them: too many were written at once, or a folder could not be watched".to_owned(),
+        ));
+    }
+    gaps
 }
 
 impl FileList {
@@ -158,7 +193,9 @@ impl Collector {
                 recorded(&self.root(), &to)
             ),
         }));
+        let counts = self.counter.finish();
         let mut outputs = Vec::new();
+        let mut of_others = Vec::new();
         for (path, mut seen) in files {
             self.correct(&path, &mut seen);
             if (seen.was_read_first || seen.was_executed)
@@ -167,10 +204,17 @@ impl Collector {
                 collected.used.insert(inside.to_owned());
             }
             for class in self.classes_of(&path, &seen, &secrets) {
+                if class == FileClass::Output && counts.of(&self.view.to_real(&path)) > seen.writes
+                {
+                    of_others.push(recorded(&self.root(), &path));
+                }
                 self.file_under(class, &path, &seen, &mut outputs, &mut collected);
             }
             self.note_execution_and_removal(&path, &seen, &mut collected);
         }
+        collected
+            .gaps
+            .extend(written_by_others(&of_others, counts.is_incomplete));
         let root = self.root();
         let was_there = folders.into_iter().filter(|(_, was_there)| *was_there);
         collected.folders = was_there

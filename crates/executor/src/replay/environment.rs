@@ -1,12 +1,12 @@
 //! Which Python environment a replay is shown.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use capture::digests::DigestCache;
 use capture::environment::Probe;
-use entities::{Interpreter, PythonEnvironment, Recipe, Sha256Digest};
+use entities::{Interpreter, PythonEnvironment, Recipe, RecordedPath, Sha256Digest};
 
 use super::ReplayEnvironment;
 use crate::rebuild::rebuild;
@@ -28,11 +28,7 @@ pub(super) fn choose(
 ) -> Result<Chosen, ExecutorError> {
     let environment = &recipe.environment;
     let (Some(interpreter), Some(python)) = (&environment.interpreter, &environment.python) else {
-        return Ok(Chosen {
-            word: "current",
-            shown: None,
-            notes: Vec::new(),
-        });
+        return Ok(todays(recipe));
     };
     let installed = match choice {
         Some(ReplayEnvironment::Rebuild) => None,
@@ -69,6 +65,34 @@ pub(super) fn choose(
     })
 }
 
+/// Where no environment is on record, as of a run that could only be scanned: the virtual environment of the project
+/// from which the command comes, as it is today.
+fn todays(recipe: &Recipe) -> Chosen {
+    let root = recipe.project_root.to_path();
+    let program = recipe.command.first().map(RecordedPath::to_path);
+    let program = program.filter(|program| program.components().count() > 1);
+    let program = program.map(|program| recipe.working_directory.to_path().join(program));
+    let of_program = program
+        .as_deref()
+        .and_then(Path::parent)
+        .and_then(Path::parent);
+    let variable = recipe.variables.values.get("VIRTUAL_ENV").map(Path::new);
+    let is_environment =
+        |prefix: &&Path| prefix.starts_with(&root) && prefix.join("pyvenv.cfg").is_file();
+    let prefix = of_program.into_iter().chain(variable).find(is_environment);
+    let notes = prefix.map(|prefix| {
+        format!(
+            "which environment the run had is not on record: `{}` is used as it is today",
+            prefix.display()
+        )
+    });
+    Chosen {
+        word: "current",
+        shown: prefix.map(|prefix| (prefix.to_owned(), prefix.to_owned())),
+        notes: notes.into_iter().collect(),
+    }
+}
+
 /// An environment inside the project is hidden by the fresh directory unless it is shown there again.
 fn current(recipe: &Recipe, interpreter: &Interpreter) -> Option<(PathBuf, PathBuf)> {
     let prefix = interpreter.prefix.to_path();
@@ -93,7 +117,7 @@ fn place(
     }
 }
 
-fn site_packages_of(prefix: &std::path::Path, interpreter: &Interpreter) -> PathBuf {
+fn site_packages_of(prefix: &Path, interpreter: &Interpreter) -> PathBuf {
     let minor: Vec<_> = interpreter.version.split('.').take(2).collect();
     prefix
         .join("lib")
@@ -109,10 +133,7 @@ fn installed_digest(
 }
 
 /// The content of the packages that an interpreter sees; none where it cannot be started.
-fn digest_of(
-    bench: &Workbench,
-    interpreter: &std::path::Path,
-) -> Result<Option<Sha256Digest>, ExecutorError> {
+fn digest_of(bench: &Workbench, interpreter: &Path) -> Result<Option<Sha256Digest>, ExecutorError> {
     let digests = Arc::new(DigestCache::open(
         bench.project.cache_directory.join("digests"),
     ));

@@ -116,6 +116,9 @@ pub(super) fn find_stand_ins(
             _ => {}
         }
         let instead = match (is_given, inside.is_ok() || !is_there) {
+            (true, _) if is_same && input.reason == NotKeptReason::Forgotten => {
+                "today's file has the recorded digest and is used, and with the replay it is on record again"
+            }
             (true, _) if is_same => "today's file has the recorded digest and is used",
             (true, _) => "today's is used",
             (false, true) => "the command runs without it",

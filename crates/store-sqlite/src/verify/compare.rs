@@ -172,7 +172,19 @@ impl Table {
                 .join(", "),
             None => String::new(),
         };
-        let in_words = |row: Option<&Row<'_>>| row.map(|row| self.row_in_words(row)).transpose();
+        // The key tells which row it is: of two that differ the rest is told where they do.
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in 0..self.columns.len() {
+            let is_told = match (expected, found) {
+                (Some(expected), Some(found)) => {
+                    expected.get_ref(column)? != found.get_ref(column)?
+                }
+                _ => true,
+            };
+            columns.extend(is_told.then_some(column));
+        }
+        let in_words =
+            |row: Option<&Row<'_>>| row.map(|row| self.row_in_words(row, &columns)).transpose();
         Ok(RowFault {
             table: self.name.clone(),
             key,
@@ -181,9 +193,10 @@ impl Table {
         })
     }
 
-    fn row_in_words(&self, row: &Row<'_>) -> rusqlite::Result<String> {
-        let mut words = Vec::with_capacity(self.columns.len());
-        for (column, name) in self.columns.iter().enumerate() {
+    fn row_in_words(&self, row: &Row<'_>, columns: &[usize]) -> rusqlite::Result<String> {
+        let mut words = Vec::with_capacity(columns.len());
+        for &column in columns {
+            let name = &self.columns[column];
             words.push(format!("{name} = {}", show(row.get_ref(column)?)));
         }
         Ok(words.join(", "))

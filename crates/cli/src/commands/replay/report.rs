@@ -187,6 +187,16 @@ fn levels(comparison: &Comparison) -> String {
         None => "no level: already the packages differ".to_owned(),
     }];
     for (level, meaning) in MEANINGS {
+        let has_metrics = comparison
+            .metrics
+            .iter()
+            .any(|metric| metric.outcome != Outcome::NotCompared);
+        let meaning = match level {
+            ReplayLevel::R3 if !has_metrics => {
+                "there are no metrics to compare, and no output differs but in embedded times or ids"
+            }
+            _ => meaning,
+        };
         let (mark, meaning) = if comparison.reached.contains(&level) {
             ("yes", meaning.to_owned())
         } else if has_nothing_for(level, comparison) {

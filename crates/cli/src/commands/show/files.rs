@@ -33,8 +33,15 @@ pub(super) fn files(page: &mut Page, known: &Known, recipe: &Recipe, record: &Re
         "recorded without their content",
         not_kept(recipe, record).into_iter().map(not_kept_row),
     );
-    let gone = known.gone.iter().map(|path| [safe(path)]);
-    page.rows("not in the store any more (forgotten or damaged)", gone);
+    let gone = known.gone.iter().map(|gone| {
+        let why = if gone.is_forgotten {
+            "removed by `reproof forget`"
+        } else {
+            "missing: see `reproof audit verify`"
+        };
+        [safe(&gone.path), why.to_owned()]
+    });
+    page.rows("not in the store any more", gone);
 }
 
 fn not_kept_row(file: &NotKept) -> [String; 3] {

@@ -33,7 +33,7 @@ pub(super) fn in_words(known: &Known, is_full: bool) -> String {
     page.rows("tags", tags.map(|(key, value)| [safe(key), safe(value)]));
     if let (Some(recipe), Some(record)) = (&known.facts.recipe, &known.facts.record) {
         files(&mut page, known, recipe, record);
-        environment(&mut page, recipe);
+        environment(&mut page, recipe, record);
         machine(&mut page, record);
         observation(&mut page, known, record);
     }

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use entities::{Environment, Gap, Recipe, Record, TrackingTarget};
 use executor::short_id;
+use provenance::{CUT_SHORT, is_blind_to_reads};
 
 use super::Known;
 use super::page::{Page, list_in_a_line, wide_facts};
 use crate::output::{duration, safe, size};
 
-pub(super) fn environment(page: &mut Page, recipe: &Recipe) {
+pub(super) fn environment(page: &mut Page, recipe: &Recipe, record: &Record) {
     let Environment {
         interpreter,
         python,
@@ -70,7 +71,12 @@ pub(super) fn environment(page: &mut Page, recipe: &Recipe) {
             facts.push(("", list_in_a_line(&names)));
         }
     }
-    facts.push(("  libraries", libraries.len().to_string()));
+    let libraries_seen = if is_blind_to_reads(record) {
+        "not known".to_owned()
+    } else {
+        libraries.len().to_string()
+    };
+    facts.push(("  libraries", libraries_seen));
     let blas: Vec<_> = blas
         .iter()
         .map(|blas| {
@@ -164,10 +170,29 @@ fn environment_lists(page: &mut Page, recipe: &Recipe) {
     page.rows("variables of which only a keyed digest is kept", hidden);
 }
 
+fn is_cut_short(record: &Record) -> bool {
+    record.gaps.iter().any(|gap| gap.code == CUT_SHORT)
+}
+
 pub(super) fn machine(page: &mut Page, record: &Record) {
     page.heading("machine");
     let host = &record.host;
     let usage = &record.usage;
+    let used = if is_cut_short(record) {
+        "not known".to_owned()
+    } else {
+        format!(
+            "{} of time, {} of processor, at most {} of memory, {}",
+            duration(usage.wall_ms),
+            duration(usage.user_cpu_ms + usage.system_cpu_ms),
+            size(usage.peak_memory_bytes.0),
+            if record.processes.0 == 1 {
+                "1 process".to_owned()
+            } else {
+                format!("{} processes", record.processes.0)
+            }
+        )
+    };
     let mut facts = vec![
         (
             "  host",
@@ -196,20 +221,7 @@ pub(super) fn machine(page: &mut Page, record: &Record) {
                 .collect::<Vec<_>>()
                 .join("\n"),
         ),
-        (
-            "  used",
-            format!(
-                "{} of time, {} of processor, at most {} of memory, {}",
-                duration(usage.wall_ms),
-                duration(usage.user_cpu_ms + usage.system_cpu_ms),
-                size(usage.peak_memory_bytes.0),
-                if record.processes.0 == 1 {
-                    "1 process".to_owned()
-                } else {
-                    format!("{} processes", record.processes.0)
-                }
-            ),
-        ),
+        ("  used", used),
     ];
     if page.is_full {
         facts.push(("  flags", safe(&host.cpu_flags.join(" "))));
