@@ -261,16 +261,17 @@ fn find_missing_order(order_by: &[OrderBy], runs: &[RunDetail]) -> Option<String
 
 /// The table with as many params and metrics as fit.
 fn runs_table(runs: &[Row<'_>], id_length: usize, width: usize) -> String {
-    let mut params = common_keys(
-        runs.iter()
-            .map(|row| row.detail.params.keys().map(String::as_str).collect()),
-    );
+    let mut params = common_keys(runs.iter().map(|row| {
+        let params = row.detail.params.iter();
+        params
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect()
+    }));
     let mut metrics = common_keys(runs.iter().map(|row| {
-        row.detail
-            .metrics
-            .iter()
-            .map(|metric| metric.key.as_str())
-            .filter(|key| !key.starts_with("system/"))
+        let metrics = row.detail.metrics.iter();
+        let metrics = metrics.map(|metric| (metric.key.as_str(), metric.value.to_bits()));
+        metrics
+            .filter(|(key, _)| !key.starts_with("system/"))
             .collect()
     }));
     loop {
@@ -358,20 +359,24 @@ fn count_keys<'a>(keys: impl Iterator<Item = &'a String>) -> usize {
     keys.collect::<BTreeSet<_>>().len()
 }
 
-/// The keys that most runs have, at most a screen's worth, in the order of their names.
-fn common_keys<'a>(keys_of_runs: impl Iterator<Item = Vec<&'a str>>) -> Vec<&'a str> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for keys in keys_of_runs {
-        for key in keys {
-            *counts.entry(key).or_default() += 1;
-        }
+/// The keys that tell runs apart first, then those that most runs have; at most a screen's worth, in the order of their
+/// names.
+fn common_keys<'a, V: Ord>(runs: impl Iterator<Item = Vec<(&'a str, V)>>) -> Vec<&'a str> {
+    let mut seen: BTreeMap<&str, (usize, BTreeSet<V>)> = BTreeMap::new();
+    for (key, value) in runs.flatten() {
+        let (count, values) = seen.entry(key).or_default();
+        *count += 1;
+        values.insert(value);
     }
-    let mut ranked: Vec<_> = counts.into_iter().collect();
-    ranked.sort_by_key(|(key, count)| (std::cmp::Reverse(*count), *key));
+    let mut ranked: Vec<_> = seen
+        .into_iter()
+        .map(|(key, (count, values))| (values.len() < 2, std::cmp::Reverse(count), key))
+        .collect();
+    ranked.sort();
     let chosen: BTreeSet<_> = ranked
         .into_iter()
         .take(LARGEST_COLUMN_COUNT)
-        .map(|(key, _)| key)
+        .map(|(_, _, key)| key)
         .collect();
     chosen.into_iter().collect()
 }
@@ -542,13 +547,17 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_what_most_runs_have() {
-        let keys = [vec!["a", "b"], vec!["b", "c"], vec!["b"]];
-        assert_eq!(common_keys(keys.into_iter()), ["a", "b", "c"]);
+    fn columns_are_what_tells_runs_apart_and_then_what_most_have() {
+        let same = |keys: &[&'static str]| keys.iter().map(|key| (*key, 0)).collect::<Vec<_>>();
+        let runs = [same(&["a", "b"]), same(&["b", "c"]), same(&["b"])];
+        assert_eq!(common_keys(runs.into_iter()), ["a", "b", "c"]);
         let many: Vec<_> = (0..20).map(|number| format!("k{number:02}")).collect();
-        let crowded = [many.iter().map(String::as_str).collect(), vec!["k19"]];
-        let columns = common_keys(crowded.into_iter());
-        assert_eq!(columns.len(), LARGEST_COLUMN_COUNT);
-        assert!(columns.contains(&"k19"));
+        let crowded = |at: usize| {
+            let keys = many.iter().enumerate();
+            keys.map(|(index, key)| (key.as_str(), if index > 17 { at } else { 0 }))
+                .collect::<Vec<_>>()
+        };
+        let columns = common_keys([crowded(1), crowded(2), vec![("k17", 0)]].into_iter());
+        assert_eq!(columns, ["k00", "k01", "k02", "k17", "k18", "k19"]);
     }
 }
