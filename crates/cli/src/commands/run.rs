@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use executor::RunRequest;
+use provenance::params_from_command_line;
 
 use crate::arguments::{Method, RunArguments};
 use crate::commands::outcome::{outcome_in_words, outcome_json};
@@ -30,6 +31,7 @@ pub(crate) async fn run(
     }
     let mut context = Context::open_or_create(output).await?;
     warn_of_placeholders(&arguments, output);
+    warn_of_contradictions(&arguments, output);
     context.bench.settings.method = method_choice(arguments.trace);
     let request = RunRequest {
         experiment: arguments.experiment,
@@ -91,6 +93,25 @@ fn warn_of_placeholders(arguments: &RunArguments, output: &Output) {
         },
         known.join(", ")
     ));
+}
+
+/// Says where the command line gives a param another value than `-p`, which is the one on record.
+fn warn_of_contradictions(arguments: &RunArguments, output: &Output) {
+    let words = arguments.command.iter();
+    let words: Vec<_> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let of_command = params_from_command_line(&words);
+    for (key, value) in &arguments.params {
+        let other = of_command.get(key);
+        if other.is_some_and(|other| other != value && !other.contains('{')) {
+            let key = safe(key);
+            // Values stay unsaid: one may be a secret.
+            output.warn(&format!(
+                "`-p` and the command give the param `{key}` different values; that of `-p` is on record, and `{{{key}}}` puts it into the command"
+            ));
+        }
+    }
 }
 
 /// Gives a fault of Reproof itself a status that is not taken for the command's, as a shell does.

@@ -131,3 +131,31 @@ fn what_the_method_never_sees_is_nothing_that_a_run_lacks() {
     }
     assert!(!missing.contains("calls were seen"), "{missing}");
 }
+
+#[test]
+fn a_param_that_the_command_contradicts_is_warned_of() {
+    let project = Project::with_store();
+    let run = |words: &[&str]| {
+        let answer =
+            project.reproof(&[&["run", "-p", "model=x", "-p", "password=abcdef"], words].concat());
+        answer.assert_code(0);
+        answer.err()
+    };
+    let told = run(&["true", "--model", "y", "--password", "uvwxyz"]);
+    assert!(
+        told.contains("give the param `model` different values"),
+        "{told}"
+    );
+    assert!(
+        !told.contains("abcdef") && !told.contains("uvwxyz"),
+        "{told}"
+    );
+    for words in [
+        ["true", "--model", "x"],
+        ["true", "--model", "{model}"],
+        ["true", "--other", "y"],
+    ] {
+        let told = run(&words);
+        assert!(!told.contains("different values"), "{told}");
+    }
+}

@@ -54,7 +54,7 @@ pub(super) fn verification(comparison: &Comparison, is_verified: bool) -> String
         )
     } else if let Some(unknown) = count_unknown(comparison) {
         format!("NOT verified: of {unknown} of its outputs no digest is on record")
-    } else if comparison.outputs.is_empty() && comparison.metrics.is_empty() {
+    } else if compared(comparison).next().is_none() {
         "NOT verified: there is nothing to compare".to_owned()
     } else {
         "NOT verified: not all is identical or within tolerance".to_owned()
