@@ -26,8 +26,10 @@ pub enum ExecutorError {
     #[error(transparent)]
     Canonical(#[from] entities::CanonicalError),
     /// A run without a manifest.
-    #[error("run `{run}` was not captured: it has no manifest")]
+    #[error("run `{run}` has no manifest: {}", if *is_open { "it is still under way" } else { "a client logged it, or it was killed at its start" })]
     NotCaptured {
+        /// Whether it is still under way.
+        is_open: bool,
         /// Which.
         run: RunId,
     },

@@ -23,6 +23,7 @@ pub struct Manifest {
 pub fn read_manifest(cas: &Cas, run: &Run) -> Result<Manifest, ExecutorError> {
     let (Some(recipe), Some(record)) = (run.recipe, run.record) else {
         return Err(ExecutorError::NotCaptured {
+            is_open: run.ended_at.is_none(),
             run: run.id.clone(),
         });
     };
