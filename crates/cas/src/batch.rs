@@ -122,7 +122,8 @@ impl Batch {
         self.put(&tree.encode())
     }
 
-    /// Whether the batch or the store has an object.
+    /// Whether the batch or the store has an object. One that is there stays: it is pinned, as what the batch stores is,
+    /// so that what names it need not store it again.
     ///
     /// What cannot be read, as the index of a pack is damaged, counts as not there: it can be put again.
     ///
@@ -134,9 +135,11 @@ impl Batch {
         if is_written {
             return Ok(true);
         }
-        match self.inner.contains(id) {
+        self.look_at_first()?;
+        let inner = &self.inner;
+        match self.lock_pins().pin_object(&inner.locks, &inner.packs, id) {
             Err(CasError::Damaged { .. } | CasError::Newer { .. }) => Ok(false),
-            contains => contains,
+            pinned => pinned,
         }
     }
 
@@ -330,9 +333,8 @@ impl Batch {
         }
         // Others need not wait for the disk: what this batch relies on is pinned until it ends.
         drop(guard);
-        if is_new {
-            inner.sync_packs()?;
-        }
+        // Also where it only relies on what others have just stored: their names may not be on the disk yet.
+        inner.sync_packs()?;
         inner.packs.relist()?;
         Ok(is_new)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::CasError;
 use crate::cas::Inner;
 use crate::locks::LockGuard;
-use crate::rewrite::{Rewriter, Snapshot, replace, snapshot_all};
+use crate::rewrite::{CopyFault, Rewriter, Snapshot, replace, snapshot_all};
 
 /// Packs smaller than the first number belong to one tier, which is merged when it has as many as the second.
 ///
@@ -77,14 +77,15 @@ fn merge(inner: &Inner, _maintenance: &LockGuard, packs: Vec<Snapshot>) -> Resul
     for pack in packs {
         match copy_all(&mut rewriter, &pack) {
             Ok(()) => merged.push(pack),
-            Err(CasError::DiskFull) => return Err(CasError::DiskFull),
             // One pack that cannot be read must not keep the others from being merged, on each flush anew.
-            Err(error) => {
+            Err(CopyFault::Read(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a pack was left out of a merge"
                 );
             }
+            // What was copied before may be lost with it: every pack stays as it is.
+            Err(CopyFault::Write(error)) => return Err(error),
         }
     }
     let Some(youngest) = merged.iter().map(|pack| pack.modified).max() else {
@@ -98,12 +99,13 @@ fn merge(inner: &Inner, _maintenance: &LockGuard, packs: Vec<Snapshot>) -> Resul
     replace(inner, &guard, new, &merged)
 }
 
-fn copy_all(rewriter: &mut Rewriter<'_>, pack: &Snapshot) -> Result<(), CasError> {
+fn copy_all(rewriter: &mut Rewriter<'_>, pack: &Snapshot) -> Result<(), CopyFault> {
     let mut entries = Vec::new();
-    pack.pack.for_each_entry(|entry| {
+    let listed = pack.pack.for_each_entry(|entry| {
         entries.push(entry);
         Ok(())
-    })?;
+    });
+    listed.map_err(CopyFault::Read)?;
     // In the order of the file: chunks of one object stay together.
     entries.sort_unstable_by_key(|entry| entry.offset);
     entries

@@ -1,7 +1,7 @@
 //! Removing objects that nobody refers to.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use entities::ObjectId;
 
@@ -50,9 +50,11 @@ impl Cas {
         options: &GcOptions,
     ) -> Result<GcSummary, CasError> {
         let inner = &*self.inner;
+        let asked = Instant::now();
         let _maintenance = inner.locks.maintenance()?;
-        let mut collection =
-            Collection::begin(inner, live, Duration::from_millis(options.grace_ms))?;
+        // Whoever waits for another collection has a list that is as much older.
+        let grace = Duration::from_millis(options.grace_ms).saturating_add(asked.elapsed());
+        let mut collection = Collection::begin(inner, live, grace)?;
         let mut plans = collection.plan()?;
         if !options.is_dry_run {
             for plan in &mut plans {

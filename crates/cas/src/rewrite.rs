@@ -53,6 +53,23 @@ pub(crate) fn snapshot_all(inner: &Inner) -> Result<Vec<Snapshot>, CasError> {
     Ok(snapshots)
 }
 
+/// Why an entry was not copied.
+#[derive(Debug)]
+pub(crate) enum CopyFault {
+    /// It could not be read: the new packs are as they were.
+    Read(CasError),
+    /// It could not be written: the new packs may lack what was copied before, and must not take the place of any.
+    Write(CasError),
+}
+
+impl From<CopyFault> for CasError {
+    fn from(fault: CopyFault) -> Self {
+        match fault {
+            CopyFault::Read(error) | CopyFault::Write(error) => error,
+        }
+    }
+}
+
 /// Copies entries to new packs.
 ///
 /// Bytes and checksum are copied as they are: what is damaged stays so, and is found as before.
@@ -75,14 +92,17 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Copies an entry; one whose digest was copied before is left out.
-    pub(crate) fn copy(&mut self, pack: &Pack, entry: &Entry) -> Result<(), CasError> {
+    pub(crate) fn copy(&mut self, pack: &Pack, entry: &Entry) -> Result<(), CopyFault> {
         let locks = &self.inner.locks;
         let writer = match (&mut self.writer, self.guard) {
             (Some(writer), _) => writer,
-            (empty, None) => empty.insert(PackWriter::new(locks.temporary_file(PACK_PREFIX)?)),
-            (empty, Some(guard)) => empty.insert(PackWriter::new(
-                locks.temporary_file_under(guard, PACK_PREFIX)?,
-            )),
+            (empty, guard) => {
+                let temporary = match guard {
+                    None => locks.temporary_file(PACK_PREFIX),
+                    Some(guard) => locks.temporary_file_under(guard, PACK_PREFIX),
+                };
+                empty.insert(PackWriter::new(temporary.map_err(CopyFault::Write)?))
+            }
         };
         if writer.find(&entry.digest).is_some() {
             if entry.role.is_object() {
@@ -90,9 +110,11 @@ impl<'a> Rewriter<'a> {
             }
             return Ok(());
         }
-        writer.append(&Payload::copied(entry, pack.read_stored(entry)?))?;
+        let stored = pack.read_stored(entry).map_err(CopyFault::Read)?;
+        let copied = writer.append(&Payload::copied(entry, stored));
+        copied.map_err(CopyFault::Write)?;
         if writer.is_full(self.inner.options.pack_max_bytes) {
-            self.seal()?;
+            self.seal().map_err(CopyFault::Write)?;
         }
         Ok(())
     }

@@ -101,6 +101,8 @@ pub(crate) struct PackWriter {
     written_bytes: u64,
     synced_bytes: u64,
     syncer: Option<Syncer>,
+    /// Whether a write failed: the index then names bytes that may not be there.
+    is_broken: bool,
     entries: Vec<Entry>,
     by_digest: BTreeMap<ObjectId, usize>,
 }
@@ -115,6 +117,7 @@ impl PackWriter {
             written_bytes: 0,
             synced_bytes: 0,
             syncer: None,
+            is_broken: false,
             entries: Vec::new(),
             by_digest: BTreeMap::new(),
         }
@@ -232,10 +235,13 @@ impl PackWriter {
 
     fn write_through(&mut self, bytes: &[u8]) -> Result<(), CasError> {
         let path = self.temporary.path().to_owned();
-        self.temporary
-            .as_file_mut()
-            .write_all(bytes)
-            .map_err(CasError::io("write", &path))?;
+        if self.is_broken {
+            let source = std::io::Error::other("a write before this one failed");
+            return Err(CasError::io("write", &path)(source));
+        }
+        let written = self.temporary.as_file_mut().write_all(bytes);
+        self.is_broken = written.is_err();
+        written.map_err(CasError::io("write", &path))?;
         self.written_bytes += bytes.len() as u64;
         if self.written_bytes - self.synced_bytes >= SYNCED_BYTES {
             self.synced_bytes = self.written_bytes;
@@ -288,5 +294,37 @@ impl SealedPack {
             .persist(&path)
             .map_err(|fault| CasError::io("rename", &path)(fault.error))?;
         Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_failed_once_makes_no_pack_any_more() {
+        // A device on which each write fails, and that takes the one after it as if nothing had happened.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pack");
+        std::fs::write(&path, "").unwrap();
+        let path = tempfile::TempPath::try_from_path(path).unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut writer = PackWriter::new(NamedTempFile::from_parts(full, path));
+        let content = vec![7; 2 * BUFFER_BYTES];
+        let payload = Payload {
+            digest: ObjectId::of(&content),
+            check: half(ObjectId::of(&content).as_bytes()),
+            stored: content.as_slice().into(),
+            size_bytes: content.len() as u64,
+            encoding: Encoding::Raw,
+            role: Role::Object,
+        };
+        assert!(writer.append(&payload).is_err());
+        let good = folder.path().join("good");
+        writer.temporary = NamedTempFile::from_parts(
+            File::create(&good).unwrap(),
+            tempfile::TempPath::try_from_path(good).unwrap(),
+        );
+        assert!(writer.seal().is_err());
     }
 }

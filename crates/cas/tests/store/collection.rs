@@ -193,6 +193,23 @@ fn what_a_batch_relies_on_outlives_any_collection() {
 }
 
 #[test]
+fn what_a_batch_was_told_to_be_there_outlives_any_collection() {
+    let store = Store::new();
+    let large = noise(1, 3 * MIB);
+    let objects = [store.put(b"small"), store.put(&large)];
+    let batch = store.cas.batch();
+    for object in &objects {
+        assert!(batch.contains(object).unwrap());
+    }
+    assert_eq!(collect(&store.reopened(), &[], 0).removed_objects, 0);
+    batch.put(b"names them").unwrap();
+    batch.commit().unwrap();
+    assert_eq!(store.cas.read(&objects[0]).unwrap(), b"small");
+    assert!(store.cas.read(&objects[1]).unwrap() == large);
+    store.assert_verifies();
+}
+
+#[test]
 fn a_batch_that_ends_without_a_commit_keeps_nothing_back() {
     let store = Store::new();
     store.put(b"small");
