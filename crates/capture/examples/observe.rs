@@ -94,6 +94,10 @@ fn describe(kind: &AccessKind) -> (String, PathBuf) {
             format!("rename {} {}", recorded(from), recorded(to)),
             to.clone(),
         ),
+        AccessKind::Exchange { from, to } => (
+            format!("exchange {} {}", recorded(from), recorded(to)),
+            to.clone(),
+        ),
         AccessKind::Link { from, to } => (
             format!("link {} {}", recorded(from), recorded(to)),
             to.clone(),

@@ -129,7 +129,12 @@ impl Redaction {
                 Some(flag) if !text::is_flag(&lossy) => text::redact_value(flag, &lossy),
                 _ => {
                     value_of = text::flag_before_value(&lossy);
-                    text::redact(&lossy)
+                    match text::attached_user(&lossy) {
+                        Some((flag, value)) => {
+                            flag.to_owned() + &text::redact_value(text::Flag::User, value)
+                        }
+                        None => text::redact(&lossy),
+                    }
                 }
             };
             recorded.push(if redacted == argument.to_string_lossy() {
@@ -139,6 +144,16 @@ impl Redaction {
             });
         }
         recorded
+    }
+
+    /// A value as it may be written down under a name: `***` for that of a password.
+    pub fn named(&self, key: &str, value: &str) -> String {
+        if self.known.iter().any(|secret| secret == value) {
+            return MARK.to_owned();
+        }
+        let option = format!("--{key}=");
+        let redacted = text::redact(&self.without_known(&format!("{option}{value}")));
+        redacted.strip_prefix(&option).unwrap_or(value).to_owned()
     }
 
     /// Redacts what looks like a secret in any text.
@@ -425,7 +440,7 @@ mod tests {
 
     #[test]
     fn the_argument_after_a_secret_flag_is_redacted() {
-        let cases: [(&[&str], &[&str]); 8] = [
+        let cases: [(&[&str], &[&str]); 13] = [
             (
                 &["x", "--password", "hunter2", "--lr", "0.1"],
                 &["x", "--password", "***", "--lr", "0.1"],
@@ -441,6 +456,20 @@ mod tests {
                 &["curl", "-u", "me:***", "-H", "X: 1"],
             ),
             (&["python", "-u", "train.py"], &["python", "-u", "train.py"]),
+            (&["curl", "-ume:pw"], &["curl", "-ume:***"]),
+            (
+                &["curl", "--user=me:pw", "--proxy-user=a:b"],
+                &["curl", "--user=me:***", "--proxy-user=a:***"],
+            ),
+            (
+                &["docker", "run", "--user=1000:1000", "-u1000:1000"],
+                &["docker", "run", "--user=1000:1000", "-u1000:1000"],
+            ),
+            (&["x", "--wandb-key", "abc"], &["x", "--wandb-key", "***"]),
+            (
+                &["x", "--sort-key", "loss", "--primary-key=id"],
+                &["x", "--sort-key", "loss", "--primary-key=id"],
+            ),
             (
                 &["x", "--use-auth-token", "true"],
                 &["x", "--use-auth-token", "true"],
@@ -449,6 +478,21 @@ mod tests {
         ];
         for (given, expected) in cases {
             assert_eq!(words(given), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_masked_by_its_name_by_its_shape_or_because_it_is_known() {
+        let redaction = redaction().knowing(["hunter2".to_owned()]);
+        for (key, value, expected) in [
+            ("lr", "0.1", "0.1"),
+            ("db_password", "x", "***"),
+            ("login", "hunter2", "***"),
+            ("url", "https://me:pw@host/x", "https://***@host/x"),
+            ("user", "team:ml", "team:ml"),
+            ("db_password", "***", "***"),
+        ] {
+            assert_eq!(redaction.named(key, value), expected, "{key}");
         }
     }
 

@@ -340,6 +340,9 @@ pub(crate) enum AuditCommand {
         /// Why it is right; goes into the ledger
         #[arg(long)]
         reason: String,
+        /// Also one whose history is another than the one that was signed, which no backup has
+        #[arg(long)]
+        rewritten: bool,
     },
 }
 

@@ -11,7 +11,8 @@ use ledger::{CHECKPOINT_PATH, DirectoryTiles, SigningKey, TreeHead, VerifierKey}
 use store::{ExperimentStore as _, LedgerProgress, PageRequest, RunStore as _, StoreError, View};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tracking::{
-    Caller, Departure, LedgerPublisher, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
+    Caller, Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking,
+    TrackingError,
 };
 
 use crate::endpoints::LoopbackEndpoints;
@@ -67,6 +68,7 @@ impl Context {
     /// the git checkout, or here without git, and says so.
     pub(crate) async fn open_or_create(output: &Output) -> Result<Self, CommandError> {
         let here = working_directory()?;
+        Project::refuse_remains(&here)?;
         if let Some(project) = Project::find(&here) {
             project.check_writable()?;
             return Self::compose_and_mark(project, output).await;
@@ -267,8 +269,13 @@ impl Context {
         ))
     }
 
+    /// A value as it may be written down under a name: what is logged cannot be forgotten.
+    pub(crate) fn mask(&self, key: &str, value: &str) -> String {
+        executor::mask(&self.bench.settings, key, value)
+    }
+
     /// What this user signed last for this store, if anything.
-    pub(crate) fn remembered(&self) -> Result<Option<TreeHead>, CommandError> {
+    pub(crate) fn remembered(&self) -> Result<Option<Remembered>, CommandError> {
         let Some(memory) = &self.memory else {
             return Ok(None);
         };
@@ -285,6 +292,19 @@ impl Context {
         let tiles = DirectoryTiles::new(self.project.ledger());
         let key = parse_verifier_key(&self.verifier_key)?;
         tracking::find_departure(&tiles, &key, memory.as_ref()).map_err(tracking_fault)
+    }
+
+    /// Makes sure that `accept` can do what it is for.
+    pub(crate) fn check_can_accept(&self) -> Result<(), CommandError> {
+        let (Some(_), Some(memory)) = (&self.signing_key, &self.memory) else {
+            return Err(CommandError::system(
+                "E0021",
+                "the key that signs this store's ledger is not here",
+            ));
+        };
+        memory
+            .check_writable()
+            .map_err(|source| tracking_fault(TrackingError::Memory { source }))
     }
 
     /// Takes what is signed in the store as what this user signed last. Needs the key.

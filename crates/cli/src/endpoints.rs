@@ -42,6 +42,7 @@ impl EndpointFactory for LoopbackEndpoints {
             run,
             presented_runs,
             presented_models,
+            mask,
         } = request;
         let failed = |source| ExecutorError::Endpoint { source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -56,6 +57,7 @@ impl EndpointFactory for LoopbackEndpoints {
             token: token.clone(),
             presented_runs,
             presented_models,
+            mask: Some(mask),
         };
         let options = ServerOptions {
             tracking: self.tracking.clone(),

@@ -17,8 +17,13 @@ pub(crate) fn write_key(key: &SigningKey) -> Result<(), CommandError> {
 }
 
 /// Reads the key whose public half signs a store's ledger; none where this user does not have it.
+///
+/// Without a settings folder, or where it may not be entered, nobody has the key: the store can be used all the same.
 pub(crate) fn read_key(verifier_key: &str) -> Result<Option<SigningKey>, CommandError> {
-    read_key_below(&key_directory()?, verifier_key)
+    match key_directory() {
+        Ok(directory) => read_key_below(&directory, verifier_key),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Patterns of the files that hold keys: a `reproof` inside a captured run reads one, and it must not be kept.
@@ -77,7 +82,14 @@ fn read_key_below(
     let path = directory.join(file_name(&verifier));
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(error) => {
             return Err(CommandError::system(
                 "E0021",

@@ -24,8 +24,29 @@ impl Project {
             })
     }
 
+    /// Refuses to go on to a store further up past one that has lost its database.
+    pub(crate) fn refuse_remains(from: &Path) -> Result<(), CommandError> {
+        let store = from
+            .ancestors()
+            .map(|directory| directory.join(STORE_DIRECTORY))
+            .find(|store| store.is_dir());
+        let Some(store) = store else { return Ok(()) };
+        if store.join("reproof.db").exists() || !store.join("ledger/checkpoint").exists() {
+            return Ok(());
+        }
+        Err(CommandError::system(
+            "E0011",
+            format!(
+                "{} has a ledger, `ledger/checkpoint`, and its database is gone",
+                store.display()
+            ),
+        )
+        .hint("put `reproof.db` back from a backup, or move the folder away"))
+    }
+
     /// Looks for a store, which must be there.
     pub(crate) fn get(from: &Path) -> Result<Self, CommandError> {
+        Self::refuse_remains(from)?;
         Self::find(from).ok_or_else(|| {
             CommandError::usage(
                 "E0001",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use entities::ObjectId;
 use ledger::{Checkpoint, TreeHead, VerifierKey};
-use tracking::SignedMemory;
+use tracking::{Remembered, SignedMemory};
 
 use crate::keys::file_name;
 use crate::system::configuration_directory;
@@ -15,7 +15,8 @@ use crate::system::configuration_directory;
 /// Remembers the last checkpoint of one ledger at one place.
 ///
 /// A project that was copied goes on in both places, each with a memory of its own. At a place that is new, a ledger has
-/// to continue the longest one that was signed anywhere, so that moving a store does not make its signer forget.
+/// to continue the longest one that was signed anywhere, so that moving a store does not make its signer forget; one
+/// that ends before it is an older copy until its owner says that it goes on there.
 pub(crate) struct SignedFiles {
     /// The folder of this ledger.
     directory: PathBuf,
@@ -85,19 +86,38 @@ impl SignedFiles {
     }
 }
 
-impl SignedMemory for SignedFiles {
-    fn last(&self) -> io::Result<Option<TreeHead>> {
-        match self.read(&self.file)? {
-            Some(head) => Ok(Some(head)),
-            None => self.find_longest(),
-        }
+impl SignedFiles {
+    /// Makes sure that something can be remembered.
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        self.make_directory()?;
+        let probe = self
+            .file
+            .with_extension(format!("{}.probe", std::process::id()));
+        std::fs::write(&probe, "")?;
+        std::fs::remove_file(&probe)
     }
 
-    fn remember(&self, checkpoint: &[u8]) -> io::Result<()> {
+    fn make_directory(&self) -> io::Result<()> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&self.directory)?;
+            .create(&self.directory)
+    }
+}
+
+impl SignedMemory for SignedFiles {
+    fn last(&self) -> io::Result<Option<Remembered>> {
+        let here = self.read(&self.file)?;
+        let is_elsewhere = here.is_none();
+        let last = match here {
+            Some(head) => Some(head),
+            None => self.find_longest()?,
+        };
+        Ok(last.map(|head| Remembered { head, is_elsewhere }))
+    }
+
+    fn remember(&self, checkpoint: &[u8]) -> io::Result<()> {
+        self.make_directory()?;
         // Publishers of one place come one after the other, so the name of the new file needs no more than the process.
         let new = self
             .file
@@ -146,9 +166,15 @@ mod tests {
         at("/a").remember(&sign(&key, 5)).unwrap();
         at("/b").remember(&sign(&key, 9)).unwrap();
         at("/b").remember(&sign(&key, 8)).unwrap();
-        assert_eq!(at("/a").last().unwrap(), Some(head(5)));
-        assert_eq!(at("/b").last().unwrap(), Some(head(8)));
-        assert_eq!(at("/c").last().unwrap(), Some(head(8)));
+        let remembered = |size, is_elsewhere| {
+            Some(Remembered {
+                head: head(size),
+                is_elsewhere,
+            })
+        };
+        assert_eq!(at("/a").last().unwrap(), remembered(5, false));
+        assert_eq!(at("/b").last().unwrap(), remembered(8, false));
+        assert_eq!(at("/c").last().unwrap(), remembered(8, true));
     }
 
     #[test]
@@ -173,6 +199,6 @@ mod tests {
         files
             .remember(&Checkpoint::sign(empty, &[&key]).unwrap())
             .unwrap();
-        assert_eq!(files.last().unwrap(), Some(empty));
+        assert_eq!(files.last().unwrap().unwrap().head, empty);
     }
 }

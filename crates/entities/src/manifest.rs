@@ -175,6 +175,9 @@ pub struct Environment {
     pub interpreter: Option<Interpreter>,
     /// The Python environment.
     pub python: Option<PythonEnvironment>,
+    /// Further Python environments that ran, such as that of a launcher, in the order in which they did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherPython>,
     /// Shared libraries that were mapped, sorted by path, those of Python distributions included.
     pub libraries: Vec<Library>,
     /// Linear algebra libraries and the kernel each chose for this CPU.
@@ -189,6 +192,15 @@ pub struct Environment {
     pub umask: Option<String>,
     /// Digest of the container image, where the host tells.
     pub container: Option<String>,
+}
+
+/// A Python environment beside that of the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherPython {
+    /// Its interpreter.
+    pub interpreter: Interpreter,
+    /// Its packages; none where they could not be told.
+    pub python: Option<PythonEnvironment>,
 }
 
 /// An interpreter.

@@ -429,6 +429,15 @@ impl Observer for Collector {
             } => self.write(&seen(path), keeps_content || reads),
             AccessKind::Remove { path } => self.remove(&seen(path)),
             AccessKind::Rename { from, to } => self.rename(&seen(from), &seen(to)),
+            AccessKind::Exchange { from, to } => {
+                let (from, to) = (seen(from), seen(to));
+                for (one, other) in [(&from, &to), (&to, &from)] {
+                    self.read(one);
+                    self.pass_on_secrecy(one, other);
+                }
+                self.write(&from, false);
+                self.write(&to, false);
+            }
             AccessKind::Link { from, to } => {
                 let (from, to) = (seen(from), seen(to));
                 self.read(&from);

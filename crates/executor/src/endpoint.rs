@@ -1,12 +1,16 @@
 //! The MLflow endpoint of a run, as the executor sees it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use entities::{ModelId, RunId};
 
 use crate::ExecutorError;
 
+/// Gives a value as it may be written down under a name.
+pub type Mask = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
+
 /// What an endpoint is for.
-#[derive(Clone, Debug)]
 pub struct EndpointRequest {
     /// The run that the first `runs/create` is given.
     pub run: RunId,
@@ -14,6 +18,8 @@ pub struct EndpointRequest {
     pub presented_runs: Vec<RunId>,
     /// For a replay: the ids of the origin's logged models, in that order.
     pub presented_models: Vec<ModelId>,
+    /// What is kept of params, and of tags whose names say that they hold secrets.
+    pub mask: Mask,
 }
 
 /// Opens endpoints.

@@ -106,9 +106,11 @@ pub fn list_objects_of_run(cas: &Cas, run: &Run) -> Result<RunObjects, ExecutorE
         )?;
         let patch = recipe.code.git.as_ref().and_then(|git| git.patch);
         let input = recipe.standard_input.as_ref().map(|input| input.object);
-        let python = recipe.environment.python.as_ref();
-        let single = [patch, input, python.map(|python| python.pylock)];
-        all.objects.extend(single.into_iter().flatten());
+        all.objects.extend([patch, input].into_iter().flatten());
+        let environment = &recipe.environment;
+        let others = environment.others.iter().flat_map(|other| &other.python);
+        let pylocks = environment.python.iter().chain(others);
+        all.objects.extend(pylocks.map(|python| python.pylock));
         all.add_not_kept(&recipe.code.not_kept);
         all.add_not_kept(&recipe.inputs.not_kept);
     }

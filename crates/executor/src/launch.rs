@@ -9,7 +9,7 @@ use std::sync::Arc;
 use capture::code::{CapturedCode, CodeRequest, capture_code};
 use capture::digests::DigestCache;
 use capture::made::MadeFiles;
-use capture::redaction::Redaction;
+use capture::redaction::{MARK, Redaction};
 use capture::trace::{Bind, ScanScope, TraceOptions, TraceOutcome};
 use cas::Batch;
 use entities::{
@@ -20,14 +20,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracking::{FinishedRun, NewRun};
 
 use crate::collect::{Collector, CollectorRequest};
-use crate::manifest::{Observed, Written, redact_named, write_manifest};
+use crate::manifest::{Observed, Written, write_manifest};
 use crate::opening::{self, Started};
 use crate::run::set_variable;
 use crate::snapshot::Keeper;
 use crate::standard_input::{self, Kept};
 use crate::temporary::TemporaryDirectory;
 use crate::view::View;
-use crate::{Endpoint, EndpointRequest, ExecutorError, Workbench};
+use crate::{CaptureSettings, Endpoint, EndpointRequest, ExecutorError, Mask, Workbench};
 
 /// A command with everything that is decided before it starts.
 pub(crate) struct Launch {
@@ -194,7 +194,8 @@ async fn carry_out(
 ) -> Result<Outcome, ExecutorError> {
     let prepared = prepare(bench, &launch)?;
     let collector = Arc::new(start_collector(bench, &prepared));
-    let (endpoint, environment, target) = open_endpoint(bench, run, &launch).await?;
+    let mask = endpoint_mask(&prepared.redaction);
+    let (endpoint, environment, target) = open_endpoint(bench, run, &launch, mask).await?;
     let standard_input = match &launch.standard_input {
         Some(given) => Kept::Again(given.clone()),
         None => Kept::of_ours(capture::host::standard_input(), &collector),
@@ -273,16 +274,38 @@ async fn carry_out(
     close_run(bench, run, written, ended_at).await
 }
 
+/// A value as it may be written down under a name: `***` for that of a password.
+pub fn mask(settings: &CaptureSettings, key: &str, value: &str) -> String {
+    Redaction::new(&[], &[], settings.variable_key).named(key, value)
+}
+
+/// What clients log at the endpoint goes into events, which cannot be forgotten.
+fn endpoint_mask(redaction: &Redaction) -> Mask {
+    let redaction = redaction.clone();
+    Arc::new(move |key, value| redaction.named(key, value))
+}
+
 fn prepare(bench: &Workbench, launch: &Launch) -> Result<Prepared, ExecutorError> {
     let settings = &bench.settings;
     // Params are logged in the open, so the variables that carry them are no secrets.
     // A secret among them is one all the same.
     let plain = Redaction::new(&[], &[], settings.variable_key);
-    let is_open = |(key, value): &(&String, &String)| redact_named(&plain, key, value) == **value;
+    // What is redacted already, as in a replay, says that its variable holds a secret.
+    let is_open = |(key, value): &(&String, &String)| {
+        !value.contains(MARK) && plain.named(key, value) == **value
+    };
     let open_params = launch.params.iter().filter(is_open).map(|(key, _)| key);
     // Wherever the command says `{K}`, such a value stands in it.
     let secret_params = launch.params.iter().filter(|param| !is_open(param));
-    let secret_values = secret_params.map(|(_, value)| value.clone());
+    let secret_values = secret_params.flat_map(|(key, value)| {
+        let variables = launch
+            .environment
+            .iter()
+            .filter(|(name, _)| name == key.as_str());
+        let of_variable = variables.filter_map(|(_, value)| value.to_str().map(str::to_owned));
+        let as_given = Some(value.clone()).filter(|value| !value.contains(MARK));
+        as_given.into_iter().chain(of_variable).collect::<Vec<_>>()
+    });
     let allowed: Vec<_> = settings
         .allowed_variables
         .iter()
@@ -385,6 +408,7 @@ async fn open_endpoint(
     bench: &Workbench,
     run: &Run,
     launch: &Launch,
+    mask: Mask,
 ) -> Result<Opened, ExecutorError> {
     let mut environment = launch.environment.clone();
     let given = find_variable(&environment, "MLFLOW_TRACKING_URI").map(str::to_owned);
@@ -404,6 +428,7 @@ async fn open_endpoint(
             run: run.id.clone(),
             presented_runs,
             presented_models,
+            mask,
         })
         .await?;
     set_variable(&mut environment, "REPROOF_RUN", run.id.as_str());

@@ -24,7 +24,7 @@ pub use context::*;
 pub use endpoint::*;
 pub use error::*;
 pub use facts::*;
-pub use launch::Outcome;
+pub use launch::{Outcome, mask};
 pub use opening::salvage;
 pub use replay::*;
 pub use restore::*;

@@ -14,8 +14,8 @@ use capture::trace::TraceOutcome;
 use cas::Batch;
 use entities::{
     Code, Count, Environment, EnvironmentFile, Gap, Interpreter, MANIFEST_VERSION, Metric,
-    ObjectId, PythonEnvironment, Recipe, Record, RecordedPath, Run, RunDetail, Timestamp,
-    TrackingTarget, Variables, canonical_json,
+    ObjectId, OtherPython, PythonEnvironment, Recipe, Record, RecordedPath, Run, RunDetail,
+    Timestamp, TrackingTarget, Variables, canonical_json,
 };
 use provenance::{FileFact, finish_recipe, finish_record, params_from_command_line};
 
@@ -88,8 +88,8 @@ pub(crate) fn write_manifest(
         collector.take_scan(scan);
     }
     let mut gaps = Vec::new();
-    let python = find_interpreter(&probe, &observed, &collector.executed(), &mut gaps);
-    if let Some(python) = &python {
+    let interpreters = find_interpreters(&probe, &observed, &collector.executed(), &mut gaps);
+    for python in &interpreters {
         let seen = |paths: &[PathBuf]| -> Vec<PathBuf> {
             paths
                 .iter()
@@ -103,8 +103,7 @@ pub(crate) fn write_manifest(
     if observed.traced.scan.is_none() {
         leave_out_overwritten(&mut observed.code, &collected);
     }
-    let environment =
-        describe_environment(&probe, &observed, python.as_ref(), &collected, &mut gaps);
+    let environment = describe_environment(&probe, &observed, &interpreters, &collected, &mut gaps);
     observed.traced.gaps.append(&mut gaps);
     note_made_files(&observed, &collected);
     let (metrics, mut unread) = collect_metrics(&observed, &collected);
@@ -159,18 +158,35 @@ fn note_made_files(observed: &Observed, collected: &Collected) {
     }
 }
 
-/// The first program that ran and is a Python interpreter.
-fn find_interpreter(
+/// Programs of Python environments that start a command in another one.
+const LAUNCHERS: &[&str] = &[
+    "conda", "hatch", "mamba", "nox", "pdm", "pipenv", "poetry", "pipx", "tox",
+];
+
+/// Environments beyond this are not described; nobody has seen so many in one run.
+const ENVIRONMENTS_MAX: usize = 16;
+
+/// The Python environments that ran: that of the command first, then the others in the order in which they did.
+fn find_interpreters(
     probe: &Probe,
     observed: &Observed,
     executed: &[PathBuf],
     gaps: &mut Vec<Gap>,
-) -> Option<PythonFacts> {
+) -> Vec<PythonFacts> {
     let directory = observed.view.to_real(&observed.working_directory);
+    let mut found: Vec<PythonFacts> = Vec::new();
     for path in executed {
         let real = observed.view.to_real(path);
         match probe.interpreter(&real, &observed.environment, &directory) {
-            Ok(Some(facts)) => return Some(facts),
+            Ok(Some(facts)) => {
+                let is_same = |known: &PythonFacts| {
+                    let (old, new) = (&known.interpreter, &facts.interpreter);
+                    old.prefix == new.prefix && old.object == new.object
+                };
+                if !found.iter().any(is_same) && found.len() < ENVIRONMENTS_MAX {
+                    found.push(facts);
+                }
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(path = %real.display(), error = &error as &dyn std::error::Error, "no answer");
@@ -184,35 +200,61 @@ fn find_interpreter(
             }
         }
     }
-    None
+    let program = observed.command.first().map(Path::new);
+    let program = program.and_then(Path::file_name).unwrap_or_default();
+    // What a launcher runs in comes before what it starts.
+    if LAUNCHERS.iter().any(|launcher| program == *launcher)
+        && let Some(last) = found.pop()
+    {
+        found.insert(0, last);
+    }
+    found
 }
 
 fn describe_environment(
     probe: &Probe,
     observed: &Observed,
-    python: Option<&PythonFacts>,
+    interpreters: &[PythonFacts],
     collected: &Collected,
     gaps: &mut Vec<Gap>,
 ) -> Environment {
     let variables = &observed.environment;
     let view = &observed.view;
     let libraries = probe.libraries(&collected.environment_paths);
-    let blas = match python {
-        Some(python) => probe.blas(&libraries, python, variables),
+    let mut described = interpreters.iter().map(|facts| {
+        let packages = probe.python(facts, &collected.environment_paths, &observed.batch);
+        if let Err(error) = &packages {
+            gaps.push(Gap {
+                code: "packages_unknown".to_owned(),
+                message: format!(
+                    "the packages installed in `{}` could not be told: {error}",
+                    facts.interpreter.prefix
+                ),
+            });
+        }
+        OtherPython {
+            interpreter: as_seen_interpreter(view, &facts.interpreter),
+            python: packages
+                .ok()
+                .map(|packages| as_seen_packages(view, packages)),
+        }
+    });
+    let (interpreter, python) = match described.next() {
+        Some(OtherPython {
+            interpreter,
+            python,
+        }) => (Some(interpreter), python),
+        None => (None, None),
+    };
+    let others = described.collect();
+    let blas = match interpreters.first() {
+        Some(facts) => probe.blas(&libraries, facts, variables),
         None => Vec::new(),
     };
-    let read = &collected.environment_paths;
-    let packages = python.map(|facts| probe.python(facts, read, &observed.batch));
-    if let Some(Err(error)) = &packages {
-        gaps.push(Gap {
-            code: "packages_unknown".to_owned(),
-            message: format!("the installed packages could not be told: {error}"),
-        });
-    }
-    let packages = packages.and_then(Result::ok);
     Environment {
-        interpreter: python.map(|facts| as_seen_interpreter(view, &facts.interpreter)),
-        python: packages.map(|packages| as_seen_packages(view, packages)),
+        interpreter,
+        python,
+        others,
         libraries: libraries
             .into_iter()
             .map(|mut library| {
@@ -263,22 +305,11 @@ pub(crate) fn collect_params(
         .collect();
     let given: BTreeMap<_, _> = given
         .iter()
-        .map(|(key, value)| (key.clone(), redact_named(redaction, key, value)))
+        .map(|(key, value)| (key.clone(), redaction.named(key, value)))
         .collect();
     let mut params = params_from_command_line(&words);
     params.extend(given.clone());
     (params, given)
-}
-
-/// A value as it may be written down under a name: `***` for that of a password.
-pub(crate) fn redact_named(redaction: &Redaction, key: &str, value: &str) -> String {
-    let option = OsString::from(format!("--{key}={value}"));
-    let redacted = redaction.arguments(&[option]);
-    redacted
-        .first()
-        .and_then(|word| word.as_str().strip_prefix(&format!("--{key}=")))
-        .unwrap_or(value)
-        .to_owned()
 }
 
 /// Points of resources, and of metrics files whose keys nobody logged.
@@ -307,7 +338,10 @@ fn collect_metrics(observed: &Observed, collected: &Collected) -> (Vec<Metric>, 
         .iter()
         .map(|metric| metric.key.as_str())
         .collect();
-    for (path, FileFact { size_bytes, .. }) in &collected.outputs.project {
+    for (path, fact) in &collected.outputs.project {
+        let FileFact {
+            object, size_bytes, ..
+        } = fact;
         if !is_metrics_file(path, &observed.metrics_files) {
             continue;
         }
@@ -324,6 +358,14 @@ fn collect_metrics(observed: &Observed, collected: &Collected) -> (Vec<Metric>, 
             continue;
         }
         let read = std::fs::read_to_string(&real).map_err(|error| error.to_string());
+        // Others may have written it since it was kept: what is logged must be what is on record.
+        let read = read.and_then(|text| {
+            if ObjectId::of(text.as_bytes()) == *object {
+                Ok(text)
+            } else {
+                Err("it was changed after the command had ended".to_owned())
+            }
+        });
         let at_ms = observed.ended_at.as_millis();
         let points = match read.and_then(|text| metrics_of_file(&text, at_ms)) {
             Ok(points) => points,

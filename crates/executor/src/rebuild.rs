@@ -24,12 +24,15 @@ pub(crate) fn rebuild(
         interpreter.version,
         &python.content_digest.to_string()[..24]
     ));
-    if prefix.join("reproof-complete").is_file() {
+    std::fs::create_dir_all(&parent).map_err(|error| ExecutorError::io("make", &parent, error))?;
+    let mut lock_path = prefix.clone().into_os_string();
+    lock_path.push(".lock");
+    let _lock = lock(Path::new(&lock_path))?;
+    if prefix.join(MARKER).is_file() {
         return Ok(prefix);
     }
-    std::fs::create_dir_all(&parent).map_err(|error| ExecutorError::io("make", &parent, error))?;
     if prefix.exists() {
-        // What a killed replay left half made.
+        // What a killed replay left half made: nobody else is at it, for we have the lock.
         std::fs::remove_dir_all(&prefix)
             .map_err(|error| ExecutorError::io("remove", &prefix, error))?;
     }
@@ -45,9 +48,30 @@ pub(crate) fn rebuild(
         ],
     )?;
     install(&bench.cas, &uv, &prefix, python)?;
-    let marker = prefix.join("reproof-complete");
-    std::fs::write(&marker, "").map_err(|error| ExecutorError::io("write", &marker, error))?;
+    let marker = prefix.join(MARKER);
+    // The marker must not be on the disk before what it says is whole.
+    std::fs::File::open(&prefix)
+        .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
+        .and_then(|()| std::fs::write(&marker, ""))
+        .map_err(|error| ExecutorError::io("write", &marker, error))?;
     Ok(prefix)
+}
+
+/// Says that an environment was made to its end.
+const MARKER: &str = "reproof-complete";
+
+/// Waits until no other replay makes this environment; released when the file is closed.
+fn lock(path: &Path) -> Result<std::fs::File, ExecutorError> {
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .and_then(|file| {
+            rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+            Ok(file)
+        })
+        .map_err(|error| ExecutorError::io("lock", path, error))
 }
 
 fn install(

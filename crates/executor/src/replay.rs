@@ -8,13 +8,17 @@ mod repository;
 mod stage;
 mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use capture::trace::can_bind;
-use entities::{ModelId, Recipe, Record, RecordedPath, Run, RunDetail, RunId, canonical_json};
+use entities::{
+    EnvironmentFile, ModelId, ObjectId, Recipe, Record, RecordedPath, Run, RunDetail, RunId,
+    canonical_json,
+};
 use provenance::{
-    Comparison, ComparisonRules, FileSet, ReplayFacts, RunFacts, Tolerances, compare_replay,
+    Comparison, ComparisonRules, FileSet, PlacedMetric, ReplayFacts, RunFacts,
+    STANDARD_INPUT_FILE_NOT_KEPT, Tolerances, compare_replay,
 };
 use store::{PageRequest, View as Lifecycle};
 
@@ -140,13 +144,17 @@ async fn presented_ids(
         first = bench.tracking.get_run(earlier).await?.run;
     }
     let mut runs = vec![first.id.clone()];
-    runs.extend(children_of(bench, &first.id).await?);
+    let children = children_of(bench, &first.id).await?;
+    runs.extend(children.into_iter().map(|(id, _)| id));
     let models = bench.tracking.list_models_of(&first.id).await?;
     Ok((runs, models))
 }
 
-/// Runs that a client made inside a captured run, oldest first.
-async fn children_of(bench: &Workbench, run: &RunId) -> Result<Vec<RunId>, ExecutorError> {
+/// Runs that a client made inside a captured run, oldest first, with their names.
+async fn children_of(
+    bench: &Workbench,
+    run: &RunId,
+) -> Result<Vec<(RunId, String)>, ExecutorError> {
     let filter = format!("tags.`mlflow.parentRunId` = '{run}'");
     let page = PageRequest::first(10_000);
     let children = bench
@@ -164,28 +172,70 @@ async fn children_of(bench: &Workbench, run: &RunId) -> Result<Vec<RunId>, Execu
         .items
         .into_iter()
         .filter(|child| child.run.process.is_none());
-    Ok(made_by_clients.map(|child| child.run.id).collect())
+    Ok(made_by_clients
+        .map(|child| (child.run.id, child.run.name))
+        .collect())
 }
 
-/// Those runs and the runs inside them, each with words that say which it is: the same for origin and replay.
-async fn descendants_of(
-    bench: &Workbench,
-    run: &RunId,
-) -> Result<Vec<(String, RunId)>, ExecutorError> {
-    let mut found: Vec<(String, RunId)> = Vec::new();
-    let mut waiting = vec![(String::new(), run.clone())];
-    while let Some((place, run)) = waiting.pop() {
-        for (index, child) in children_of(bench, &run).await?.into_iter().enumerate() {
+/// A run that the command made.
+struct Descendant {
+    id: RunId,
+    /// Words that say which it is, by the order in which the runs inside another were started.
+    by_order: String,
+    /// The same by their names.
+    by_name: String,
+}
+
+/// Lists the runs that the command of a run made, and the runs inside them.
+async fn descendants_of(bench: &Workbench, run: &RunId) -> Result<Vec<Descendant>, ExecutorError> {
+    let mut found: Vec<Descendant> = Vec::new();
+    let mut waiting = vec![(run.clone(), String::new(), String::new())];
+    while let Some((run, by_order, by_name)) = waiting.pop() {
+        let children = children_of(bench, &run).await?;
+        for (index, (id, name)) in children.into_iter().enumerate() {
             // Clients may have tied runs into a ring.
-            if found.iter().any(|(_, known)| *known == child) {
+            if found.iter().any(|known| known.id == id) {
                 continue;
             }
-            let place = format!("{place}child {}: ", index + 1);
-            found.push((place.clone(), child.clone()));
-            waiting.push((place, child));
+            let child = Descendant {
+                by_order: format!("{by_order}child {}: ", index + 1),
+                by_name: format!("{by_name}child {name}: "),
+                id,
+            };
+            waiting.push((
+                child.id.clone(),
+                child.by_order.clone(),
+                child.by_name.clone(),
+            ));
+            found.push(child);
         }
     }
     Ok(found)
+}
+
+/// Which runs inside a run and inside its replay belong together, as words that are the same for both: by their names
+/// where each name stands once and in both, for runs that are started side by side have no order; else by their order.
+fn name_places(
+    of_origin: Vec<Descendant>,
+    of_replay: Vec<Descendant>,
+) -> [Vec<(String, RunId)>; 2] {
+    let names = |runs: &[Descendant]| -> BTreeSet<String> {
+        runs.iter().map(|run| run.by_name.clone()).collect()
+    };
+    let (old, new) = (names(&of_origin), names(&of_replay));
+    let is_once = old.len() == of_origin.len() && new.len() == of_replay.len();
+    let is_by_name = is_once && old == new;
+    [of_origin, of_replay].map(|runs| {
+        let places = runs.into_iter().map(|run| {
+            let place = if is_by_name {
+                run.by_name
+            } else {
+                run.by_order
+            };
+            (place, run.id)
+        });
+        places.collect()
+    })
 }
 
 async fn identity(
@@ -285,7 +335,12 @@ fn prepare(
     }
     let (standard_input, note) = standard_input::of_replay(&bench.cas, recipe, record)?;
     notes.extend(note);
-    if recipe.standard_input.is_some() && standard_input.is_none() {
+    // Of a pipe nobody knows whether it was read; a file that was not kept was there to be.
+    let was_not_kept = record
+        .gaps
+        .iter()
+        .any(|gap| gap.code == STANDARD_INPUT_FILE_NOT_KEPT);
+    if (recipe.standard_input.is_some() || was_not_kept) && standard_input.is_none() {
         stand_ins.lost.push(RecordedPath::new("standard input"));
     }
     let stage = if can_bind() {
@@ -353,11 +408,14 @@ async fn judge(
     (runs, models): (Vec<RunId>, Vec<ModelId>),
     lost_inputs: Vec<RecordedPath>,
 ) -> Result<Comparison, ExecutorError> {
-    let origin = replay_facts(bench, &request.run).await?;
-    let replayed = replay_facts(bench, &outcome.run).await?;
+    let [of_origin, of_replay] = name_places(
+        descendants_of(bench, &request.run.id).await?,
+        descendants_of(bench, &outcome.run.id).await?,
+    );
+    let origin = replay_facts(bench, &request.run, &of_origin).await?;
+    let replayed = replay_facts(bench, &outcome.run, &of_replay).await?;
     let own_models = bench.tracking.list_models_of(&outcome.run.id).await?;
-    let own_runs = descendants_of(bench, &outcome.run.id).await?;
-    let own_runs = own_runs.iter().map(|(_, run)| run);
+    let own_runs = of_replay.iter().map(|(_, run)| run);
     let ids = runs.iter().chain(own_runs).map(ToString::to_string);
     let read_object = |object: &entities::ObjectId| bench.cas.read(object).ok();
     let rules = ComparisonRules {
@@ -381,18 +439,22 @@ async fn judge(
     Ok(comparison)
 }
 
-async fn replay_facts(bench: &Workbench, run: &Run) -> Result<ReplayFacts, ExecutorError> {
-    let mut points = bench.tracking.all_metric_points(&run.id).await?;
-    let descendants = descendants_of(bench, &run.id).await?;
-    for (place, child) in &descendants {
+async fn replay_facts(
+    bench: &Workbench,
+    run: &Run,
+    descendants: &[(String, RunId)],
+) -> Result<ReplayFacts, ExecutorError> {
+    let own = bench.tracking.all_metric_points(&run.id).await?;
+    let mut points: Vec<_> = own.into_iter().map(PlacedMetric::from).collect();
+    for (place, child) in descendants {
         let of_child = bench.tracking.all_metric_points(child).await?;
-        points.extend(of_child.into_iter().map(|mut metric| {
-            metric.key = format!("{place}{}", metric.key);
-            metric
+        points.extend(of_child.into_iter().map(|metric| PlacedMetric {
+            place: place.clone(),
+            metric,
         }));
     }
     let mut facts = run_facts(bench, run).await?;
-    artifacts::add(bench, run, &descendants, &mut facts.outputs.project).await?;
+    artifacts::add(bench, run, descendants, &mut facts.outputs.project).await?;
     Ok(ReplayFacts { run: facts, points })
 }
 
@@ -406,6 +468,7 @@ pub async fn run_facts(bench: &Workbench, run: &Run) -> Result<RunFacts, Executo
         code: provenance::FileMap::new(),
         inputs: FileSet::default(),
         outputs: FileSet::default(),
+        environment_files: BTreeMap::new(),
     };
     if facts.detail.run.recipe.is_none() {
         return Ok(facts);
@@ -424,6 +487,64 @@ pub async fn run_facts(bench: &Workbench, run: &Run) -> Result<RunFacts, Executo
     facts.code = flatten_tree(&bench.cas, &recipe.code.tree)?;
     facts.inputs = set(&recipe.inputs)?;
     facts.outputs = set(&record.outputs)?;
+    facts.environment_files = list_environment_files(&bench.cas, &record)?;
     (facts.recipe, facts.record) = (Some(recipe), Some(record));
     Ok(facts)
+}
+
+/// What a run read of interpreter, packages and system; nothing where the list was forgotten.
+fn list_environment_files(
+    cas: &cas::Cas,
+    record: &Record,
+) -> Result<BTreeMap<RecordedPath, ObjectId>, ExecutorError> {
+    let Some(list) = record.environment_files else {
+        return Ok(BTreeMap::new());
+    };
+    let list: Vec<EnvironmentFile> =
+        serde_json::from_slice(&cas.read(&list)?).map_err(|error| ExecutorError::Manifest {
+            run: record.run.clone(),
+            object: list,
+            message: error.to_string(),
+        })?;
+    let known = list
+        .into_iter()
+        .filter_map(|file| Some((file.path, file.object?)));
+    Ok(known.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(names: &[&str], first: usize) -> Vec<Descendant> {
+        let numbered = names.iter().enumerate();
+        numbered
+            .map(|(index, name)| Descendant {
+                id: format!("{:032x}", first + index).parse().unwrap(),
+                by_order: format!("child {}: ", index + 1),
+                by_name: format!("child {name}: "),
+            })
+            .collect()
+    }
+
+    fn places(origin: &[&str], replay: &[&str]) -> [Vec<String>; 2] {
+        let places = name_places(runs(origin, 0), runs(replay, 100));
+        places.map(|runs| runs.into_iter().map(|(place, _)| place).collect())
+    }
+
+    #[test]
+    fn inner_runs_belong_together_by_name_or_else_by_order() {
+        let by_order = |count: usize| -> Vec<String> {
+            (1..=count)
+                .map(|number| format!("child {number}: "))
+                .collect()
+        };
+        assert_eq!(
+            places(&["a", "b"], &["b", "a"]),
+            [["child a: ", "child b: "], ["child b: ", "child a: "]]
+        );
+        assert_eq!(places(&["a", "b"], &["a", "c"]), [by_order(2), by_order(2)]);
+        assert_eq!(places(&["a", "a"], &["a", "a"]), [by_order(2), by_order(2)]);
+        assert_eq!(places(&["a"], &["a", "b"]), [by_order(1), by_order(2)]);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use capture::host::StandardInput as Found;
 use cas::Cas;
 use entities::{Count, Gap, Recipe, Record, RecordedPath, StandardInput};
-use provenance::STANDARD_INPUT_NOT_KEPT;
+use provenance::{STANDARD_INPUT_FILE_NOT_KEPT, STANDARD_INPUT_NOT_KEPT};
 
 use crate::ExecutorError;
 use crate::collect::Collector;
@@ -52,16 +52,16 @@ impl Kept {
 
     /// What stands in the recipe, and what is missing.
     pub(crate) fn finish(self) -> (Option<StandardInput>, Option<Gap>) {
-        let gap = |why: String| {
+        let gap = |code: &str, why: &str| {
             Some(Gap {
-                code: STANDARD_INPUT_NOT_KEPT.to_owned(),
+                code: code.to_owned(),
                 message: format!("standard input is not on record: {why}"),
             })
         };
         match self {
             Self::Nothing => (None, None),
             Self::Again(input) => (Some(input), None),
-            Self::Lost { why } => (None, gap(why)),
+            Self::Lost { why } => (None, gap(STANDARD_INPUT_NOT_KEPT, &why)),
             Self::File { path, slot } => match slot.wait() {
                 Snapshot::Kept(fact) => {
                     let input = StandardInput {
@@ -71,7 +71,10 @@ impl Kept {
                     };
                     (Some(input), None)
                 }
-                Snapshot::NotKept { .. } => (None, gap("its content could not be kept".to_owned())),
+                Snapshot::NotKept { reason, .. } => {
+                    let why = format!("its content could not be kept, {}", reason.in_words());
+                    (None, gap(STANDARD_INPUT_FILE_NOT_KEPT, &why))
+                }
             },
         }
     }
@@ -92,10 +95,9 @@ pub(crate) fn of_replay(
             (None, Some(note))
         });
     }
-    let gap = record
-        .gaps
-        .iter()
-        .find(|gap| gap.code == STANDARD_INPUT_NOT_KEPT);
+    let gap = record.gaps.iter().find(|gap| {
+        gap.code == STANDARD_INPUT_NOT_KEPT || gap.code == STANDARD_INPUT_FILE_NOT_KEPT
+    });
     Ok((None, gap.map(|gap| format!("{}; {INSTEAD}", gap.message))))
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     MetricComparison, Outcome, OutputComparison, PackageChange, RENAMED_BETWEEN_MOUNTS, RunDiff,
-    RunFacts, STANDARD_INPUT_NOT_KEPT, WRITTEN_BY_OTHERS,
+    RunFacts, STANDARD_INPUT_FILE_NOT_KEPT, STANDARD_INPUT_NOT_KEPT, WRITTEN_BY_OTHERS,
 };
 
 /// A likely reason for a difference.
@@ -31,6 +31,8 @@ pub struct Cause {
 ///   kernel, CPU and threads are likelier by 25, and unseeded randomness, which is not small, less likely by 20.
 /// - Unseeded randomness (55, with a declared seed 35), an input whose bytes were not kept (54), network (45), time (30).
 ///   These were seen in runs that replay identically too, so they stand behind what is known to differ.
+/// - A program that the command starts computes (85), and so does a module without a package (88); of other files of the
+///   system some matter and most do not (51).
 /// - A metric whose name tells of time is no surprise (57).
 /// - Where nothing known is left to explain the difference, what no observer sees is named: random numbers without a
 ///   declared seed (53, else 33), and the order of Python's sets, which each process draws anew (32).
@@ -262,6 +264,35 @@ fn recipe_causes(diff: &RunDiff) -> Vec<Cause> {
             format!("other shared libraries: {names}"),
         );
     }
+    let (of_packages, of_system): (Vec<_>, Vec<_>) = environment
+        .files
+        .iter()
+        .partition(|change| change.is_of_packages);
+    for (code, weight, what, changes) in [
+        (
+            "program_differs",
+            85,
+            "other programs",
+            environment.programs.iter().collect(),
+        ),
+        (
+            "module_differs",
+            88,
+            "other files among the packages that belong to none of them",
+            of_packages,
+        ),
+        (
+            "system_file_differs",
+            51,
+            "other files of the system",
+            of_system,
+        ),
+    ] {
+        if !changes.is_empty() {
+            let names = listed(changes.iter().map(|change| change.path.to_string()));
+            add(code, weight, format!("{what}: {names}"));
+        }
+    }
     if !environment.variables.is_empty() {
         let names = listed(
             environment
@@ -384,7 +415,7 @@ fn observed_causes(
         );
     }
     let gaps = origin.record.iter().flat_map(|record| &record.gaps);
-    for gap in gaps.filter(|gap| gap.code == STANDARD_INPUT_NOT_KEPT) {
+    for gap in gaps.filter(|gap| is_of_standard_input(gap)) {
         add("input_not_kept", 54, gap.message.clone());
     }
     let records: Vec<_> = [origin, replay]
@@ -483,4 +514,8 @@ fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
         String::new()
     };
     format!("{}{more}", first.join(", "))
+}
+
+fn is_of_standard_input(gap: &Gap) -> bool {
+    [STANDARD_INPUT_NOT_KEPT, STANDARD_INPUT_FILE_NOT_KEPT].contains(&gap.code.as_str())
 }

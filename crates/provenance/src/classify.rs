@@ -220,7 +220,8 @@ fn within_project<'a>(path: &'a Path, context: &ClassifyContext) -> &'a Path {
 fn is_internal(path: &Path, context: &ClassifyContext) -> bool {
     let is_kernel = ["/proc", "/sys", "/dev", "/run"]
         .iter()
-        .any(|root| path.starts_with(root));
+        .any(|root| path.starts_with(root))
+        && !is_data_of_the_machine(path);
     let is_of_project = is_set(&context.project_root) && path.starts_with(&context.project_root);
     // A project may stand below Reproof's own folder (a replay), or on a RAM disk in /dev/shm: it is still a project.
     let is_own = context.own_folders.iter().any(|own| {
@@ -230,8 +231,52 @@ fn is_internal(path: &Path, context: &ClassifyContext) -> bool {
     });
     let is_machinery =
         |component: Component<'_>| matches!(name_of(component), b".git" | b".reproof");
-    let has_machinery = within_project(path, context).components().any(is_machinery);
+    let has_machinery =
+        within_project(path, context).components().any(is_machinery) && !is_annexed(path);
     is_own || has_machinery || (is_kernel && !is_of_project)
+}
+
+/// Whether a path below the kernel's folders is one of data all the same: a RAM disk, or a disk that a desktop mounted.
+fn is_data_of_the_machine(path: &Path) -> bool {
+    // Memory that processes share, and not files that anybody reads.
+    const SHARED_MEMORY: &[&str] = &[
+        "sem.",
+        "psm_",
+        "pym-",
+        "torch_",
+        "nccl-",
+        "cuda",
+        "pulse-shm",
+        "__KMP_",
+        "lttng",
+    ];
+    let is_memory = |path: &Path| {
+        let name = path.iter().next().unwrap_or_default().to_string_lossy();
+        SHARED_MEMORY.iter().any(|start| name.starts_with(start))
+    };
+    let is_mounted = |path: &Path| {
+        path.starts_with("/run/media") || path.starts_with("/run/mount") || is_of_gvfs(path)
+    };
+    match path.strip_prefix("/dev/shm") {
+        Ok(inside) => !is_memory(inside),
+        Err(_) => is_mounted(path),
+    }
+}
+
+/// `/run/user/<id>/gvfs/…`, where desktops show network folders.
+fn is_of_gvfs(path: &Path) -> bool {
+    let mut parts = path.iter().skip(1);
+    let is_user = parts.next().is_some_and(|part| part == "run")
+        && parts.next().is_some_and(|part| part == "user");
+    is_user && parts.nth(1).is_some_and(|part| part == "gvfs")
+}
+
+/// Whether a path is that of data which git-annex or DataLad keeps beside the repository.
+pub fn is_annexed(path: &Path) -> bool {
+    let parts: Vec<_> = path.iter().collect();
+    parts
+        .windows(3)
+        .any(|parts| parts[0] == ".git" && parts[1] == "annex" && parts[2] == "objects")
 }
 
 /// Whether the innermost root around the path is one of the environment.
@@ -300,6 +345,33 @@ mod tests {
                 "bin/fit".into(),
             ]),
             rules: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn data_on_a_ram_disk_or_a_mounted_disk_is_data() {
+        for (path, class) in [
+            ("/dev/shm/train.csv", FileClass::Input),
+            ("/dev/shm/ann/part-0.parquet", FileClass::Input),
+            ("/dev/shm/sem.mp-x", FileClass::Internal),
+            ("/dev/shm/psm_1234", FileClass::Internal),
+            ("/run/media/ann/DISK/train.csv", FileClass::Input),
+            (
+                "/run/user/1000/gvfs/smb-share:server=x/train.csv",
+                FileClass::Input,
+            ),
+            ("/run/user/1000/bus", FileClass::Internal),
+            ("/run/lock/x", FileClass::Internal),
+            ("/dev/null", FileClass::Internal),
+            ("/proc/self/maps", FileClass::Internal),
+            (
+                "/home/ann/project/.git/annex/objects/a/b/x.csv",
+                FileClass::Input,
+            ),
+            ("/home/ann/project/.git/annex/index", FileClass::Internal),
+            ("/home/ann/project/.git/config", FileClass::Internal),
+        ] {
+            assert_eq!(classify(Path::new(path), &context()), class, "{path}");
         }
     }
 
@@ -460,7 +532,7 @@ mod tests {
             FileClass::Input
         );
         assert_eq!(
-            classify(Path::new("/dev/shm/other"), &in_memory),
+            classify(Path::new("/dev/shm/sem.other"), &in_memory),
             FileClass::Internal
         );
     }

@@ -3,11 +3,11 @@
 mod outputs;
 mod series;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use entities::{
     Environment, Exit, NotKeptReason, ObjectId, Record, RecordedPath, ReplayLevel, ReplayVerdict,
-    RunId,
+    RunId, Sha256Digest,
 };
 use serde::Serialize;
 
@@ -25,8 +25,9 @@ use crate::{
 /// # Levels
 ///
 /// Each level has evidence of its own, and `reached` holds every level whose evidence is there:
-/// - R0: the Python environments have one content digest (where neither run has one: same interpreter and container);
-/// - R1: interpreter and mapped libraries have the same bytes;
+/// - R0: the Python environments, those of launchers too, have one content digest (where neither run has one: same interpreter and container);
+/// - R1: interpreter, mapped libraries and further programs that both executed have the same bytes;
+///   neither is reached where a run was observed in a way that does not tell, which `not_known` says;
 /// - R2: both commands returned, with the same status;
 /// - R3: no metric is different, missing or extra; where none was compared, every output is identical
 ///   or differs in an embedded time or id only;
@@ -59,6 +60,10 @@ pub struct Comparison {
     /// identical either.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_inputs: Vec<RecordedPath>,
+    /// Kinds of facts that either run does not know of itself, for the way in which it was observed: `packages`,
+    /// `interpreter`, `libraries`, `data`. No level is reached on what is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_known: Vec<&'static str>,
     /// Outputs, by place and path.
     pub outputs: Vec<OutputComparison>,
     /// Metrics, by key.
@@ -106,8 +111,11 @@ pub struct OutputComparison {
     pub replay: Option<FileFact>,
     /// For `EmbeddedOnly`, the places in which it differs.
     pub embedded: Vec<EmbeddedDifference>,
-    /// For `NotCompared`, why.
+    /// For a file of which no digest is known, why.
     pub reason: Option<NotKeptReason>,
+    /// Whether it is a file that only one of the runs removed: `Missing` where the replay did not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_removal: bool,
 }
 
 /// One metric with all its points. Times are not compared.
@@ -153,7 +161,23 @@ pub struct ComparisonRules<'a> {
     pub read_object: &'a dyn Fn(&ObjectId) -> Option<Vec<u8>>,
 }
 
+/// Which of the facts that a level needs are not known.
+fn unknown_for(level: ReplayLevel, not_known: &[&'static str]) -> Vec<&'static str> {
+    let needed: &[&str] = match level {
+        ReplayLevel::R0 => &["packages", "interpreter"],
+        ReplayLevel::R1 => &["interpreter", "libraries"],
+        ReplayLevel::R2 | ReplayLevel::R3 | ReplayLevel::R4 => &[],
+    };
+    let unknown = not_known.iter().copied();
+    unknown.filter(|kind| needed.contains(kind)).collect()
+}
+
 impl Comparison {
+    /// Which of the facts that a level needs are not known of either run.
+    pub fn unknown_for(&self, level: ReplayLevel) -> Vec<&'static str> {
+        unknown_for(level, &self.not_known)
+    }
+
     /// Sums up for the replay's event; the host's kind and the id of this comparison as an object come from the caller.
     pub fn verdict(&self, host_kind: ObjectId, comparison: ObjectId) -> ReplayVerdict {
         ReplayVerdict {
@@ -189,7 +213,16 @@ pub fn compare_replay(
     let diff = diff_runs(&origin.run, &replay.run);
     let other_inputs = other_inputs(&diff, &origin.run);
     let has_inputs = rules.lost_inputs.is_empty() && other_inputs.is_empty();
-    let mut reached = reached_levels(&origin.run, &replay.run, &outputs, &metrics);
+    let mut reached = reached_levels(
+        &origin.run,
+        &replay.run,
+        &diff.environment,
+        &outputs,
+        &metrics,
+    );
+    let not_known = not_known(&diff);
+    // Nothing on record twice is no equality.
+    reached.retain(|level| unknown_for(*level, &not_known).is_empty());
     // That other data gave the same result does not show that the run can be reproduced.
     reached.retain(|level| has_inputs || *level <= ReplayLevel::R2);
     let is_judged = !compared.is_empty()
@@ -219,11 +252,21 @@ pub fn compare_replay(
         },
         lost_inputs: rules.lost_inputs.clone(),
         other_inputs,
+        not_known,
         outputs,
         metrics,
         is_stdout_identical: compare_stdout(&origin.run, &replay.run),
         environment: diff.environment,
     }
+}
+
+/// What of the environment and the inputs could not be compared.
+fn not_known(diff: &RunDiff) -> Vec<&'static str> {
+    let kinds = ["packages", "interpreter", "libraries", "data"];
+    kinds
+        .into_iter()
+        .filter(|kind| diff.not_compared.contains(kind))
+        .collect()
 }
 
 /// What the replay read and its origin did not. What only the origin read shows nothing: the replay did without.
@@ -277,6 +320,7 @@ fn chain_of(reached: &BTreeSet<ReplayLevel>) -> Option<ReplayLevel> {
 fn reached_levels(
     origin: &RunFacts,
     replay: &RunFacts,
+    environment: &EnvironmentDiff,
     outputs: &[OutputComparison],
     metrics: &[MetricComparison],
 ) -> BTreeSet<ReplayLevel> {
@@ -296,8 +340,9 @@ fn reached_levels(
             .iter()
             .all(|output| output.outcome == Outcome::Identical);
     let evidence = [
-        is_environment_equal(origin, replay),
-        is_machinery_equal(origin, replay),
+        is_environment_equal(origin, replay)
+            && !environment.files.iter().any(|file| file.is_of_packages),
+        is_machinery_equal(origin, replay) && environment.programs.is_empty(),
         is_exit_equal(origin.record.as_ref(), replay.record.as_ref()),
         are_metrics_near && has_evidence,
         are_outputs_identical,
@@ -315,11 +360,23 @@ fn is_environment_equal(origin: &RunFacts, replay: &RunFacts) -> bool {
         return false;
     };
     let (old, new) = (&old.environment, &new.environment);
-    match (&old.python, &new.python) {
+    let is_equal = match (&old.python, &new.python) {
         (Some(old), Some(new)) => old.content_digest == new.content_digest,
         (None, None) => binary(old) == binary(new) && old.container == new.container,
         _ => false,
-    }
+    };
+    is_equal && other_packages(old) == other_packages(new)
+}
+
+/// Content of the packages of further environments, by where they are.
+fn other_packages(environment: &Environment) -> BTreeMap<&RecordedPath, Option<Sha256Digest>> {
+    let others = environment.others.iter();
+    others
+        .map(|other| {
+            let packages = other.python.as_ref().map(|python| python.content_digest);
+            (&other.interpreter.prefix, packages)
+        })
+        .collect()
 }
 
 /// Digest of the interpreter's binary.
@@ -335,7 +392,15 @@ fn is_machinery_equal(origin: &RunFacts, replay: &RunFacts) -> bool {
         return false;
     };
     let (old, new) = (&old.environment, &new.environment);
-    binary(old) == binary(new) && libraries_by_place(old) == libraries_by_place(new)
+    let others = |environment: &Environment| -> BTreeMap<RecordedPath, ObjectId> {
+        let others = environment.others.iter().map(|other| &other.interpreter);
+        others
+            .map(|other| (other.prefix.clone(), other.object))
+            .collect()
+    };
+    binary(old) == binary(new)
+        && others(old) == others(new)
+        && libraries_by_place(old) == libraries_by_place(new)
 }
 
 fn is_exit_equal(origin: Option<&Record>, replay: Option<&Record>) -> bool {

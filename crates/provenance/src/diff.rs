@@ -43,7 +43,11 @@ impl RunDiff {
             "data" => self.data.clear(),
             "interpreter" => self.environment.interpreter.clear(),
             "packages" => self.environment.packages.clear(),
-            "libraries" => self.environment.libraries.clear(),
+            "libraries" => {
+                self.environment.libraries.clear();
+                self.environment.programs.clear();
+                self.environment.files.clear();
+            }
             "linear algebra" => self.environment.blas.clear(),
             _ => return,
         }
@@ -160,7 +164,7 @@ pub fn diff_runs(a: &RunFacts, b: &RunFacts) -> RunDiff {
     let is_data = |path: &RecordedPath| told.iter().any(|files| files.project.contains_key(path));
     diff.code.retain(|change| !is_data(&change.path));
     diff.data = diff_file_sets(&a.inputs, &b.inputs);
-    diff.environment = diff_environments(recipe_a, recipe_b, a.record.as_ref(), b.record.as_ref());
+    diff.environment = diff_environments(recipe_a, recipe_b, (a, b));
     if a.record.is_some() && b.record.is_some() {
         diff.outputs = diff_file_sets(&a.outputs, &b.outputs);
     } else {

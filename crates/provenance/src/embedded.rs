@@ -181,7 +181,8 @@ fn is_within(token: &Token<'_>, window: TimeWindow) -> bool {
 fn is_random_id(token: &Token<'_>) -> bool {
     let digits = token.text.as_bytes();
     match token.form {
-        TokenForm::Uuid => true,
+        // Those of versions 3, 5 and 8 are made from a content, and tell another one.
+        TokenForm::Uuid => matches!(digits[14], b'1' | b'4' | b'6' | b'7'),
         TokenForm::Hex32 => digits[12] == b'4' && matches!(digits[16], b'8' | b'9' | b'a' | b'b'),
         TokenForm::KnownId | TokenForm::Time(_) => false,
     }

@@ -1,13 +1,13 @@
 //! What differs between the environments of two runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use entities::{Environment, Host, Library, ObjectId, Recipe, Record, RecordedPath, Sha256Digest};
+use entities::{Environment, Host, Library, ObjectId, Recipe, RecordedPath, Sha256Digest};
 use serde::Serialize;
 
-use crate::TextChange;
 use crate::diff::{diff_maps, diff_texts};
+use crate::{RunFacts, TextChange};
 
 /// What differs between two environments. Every list is sorted and holds only what differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,6 +18,11 @@ pub struct EnvironmentDiff {
     pub packages: Vec<PackageChange>,
     /// Shared libraries, by their path; those of the interpreter's environment by their path in it.
     pub libraries: Vec<LibraryChange>,
+    /// Programs that both runs executed, other than the interpreter and those of the project.
+    pub programs: Vec<EnvironmentFileChange>,
+    /// Other files that both runs read of the environment: modules that belong to no package, files of the system.
+    /// Where packages differ, theirs are not listed once more.
+    pub files: Vec<EnvironmentFileChange>,
     /// Linear algebra libraries, their versions and the kernels they chose.
     pub blas: Vec<TextChange>,
     /// Operating system, kernel, CPU, memory, GPUs. The name of the host and its boot do not count.
@@ -39,6 +44,8 @@ impl EnvironmentDiff {
             interpreter,
             packages,
             libraries,
+            programs,
+            files,
             blas,
             hardware,
             variables,
@@ -51,6 +58,8 @@ impl EnvironmentDiff {
             .all(|changes| changes.is_empty())
             && packages.is_empty()
             && libraries.is_empty()
+            && programs.is_empty()
+            && files.is_empty()
             && variables.is_empty()
     }
 }
@@ -97,6 +106,19 @@ pub struct LibraryFact {
     pub package: Option<String>,
 }
 
+/// A file of the environment whose content is another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EnvironmentFileChange {
+    /// Its path, with `{prefix}` or `{base_prefix}` for where the interpreter is installed.
+    pub path: RecordedPath,
+    /// Its content in the first run.
+    pub before: ObjectId,
+    /// In the second.
+    pub after: ObjectId,
+    /// Whether it stands among the installed packages and belongs to none: it counts as one then.
+    pub is_of_packages: bool,
+}
+
 /// An environment variable that was added, removed or changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VariableChange {
@@ -122,17 +144,24 @@ pub enum VariableFact {
 pub(crate) fn diff_environments(
     a: &Recipe,
     b: &Recipe,
-    record_a: Option<&Record>,
-    record_b: Option<&Record>,
+    (facts_a, facts_b): (&RunFacts, &RunFacts),
 ) -> EnvironmentDiff {
     let (old, new) = (&a.environment, &b.environment);
-    let hardware = match (record_a, record_b) {
+    let hardware = match (&facts_a.record, &facts_b.record) {
         (Some(a), Some(b)) => diff_texts(&hardware_texts(&a.host), &hardware_texts(&b.host)),
         _ => Vec::new(),
     };
+    let packages = diff_packages(old, new);
+    let mut files = changed_files(&files_by_place(old, facts_a), &files_by_place(new, facts_b));
+    files.retain(|change| packages.is_empty() || !change.is_of_packages);
     EnvironmentDiff {
         interpreter: diff_texts(&interpreter_texts(old), &interpreter_texts(new)),
-        packages: diff_packages(old, new),
+        packages,
+        programs: changed_files(
+            &programs_by_place(a, facts_a),
+            &programs_by_place(b, facts_b),
+        ),
+        files,
         libraries: diff_maps(
             &libraries_by_place(old),
             &libraries_by_place(new),
@@ -155,26 +184,112 @@ pub(crate) fn diff_environments(
 pub(crate) fn libraries_by_place(
     environment: &Environment,
 ) -> BTreeMap<RecordedPath, ByContent<'_>> {
-    let place = |library: &Library| {
-        let path = library.path.to_path();
-        let prefixes = environment.interpreter.iter().flat_map(|interpreter| {
-            [
-                ("{prefix}", &interpreter.prefix),
-                ("{base_prefix}", &interpreter.base_prefix),
-            ]
-        });
-        for (word, prefix) in prefixes {
-            // A prefix such as `/usr` is where the system's libraries are too: their path is the same anyway.
-            if let Ok(inside) = path.strip_prefix(prefix.to_path()) {
-                return RecordedPath::new(Path::new(word).join(inside));
-            }
-        }
-        library.path.clone()
-    };
     environment
         .libraries
         .iter()
-        .map(|library| (place(library), ByContent(library)))
+        .map(|library| (place_of(environment, &library.path), ByContent(library)))
+        .collect()
+}
+
+/// A path relative to where the interpreter is installed, if it stands there.
+fn place_of(environment: &Environment, recorded: &RecordedPath) -> RecordedPath {
+    let path = recorded.to_path();
+    let prefixes = environment.interpreter.iter().flat_map(|interpreter| {
+        [
+            ("{prefix}", &interpreter.prefix),
+            ("{base_prefix}", &interpreter.base_prefix),
+        ]
+    });
+    for (word, prefix) in prefixes {
+        // A prefix such as `/usr` is where the system's libraries are too: their path is the same anyway.
+        if let Ok(inside) = path.strip_prefix(prefix.to_path()) {
+            return RecordedPath::new(Path::new(word).join(inside));
+        }
+    }
+    recorded.clone()
+}
+
+/// A file by its place: its content, and whether it stands among the installed packages.
+type FilesByPlace = BTreeMap<RecordedPath, (ObjectId, bool)>;
+
+/// What both have and with other content. What only one of them has shows nothing: much is read only sometimes.
+fn changed_files(a: &FilesByPlace, b: &FilesByPlace) -> Vec<EnvironmentFileChange> {
+    let common = a
+        .iter()
+        .filter_map(|(path, before)| Some((path, before, b.get(path)?)));
+    common
+        .filter(|(_, before, after)| before.0 != after.0)
+        .map(|(path, before, after)| EnvironmentFileChange {
+            path: path.clone(),
+            before: before.0,
+            after: after.0,
+            is_of_packages: before.1 || after.1,
+        })
+        .collect()
+}
+
+/// Programs outside of the project, but for the interpreters, which are compared by themselves.
+fn programs_by_place(recipe: &Recipe, facts: &RunFacts) -> FilesByPlace {
+    let environment = &recipe.environment;
+    let root = recipe.project_root.to_path();
+    let others = environment.others.iter().map(|other| &other.interpreter);
+    let interpreters: Vec<_> = environment.interpreter.iter().chain(others).collect();
+    let record = facts.record.iter();
+    record
+        .flat_map(|record| &record.executed)
+        .filter_map(|(path, object)| Some((path, (*object)?)))
+        .filter(|(path, object)| {
+            let is_interpreter = interpreters.iter().any(|known| known.object == *object);
+            !is_interpreter && !path.to_path().starts_with(&root)
+        })
+        .map(|(path, object)| (place_of(environment, path), (object, false)))
+        .collect()
+}
+
+/// Files that the machine writes itself, and that say nothing of what a run computes.
+const OF_THE_MACHINE: &[&str] = &[
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/machine-id",
+    "/etc/mtab",
+    "/etc/resolv.conf",
+];
+
+/// What was read of the environment, but for what is compared by itself (libraries) or is made anew by whoever
+/// installs (bytecode, notes of the installer).
+fn files_by_place(environment: &Environment, facts: &RunFacts) -> FilesByPlace {
+    let others = environment.others.iter().flat_map(|other| &other.python);
+    let pythons = environment.python.iter().chain(others);
+    let packages: Vec<_> = pythons
+        .flat_map(|python| &python.site_packages)
+        .map(RecordedPath::to_path)
+        .collect();
+    let libraries: BTreeSet<_> = environment
+        .libraries
+        .iter()
+        .map(|library| &library.path)
+        .collect();
+    let is_left_out = |recorded: &RecordedPath| {
+        let path = recorded.to_path();
+        let is_note = path.components().any(|component| {
+            let name = component.as_os_str().to_string_lossy();
+            name == "__pycache__" || name.ends_with(".dist-info") || name.ends_with(".egg-info")
+        });
+        is_note
+            || path.ends_with("pyvenv.cfg")
+            || path.extension().is_some_and(|extension| extension == "pyc")
+            || OF_THE_MACHINE.contains(&recorded.as_str())
+            || libraries.contains(recorded)
+    };
+    let files = facts.environment_files.iter();
+    files
+        .filter(|(path, _)| !is_left_out(path))
+        .map(|(path, object)| {
+            let full = path.to_path();
+            let is_of_packages = packages.iter().any(|folder| full.starts_with(folder));
+            (place_of(environment, path), (*object, is_of_packages))
+        })
         .collect()
 }
 
@@ -197,17 +312,26 @@ fn library_fact(library: ByContent<'_>) -> LibraryFact {
 
 fn diff_packages(a: &Environment, b: &Environment) -> Vec<PackageChange> {
     let list = |environment: &Environment| -> BTreeMap<String, (PackageFact, bool)> {
-        let distributions = environment
-            .python
+        let own = environment.python.iter().map(|python| (None, python));
+        let others = environment
+            .others
             .iter()
-            .flat_map(|python| &python.distributions);
-        distributions
-            .map(|distribution| {
+            .filter_map(|other| Some((Some(&other.interpreter.prefix), other.python.as_ref()?)));
+        own.chain(others)
+            .flat_map(|(prefix, python)| {
+                let distributions = python.distributions.iter();
+                distributions.map(move |distribution| (prefix, distribution))
+            })
+            .map(|(prefix, distribution)| {
                 let fact = PackageFact {
                     version: distribution.version.clone(),
                     content_digest: distribution.content_digest,
                 };
-                (distribution.name.clone(), (fact, distribution.is_imported))
+                let name = match prefix {
+                    Some(prefix) => format!("{} (in {prefix})", distribution.name),
+                    None => distribution.name.clone(),
+                };
+                (name, (fact, distribution.is_imported))
             })
             .collect()
     };
@@ -264,15 +388,23 @@ fn diff_variables(a: &Recipe, b: &Recipe) -> Vec<VariableChange> {
 }
 
 fn interpreter_texts(environment: &Environment) -> BTreeMap<String, String> {
-    let Some(interpreter) = &environment.interpreter else {
-        return BTreeMap::new();
-    };
-    texts([
-        ("implementation", Some(interpreter.implementation.clone())),
-        ("version", Some(interpreter.version.clone())),
-        ("build", Some(interpreter.build.clone())),
-        ("binary", Some(interpreter.object.to_string())),
-    ])
+    let own = environment.interpreter.iter().map(|own| (None, own));
+    let others = environment.others.iter().map(|other| &other.interpreter);
+    let others = others.map(|other| (Some(&other.prefix), other));
+    own.chain(others)
+        .flat_map(|(prefix, interpreter)| {
+            let facts = [
+                ("implementation", interpreter.implementation.clone()),
+                ("version", interpreter.version.clone()),
+                ("build", interpreter.build.clone()),
+                ("binary", interpreter.object.to_string()),
+            ];
+            facts.map(|(fact, text)| match prefix {
+                Some(prefix) => (format!("{fact} (in {prefix})"), text),
+                None => (fact.to_owned(), text),
+            })
+        })
+        .collect()
 }
 
 fn blas_texts(environment: &Environment) -> BTreeMap<String, String> {

@@ -53,6 +53,9 @@ pub fn is_blind_to_reads(record: &Record) -> bool {
 /// Code of the gap of a run of whose standard input nothing is on record.
 pub const STANDARD_INPUT_NOT_KEPT: &str = "stdin_not_kept";
 
+/// Code of the gap of a run whose standard input was a file that was not kept: its replays lack an input.
+pub const STANDARD_INPUT_FILE_NOT_KEPT: &str = "stdin_file_not_kept";
+
 /// Code of the gap of a run with an output that another process wrote too.
 pub const WRITTEN_BY_OTHERS: &str = "written_by_others";
 

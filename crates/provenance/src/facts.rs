@@ -1,6 +1,8 @@
 //! Everything that is known of a run, as its holder reads it from the metadata store and the objects.
 
-use entities::{Metric, Record, RunDetail};
+use std::collections::BTreeMap;
+
+use entities::{Metric, ObjectId, Record, RecordedPath, RunDetail};
 
 use crate::{FileMap, FileSet};
 
@@ -19,6 +21,8 @@ pub struct RunFacts {
     pub inputs: FileSet,
     /// Files that it wrote.
     pub outputs: FileSet,
+    /// What it read of interpreter, packages and system, as far as the content is known.
+    pub environment_files: BTreeMap<RecordedPath, ObjectId>,
 }
 
 /// A run with all points of its metrics, for a comparison that leaves nothing out.
@@ -27,5 +31,23 @@ pub struct ReplayFacts {
     /// The run.
     pub run: RunFacts,
     /// All points of all metrics, in any order.
-    pub points: Vec<Metric>,
+    pub points: Vec<PlacedMetric>,
+}
+
+/// A point of a metric, and which of the runs that the command made it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedMetric {
+    /// Empty for the run itself, else what is written before the key, such as `child 1: `.
+    pub place: String,
+    /// The point.
+    pub metric: Metric,
+}
+
+impl From<Metric> for PlacedMetric {
+    fn from(metric: Metric) -> Self {
+        Self {
+            place: String::new(),
+            metric,
+        }
+    }
 }

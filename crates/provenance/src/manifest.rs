@@ -27,7 +27,9 @@ pub fn finish_recipe(mut recipe: Recipe, all_params: &BTreeMap<String, String>) 
     let environment = &mut recipe.environment;
     sort_once(&mut environment.libraries);
     sort_once(&mut environment.blas);
-    if let Some(python) = &mut environment.python {
+    let others = environment.others.iter_mut();
+    let others = others.flat_map(|other| &mut other.python);
+    for python in environment.python.iter_mut().chain(others) {
         // `site_packages` is a search path: its order means something and stays.
         python.distributions.sort_by(|a, b| a.name.cmp(&b.name));
         for distribution in &mut python.distributions {

@@ -52,6 +52,10 @@ pub(crate) fn run() -> RunFacts {
         },
         recipe: Some(recipe),
         record: Some(record),
+        environment_files: BTreeMap::from([(
+            RecordedPath::new("/usr/share/zoneinfo/UTC"),
+            ObjectId::of(b"zone"),
+        )]),
     }
 }
 
@@ -70,6 +74,7 @@ pub(crate) fn replay_facts() -> ReplayFacts {
                 Metric::new("auc", 0.75, 99, 0),
                 Metric::new("nan", f64::NAN, 99, 0),
             ])
+            .map(crate::PlacedMetric::from)
             .collect(),
         run: run(),
     }

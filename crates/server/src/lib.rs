@@ -13,5 +13,5 @@ mod serve;
 mod wire;
 
 pub use hosts::AllowedHosts;
-pub use options::{RunScope, Scope, ServerOptions};
+pub use options::{Mask, RunScope, Scope, ServerOptions};
 pub use serve::{router, serve};

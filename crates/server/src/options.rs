@@ -41,4 +41,9 @@ pub struct RunScope {
     pub presented_runs: Vec<RunId>,
     /// For a replay: the origin's logged models in that order, for when the store does not know them any more.
     pub presented_models: Vec<ModelId>,
+    /// Gives a value as it may be written down under a name, where not all may be.
+    pub mask: Option<Mask>,
 }
+
+/// Gives the value of a param or tag, by its name, as it may be written down.
+pub type Mask = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;

@@ -110,6 +110,7 @@ async fn a_script_logs_into_its_captured_run_and_a_replay_is_told_the_same() {
             token: TOKEN.to_owned(),
             presented_runs,
             presented_models,
+            mask: None,
         })
     };
     let server = Listening::start(&bench, scope(origin.clone(), Vec::new(), Vec::new())).await;

@@ -9,7 +9,7 @@ use entities::{Clock as _, Random, Run};
 use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tempfile::TempDir;
-use tracking::{Caller, LedgerPublisher, NewRun, SignedMemory, Tracking, first_commit};
+use tracking::{Caller, LedgerPublisher, NewRun, Remembered, SignedMemory, Tracking, first_commit};
 
 use crate::{MockClock, SeededRandom, parsed};
 
@@ -162,8 +162,12 @@ impl VolatileMemory {
 }
 
 impl SignedMemory for VolatileMemory {
-    fn last(&self) -> std::io::Result<Option<TreeHead>> {
-        Ok(*self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    fn last(&self) -> std::io::Result<Option<Remembered>> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(last.map(|head| Remembered {
+            head,
+            is_elsewhere: false,
+        }))
     }
 
     fn remember(&self, checkpoint: &[u8]) -> std::io::Result<()> {

@@ -13,7 +13,7 @@ use ledger::{
 use store::{LedgerProgress, Store};
 
 use crate::folder_lock::FolderLock;
-use crate::{SignedMemory, TrackingError, check_continues};
+use crate::{Remembered, SignedMemory, TrackingError, check_continues};
 
 /// Where a ledger's files are kept, as the publisher shares it with threads that may block.
 pub type SharedTiles = Arc<dyn TileStorage + Send + Sync>;
@@ -235,7 +235,10 @@ impl LedgerPublisher {
             })
             .await?;
         let remembered = remembered.map_err(|source| TrackingError::Memory { source })?;
-        if let Some(remembered) = remembered {
+        if let Some(Remembered {
+            head: remembered, ..
+        }) = remembered
+        {
             let head = found.as_ref().map(Integrator::head);
             self.in_thread(turn, move |tiles, _| {
                 Ok(check_continues(tiles, head, remembered))

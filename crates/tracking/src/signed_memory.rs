@@ -14,11 +14,20 @@ use crate::TrackingError;
 /// The store itself cannot tell that it was put back to an earlier state, or written again from the first event on:
 /// everything in it can be changed together. Its signer can, who remembers.
 pub trait SignedMemory: Send + Sync {
-    /// Size and root that were signed last; none if nothing was.
-    fn last(&self) -> io::Result<Option<TreeHead>>;
+    /// What was signed last; none if nothing was.
+    fn last(&self) -> io::Result<Option<Remembered>>;
 
     /// Remembers a signed checkpoint in place of the one before; afterwards one of the two is there, whatever happens.
     fn remember(&self, checkpoint: &[u8]) -> io::Result<()>;
+}
+
+/// What was signed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Size and root.
+    pub head: TreeHead,
+    /// Whether it was signed for this ledger at another place, and nothing yet where it is now.
+    pub is_elsewhere: bool,
 }
 
 /// Makes sure that a ledger contains the history that was signed before.
@@ -52,6 +61,8 @@ pub fn check_continues(
 pub struct Departure {
     /// What was signed before.
     pub remembered: TreeHead,
+    /// Whether that was at another place.
+    pub is_elsewhere: bool,
     /// What is signed in the ledger; the empty tree where nothing is.
     pub found: TreeHead,
     /// What is wrong with that.
@@ -69,7 +80,11 @@ pub fn find_departure(
     let remembered = memory
         .last()
         .map_err(|source| TrackingError::Memory { source })?;
-    let Some(remembered) = remembered else {
+    let Some(Remembered {
+        head: remembered,
+        is_elsewhere,
+    }) = remembered
+    else {
         return Ok(None);
     };
     let head = match tiles.read(CHECKPOINT_PATH)? {
@@ -85,6 +100,7 @@ pub fn find_departure(
         Err(TrackingError::Ledger(error)) => Err(error.into()),
         Err(error) => Ok(Some(Departure {
             remembered,
+            is_elsewhere,
             found,
             error,
         })),
@@ -92,6 +108,12 @@ pub fn find_departure(
 }
 
 impl Departure {
+    /// Whether the ledger is as a copy is that was made before more was signed elsewhere, or a backup: shorter, and
+    /// signed with the same key as far as it goes.
+    pub fn is_older(&self) -> bool {
+        matches!(self.error, TrackingError::CheckpointBehind { .. })
+    }
+
     /// Remembers what was found in place of what was signed before, by the word of whoever has the key.
     pub fn accept(
         &self,

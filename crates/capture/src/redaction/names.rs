@@ -45,6 +45,40 @@ const SECRET_KEYS: &[&str] = &[
     "write",
 ];
 
+/// Services whose keys are called after them: `--wandb-key`, `AZURE_KEY`.
+const SERVICES: &[&str] = &[
+    "anthropic",
+    "aws",
+    "azure",
+    "clearml",
+    "cohere",
+    "comet",
+    "dagshub",
+    "databricks",
+    "datadog",
+    "gcp",
+    "gemini",
+    "github",
+    "gitlab",
+    "google",
+    "groq",
+    "hf",
+    "huggingface",
+    "kaggle",
+    "langchain",
+    "langsmith",
+    "mistral",
+    "neptune",
+    "openai",
+    "pinecone",
+    "replicate",
+    "sentry",
+    "snowflake",
+    "stripe",
+    "together",
+    "wandb",
+];
+
 /// Words that, before `token`, make it one of a text and not of a door.
 const TEXT_TOKENS: &[&str] = &[
     "bos", "cls", "end", "eos", "image", "mask", "new", "next", "pad", "per", "sep", "special",
@@ -93,7 +127,9 @@ pub(super) fn is_secret(name: &str) -> bool {
     }
     match last.as_str() {
         "token" => previous.is_none_or(|word| !TEXT_TOKENS.contains(&word)),
-        "key" => previous.is_some_and(|word| SECRET_KEYS.contains(&word)),
+        "key" => {
+            previous.is_some_and(|word| SECRET_KEYS.contains(&word) || SERVICES.contains(&word))
+        }
         "pass" => previous.is_none_or(|word| USERS.contains(&word)),
         word => SECRET_WORDS.contains(&word),
     }

@@ -21,6 +21,17 @@ pub(super) fn flag_before_value(argument: &str) -> Option<Flag> {
     (is_name && names::is_secret(name)).then_some(Flag::Secret)
 }
 
+/// Splits a flag that holds `USER:PASSWORD` itself, as curl takes it: `--user=ann:x`, `-uann:x`.
+pub(super) fn attached_user(argument: &str) -> Option<(&str, &str)> {
+    ["--user=", "--proxy-user=", "-u", "-U"]
+        .into_iter()
+        .find_map(|flag| {
+            let value = argument.strip_prefix(flag)?;
+            let has_user = !value.starts_with(['=', ':', '-']) && value.contains(':');
+            has_user.then(|| argument.split_at(flag.len()))
+        })
+}
+
 /// Tells whether an argument is a flag itself and so not the value of the one before.
 pub(super) fn is_flag(argument: &str) -> bool {
     match argument.strip_prefix("--") {

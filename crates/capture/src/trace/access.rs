@@ -59,6 +59,13 @@ pub enum AccessKind {
         /// Its new name; what is there is replaced.
         to: PathBuf,
     },
+    /// Exchange the names of two files.
+    Exchange {
+        /// The one.
+        from: PathBuf,
+        /// The other.
+        to: PathBuf,
+    },
     /// Give a file a second name.
     Link {
         /// Its name.

@@ -264,6 +264,10 @@ impl Resolver<'_> {
             if from.is_directory() || to.is_directory() {
                 self.gap(findings::EXCHANGED_FOLDERS);
             }
+            if !from.is_directory() && !to.is_directory() {
+                let (from, to) = (from.path, to.path);
+                return Some(vec![AccessKind::Exchange { from, to }]);
+            }
             // Both names get other content.
             let changed = [from, to].into_iter().filter(|spot| !spot.is_directory());
             let write = |path| AccessKind::Write {

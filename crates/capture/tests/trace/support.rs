@@ -99,7 +99,9 @@ pub(crate) fn paths_of(kind: &AccessKind) -> Vec<&Path> {
         | AccessKind::Remove { path }
         | AccessKind::Symlink { path }
         | AccessKind::Execute { path } => vec![path],
-        AccessKind::Rename { from, to } | AccessKind::Link { from, to } => vec![from, to],
+        AccessKind::Rename { from, to }
+        | AccessKind::Exchange { from, to }
+        | AccessKind::Link { from, to } => vec![from, to],
         AccessKind::Connect { .. } => Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use entities::{Change, Leaf};
 use ledger::{TreeHead, VerifierKey};
 use serde_json::{Value, json};
 use store::{LedgerStore as _, Store as _, StoredEvent};
+use tracking::Departure;
 
 use crate::arguments::AuditCommand;
 use crate::commands::references::{Reference, References, is_forgotten};
@@ -28,7 +29,7 @@ pub(crate) async fn run(command: &AuditCommand, output: &Output) -> Result<ExitC
             let key = key.as_deref().map(read_verifier_key).transpose()?;
             verify(*quick, key.as_ref(), output).await
         }
-        AuditCommand::Accept { reason } => accept(reason, output).await,
+        AuditCommand::Accept { reason, rewritten } => accept(reason, *rewritten, output).await,
     }
 }
 
@@ -117,6 +118,8 @@ struct Finding {
     objects: Option<u64>,
     /// Objects that something refers to and that were removed on purpose, by the word of an event.
     forgotten: u64,
+    /// How many events were signed at another place, where this is an older copy.
+    older_than: Option<u64>,
     fault: Option<String>,
 }
 
@@ -142,14 +145,22 @@ async fn verify(
         Ok(context) => context,
         Err(error) => return Ok(report(&as_finding(error)?, None, output)),
     };
+    let older_copy = find_older_copy(&context)?;
+    let remembered = match older_copy {
+        // Nothing in it is wrong: what was signed elsewhere since is told beside it.
+        Some(_) => None,
+        None => context.remembered()?.map(|remembered| remembered.head),
+    };
     let mut finding = match find_foreign_key(&context, key) {
         Some(finding) => finding,
-        None => match find_fault(&context, quick, context.remembered()?, output).await {
+        None => match find_fault(&context, quick, remembered, output).await {
             Ok(finding) => finding,
             Err(error) => as_finding(error)?,
         },
     };
-    if finding.fault.is_none() {
+    if let (None, Some(departure)) = (&finding.fault, &older_copy) {
+        finding.older_than = Some(departure.remembered.size);
+    } else if finding.fault.is_none() {
         // Only now: a store that does not verify is evidence, and nothing more is written to it.
         context.mark_interrupted(output).await?;
         let change = Change::LedgerVerified {
@@ -171,21 +182,43 @@ async fn verify(
     }
     let is_sound = finding.fault.is_none();
     let code = report(&finding, Some(&context.verifier_key), output);
-    if !is_sound && matches!(context.find_departure(), Ok(Some(_))) {
-        output.say(
-            "  if that is right, as after a backup was put back: reproof audit accept --reason WHY",
-        );
+    if !is_sound && let Ok(Some(departure)) = context.find_departure() {
+        output.say(if departure.is_older() {
+            "  if that is right, as after a backup was put back: reproof audit accept --reason WHY"
+        } else {
+            "  no backup of it looks like this: its history was written anew, or it is that of another copy"
+        });
     }
     Ok(code)
 }
 
+/// A ledger at a place where nothing was signed yet, which ends before what was signed elsewhere.
+fn find_older_copy(context: &Context) -> Result<Option<Departure>, CommandError> {
+    let departure = match context.find_departure() {
+        // What cannot be read is found, and told, by the verification.
+        Err(_) => None,
+        found => found?,
+    };
+    Ok(departure.filter(|departure| departure.is_elsewhere && departure.is_older()))
+}
+
 /// Takes a ledger as right that does not contain what this user signed before.
-async fn accept(reason: &str, output: &Output) -> Result<ExitCode, CommandError> {
+async fn accept(
+    reason: &str,
+    is_rewritten: bool,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
     let context = Context::open_unchanged(output).await?;
     let Some(departure) = context.find_departure()? else {
         output.line("nothing to accept: the ledger continues what was signed here before");
         return Ok(ExitCode::SUCCESS);
     };
+    if !departure.is_older() && !is_rewritten {
+        return Err(CommandError::caused("E0011", &departure.error)
+            .hint("no backup looks like this: its history was written anew, or it is that of another copy")
+            .hint("compare it with a checkpoint that is kept elsewhere; `--rewritten` accepts it all the same"));
+    }
+    context.check_can_accept()?;
     let finding = find_fault(&context, false, None, output).await?;
     if let Some(fault) = finding.fault {
         return Err(CommandError::system(
@@ -218,6 +251,7 @@ fn find_foreign_key(context: &Context, key: Option<&VerifierKey>) -> Option<Find
         unsigned: 0,
         objects: None,
         forgotten: 0,
+        older_than: None,
         fault: Some(format!(
             "the ledger is signed by {}, not by {key}",
             context.verifier_key
@@ -235,6 +269,7 @@ fn as_finding(error: CommandError) -> Result<Finding, CommandError> {
         unsigned: 0,
         objects: None,
         forgotten: 0,
+        older_than: None,
         fault: Some(error.message().to_owned()),
     })
 }
@@ -248,6 +283,7 @@ fn report(finding: &Finding, verifier_key: Option<&str>, output: &Output) -> Exi
             "unsigned_events": finding.unsigned,
             "objects": finding.objects,
             "forgotten_objects": finding.forgotten,
+            "older_than": finding.older_than,
             "fault": finding.fault,
             "verifier_key": verifier_key,
         }));
@@ -277,6 +313,12 @@ fn report(finding: &Finding, verifier_key: Option<&str>, output: &Output) -> Exi
             ));
         }
         output.line(&format!("signed by {}", verifier_key.unwrap_or("nobody")));
+        if let Some(signed) = finding.older_than {
+            output.line(&format!(
+                "this is an older copy: {signed} events of this ledger were signed with the same key at another place"
+            ));
+            output.say("  to go on in this one: reproof audit accept --reason WHY");
+        }
     }
     if is_sound {
         ExitCode::SUCCESS
@@ -299,6 +341,7 @@ async fn find_fault(
         unsigned,
         objects: None,
         forgotten: 0,
+        older_than: None,
         fault: None,
     };
     finding.fault = context.find_tile_fault(progress, remembered).await?;

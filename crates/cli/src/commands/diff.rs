@@ -7,8 +7,9 @@ use cas::Cas;
 use entities::{RecordedPath, Run, StandardInput};
 use executor::short_id;
 use provenance::{
-    EnvironmentDiff, FileChange, FileFact, LARGEST_PATCH_BYTES, MetricChange, PackageChange,
-    RunDiff, TextChange, VariableChange, VariableFact, diff_runs, unified_patch,
+    EnvironmentDiff, EnvironmentFileChange, FileChange, FileFact, LARGEST_PATCH_BYTES,
+    MetricChange, PackageChange, RunDiff, TextChange, VariableChange, VariableFact, diff_runs,
+    unified_patch,
 };
 use serde_json::json;
 
@@ -317,11 +318,26 @@ fn files(changes: &[FileChange]) -> String {
     table_text(&table)
 }
 
+fn file_lines(changes: &[EnvironmentFileChange]) -> String {
+    let mut table = table(&[]);
+    for change in changes {
+        table.add_row([
+            indented(change.path.as_str()),
+            format!("b3:{}", change.before.short()),
+            "→".to_owned(),
+            format!("b3:{}", change.after.short()),
+        ]);
+    }
+    table_text(&table)
+}
+
 fn environment(diff: &EnvironmentDiff, section: &mut impl FnMut(&str, String)) {
     let EnvironmentDiff {
         interpreter,
         packages,
         libraries,
+        programs,
+        files,
         blas,
         hardware,
         variables,
@@ -352,6 +368,8 @@ fn environment(diff: &EnvironmentDiff, section: &mut impl FnMut(&str, String)) {
         table.add_row(row);
     }
     section("libraries", table_text(&table));
+    section("programs", file_lines(programs));
+    section("other files of the environment", file_lines(files));
     section("linear algebra", texts(blas));
     section("hardware", texts(hardware));
     section("variables", variable_lines(variables));

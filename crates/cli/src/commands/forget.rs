@@ -38,8 +38,9 @@ pub(crate) async fn run(
         ));
     }
     if !arguments.yes {
-        for named in &there {
-            output.say(&format!("would forget {named}"));
+        let others = count_other_runs(&context, &there, run.as_ref()).await?;
+        for (named, others) in there.iter().zip(others) {
+            output.say(&format!("would forget {named}{}", in_other_runs(others)));
         }
         return Err(CommandError::usage(
             "E0022",
@@ -47,6 +48,7 @@ pub(crate) async fn run(
         )
         .hint("add `--yes` to do it"));
     }
+    let others = count_other_runs(&context, &there, run.as_ref()).await?;
     for named in &there {
         forget(&context, named.object, run.as_ref(), &arguments.reason).await?;
     }
@@ -55,12 +57,43 @@ pub(crate) async fn run(
         let objects: Vec<_> = there.iter().map(|named| named.object).collect();
         output.json(&serde_json::json!({ "forgotten": objects, "reason": arguments.reason }));
     } else {
-        for named in &there {
-            output.line(&format!("forgot {named}"));
+        for (named, others) in there.iter().zip(others) {
+            output.line(&format!("forgot {named}{}", in_other_runs(others)));
         }
         output.line("the ledger says so, and why; a later run that reads or writes the same bytes keeps them again");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// In how many other runs each of these objects stands: equal bytes are kept once, and go everywhere.
+async fn count_other_runs(
+    context: &Context,
+    objects: &[Named],
+    own: Option<&RunId>,
+) -> Result<Vec<usize>, CommandError> {
+    let mut counts = vec![0; objects.len()];
+    for (id, _, _) in context.store.list_manifests().await.map_err(store_fault)? {
+        if Some(&id) == own {
+            continue;
+        }
+        let Some(run) = context.store.find_run(&id).await.map_err(store_fault)? else {
+            continue;
+        };
+        let of_run =
+            executor::list_objects_of_run(&context.bench.cas, &run).map_err(executor_fault)?;
+        for (count, named) in counts.iter_mut().zip(objects) {
+            *count += usize::from(of_run.objects.contains(&named.object));
+        }
+    }
+    Ok(counts)
+}
+
+fn in_other_runs(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; another run has the same bytes and loses them too".to_owned(),
+        count => format!("; {count} other runs have the same bytes and lose them too"),
+    }
 }
 
 async fn forget(

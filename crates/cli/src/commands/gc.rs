@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use entities::ObjectId;
+use entities::{ObjectId, Timestamp};
 use store::RunStore as _;
 
 use crate::arguments::GcArguments;
@@ -19,8 +19,7 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, CommandError> {
     let context = Context::open_to_write(output).await?;
     let working = output.work("finding what runs refer to");
-    // Before the objects: what a run commits after this moment is young enough to stay.
-    let grace_ms = grace_ms(&context, arguments.grace_hours).await?;
+    let began = Began::now(&context).await?;
     let references = References::collect(&context).await?;
     for (object, from) in &references.missing {
         check_forgotten(&context, object, from, output).await?;
@@ -28,7 +27,7 @@ pub(crate) async fn run(
     let live: BTreeSet<_> = references.objects.into_keys().collect();
     drop(working);
     let options = cas::GcOptions {
-        grace_ms,
+        grace_ms: began.grace_ms(&context, arguments.grace_hours),
         is_dry_run: arguments.dry_run,
     };
     let summary = context
@@ -59,17 +58,33 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// How young an unreferenced object must be to stay: as asked for, and younger than any run under way, which has
-/// kept what it read and not named it yet. An artifact or a verdict is kept a moment before it is named.
-async fn grace_ms(context: &Context, asked_hours: u64) -> Result<u64, CommandError> {
-    let asked = asked_hours.saturating_mul(3_600_000);
-    let open = context.store.list_open_runs().await.map_err(store_fault)?;
-    let now = context.bench.clock.now().as_millis();
-    let ages = open
-        .iter()
-        .map(|run| now.saturating_sub(run.started_at.as_millis()));
-    let oldest = u64::try_from(ages.max().unwrap_or(0)).unwrap_or(0);
-    Ok(asked.max(oldest.saturating_add(MARGIN_MS)))
+/// The state before the list of what is in use was made: what is named after that is not on it.
+struct Began {
+    at: Timestamp,
+    /// When the oldest run under way was started: it has kept what it read and not named it yet.
+    oldest_run: Option<Timestamp>,
+}
+
+impl Began {
+    async fn now(context: &Context) -> Result<Self, CommandError> {
+        let at = context.bench.clock.now();
+        let open = context.store.list_open_runs().await.map_err(store_fault)?;
+        Ok(Self {
+            at,
+            oldest_run: open.iter().map(|run| run.started_at).min(),
+        })
+    }
+
+    /// How young an unreferenced object must be to stay, once the list is made: as asked for, and younger than that
+    /// list and any run under way. An artifact or a verdict is kept a moment before it is named.
+    fn grace_ms(&self, context: &Context, asked_hours: u64) -> u64 {
+        let asked = asked_hours.saturating_mul(3_600_000);
+        let from = self.oldest_run.map_or(self.at, |run| run.min(self.at));
+        let now = context.bench.clock.now();
+        let needed = now.as_millis().saturating_sub(from.as_millis());
+        let needed = u64::try_from(needed).unwrap_or(0).saturating_add(MARGIN_MS);
+        asked.max(needed)
+    }
 }
 
 /// A run's first objects may be a little older than its row, and clocks of file systems are coarse.

@@ -57,13 +57,13 @@ async fn into_store(
         }
         LogCommand::Param { key, value, .. } => {
             tracking
-                .log_param(caller, &run.id, &key, &value)
+                .log_param(caller, &run.id, &key, &context.mask(&key, &value))
                 .await
                 .map_err(tracking_fault)?;
         }
         LogCommand::Tag { key, value, .. } => {
             tracking
-                .set_tag(caller, &run.id, &key, &value)
+                .set_tag(caller, &run.id, &key, &context.mask(&key, &value))
                 .await
                 .map_err(tracking_fault)?;
         }

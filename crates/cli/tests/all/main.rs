@@ -8,6 +8,7 @@
 )]
 
 mod crashes;
+mod environments;
 mod odd;
 mod outside;
 mod python;

@@ -723,28 +723,6 @@ fn a_command_line_in_one_word_is_told_to_be_for_a_shell() {
 }
 
 #[test]
-fn a_run_whose_environment_is_not_on_record_is_replayed_in_todays() {
-    let project = Project::with_store();
-    project.write(".gitignore", ".venv/\n");
-    let make = ["-m", "venv", "--without-pip", ".venv"];
-    Answer::of(project.command("python3").args(make)).assert_code(0);
-    project.write(
-        "a.py",
-        "import sys; open('out.txt', 'w').write(sys.prefix)\n",
-    );
-    let run = ["run", "-q", "--trace", "scan", ".venv/bin/python", "a.py"];
-    project.reproof(&run).assert_code(0);
-    let answer = project.reproof(&["replay", "latest"]);
-    answer.assert_code(0);
-    let told = answer.out();
-    assert!(
-        told.contains("which environment the run had is not on record"),
-        "{told}"
-    );
-    assert!(told.contains("it finished"), "{told}");
-}
-
-#[test]
 fn a_tolerance_for_no_metric_is_warned_of() {
     let project = Project::with_store();
     let script = "echo '{\"loss\": 1}' > metrics.json";
@@ -761,4 +739,48 @@ fn a_tolerance_for_no_metric_is_warned_of() {
         .reproof(&["replay", "latest", "--tolerance", "los=0.1"])
         .assert_code(0)
         .assert_err_has("no metric of that name");
+}
+
+#[test]
+fn what_is_forgotten_elsewhere_too_is_told() {
+    let project = Project::with_store();
+    project.write("same.txt", "the same bytes");
+    for number in ["1", "2"] {
+        project
+            .reproof(&[
+                "run",
+                "-q",
+                "sh",
+                "-c",
+                &format!("cat same.txt > out.txt; echo {number}"),
+            ])
+            .assert_code(0);
+    }
+    let target = ["latest:same.txt", "--reason", "a test"];
+    let answer = project.reproof(&[&["forget"][..], &target].concat());
+    answer
+        .assert_code(2)
+        .assert_err_has("another run has the same bytes");
+}
+
+#[test]
+fn data_of_an_annex_is_kept_and_given_back() {
+    let project = Project::with_store();
+    project.git(&["init", "--quiet"]);
+    let annexed = ".git/annex/objects/a/b/x.csv";
+    project.write(annexed, "1,2\n");
+    std::fs::create_dir(project.path("data")).unwrap();
+    std::os::unix::fs::symlink(format!("../{annexed}"), project.path("data/x.csv")).unwrap();
+    project
+        .reproof(&["run", "-q", "sh", "-c", "cat data/x.csv > out.txt"])
+        .assert_code(0);
+    project.write(annexed, "3,4\n");
+    project
+        .reproof(&["replay", "latest", "--verify"])
+        .assert_code(0);
+    project
+        .reproof(&["restore", "latest", "back"])
+        .assert_code(0);
+    let restored = std::fs::read_to_string(project.path("back/data/x.csv")).unwrap();
+    assert_eq!(restored, "1,2\n");
 }

@@ -81,6 +81,84 @@ fn the_value_of_a_secret_param_is_nowhere_in_the_store_whatever_the_command_does
     assert_eq!(find_secrets(&project), Vec::<String>::new());
 }
 
+#[test]
+fn a_replay_keeps_the_value_of_a_secret_param_no_more_than_its_origin() {
+    let project = training_project(false);
+    let secret = "hunter2-of-a-variable";
+    let with_secret = |arguments: &[&str]| {
+        crate::support::Answer::of(project.program().args(arguments).env("db_password", secret))
+    };
+    let given = format!("db_password={secret}");
+    with_secret(&[
+        "run",
+        "-p",
+        &given,
+        "sh",
+        "-c",
+        "echo $db_password | wc -c > out.txt",
+    ])
+    .assert_code(0);
+    for replay in [
+        &["replay", "latest", "--verify"][..],
+        &["replay", "latest", "--variable", &given],
+    ] {
+        with_secret(replay).assert_code(0);
+    }
+    let replay = project.json(&["show", &project.run_ids()[0]]);
+    assert!(replay.to_string().contains("db_password"), "{replay}");
+    assert_eq!(find_secrets(&project), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_command_logs_under_the_name_of_a_secret_has_no_value() {
+    let project = training_project(false);
+    let reproof = project.program();
+    let reproof = reproof.get_program().to_string_lossy();
+    let log = |what: &str| format!("{reproof} log {what} api_key hunter2-of-an-argument");
+    let script = format!(
+        "{} && {} && {reproof} log param lr 0.1",
+        log("param"),
+        log("tag")
+    );
+    project
+        .reproof(&["run", "-q", "sh", "-c", &script])
+        .assert_code(0);
+    let shown = project.json(&["show"]);
+    assert_eq!(shown["run"]["params"]["api_key"], "***", "{shown}");
+    assert_eq!(shown["run"]["params"]["lr"], "0.1");
+    let to_run = ["--run", "latest", "db_password", "hunter2-of-a-variable"];
+    project
+        .reproof(&[&["log", "param"][..], &to_run].concat())
+        .assert_code(0);
+    assert_eq!(
+        project.json(&["show"])["run"]["params"]["db_password"],
+        "***"
+    );
+    // The script itself, which is an argument and a file of nothing, names it: only what was logged is looked at.
+    let database = std::fs::read(project.store().join("reproof.db")).unwrap();
+    let is_there = |secret: &str| {
+        database
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes())
+    };
+    assert!(!is_there("hunter2-of-a-variable"));
+}
+
+#[test]
+fn a_secret_file_stays_one_where_it_is_exchanged_with_another() {
+    let project = training_project(false);
+    project.write(".env", "API_KEY=hunter2-of-dotenv\n");
+    project.write("b.txt", "plain");
+    let exchange = "import ctypes\nassert ctypes.CDLL(None).renameat2(-100, b'.env', -100, b'b.txt', 2) == 0\n";
+    project.write("exchange.py", exchange);
+    project
+        .reproof(&["run", "-q", "python3", "exchange.py"])
+        .assert_code(0);
+    assert_eq!(find_secrets(&project), Vec::<String>::new());
+    let page = project.reproof(&["show", "--full"]).out();
+    assert!(page.contains("b.txt") && page.contains(".env"), "{page}");
+}
+
 /// Where a secret stands in the store, compressed or not.
 fn find_secrets(project: &Project) -> Vec<String> {
     let mut found = Vec::new();

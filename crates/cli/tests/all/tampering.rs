@@ -445,3 +445,123 @@ fn a_copied_project_goes_on_beside_its_original() {
     in_copy(&["audit", "verify"]).assert_code(0);
     project.assert_sound();
 }
+
+#[test]
+fn a_copy_that_its_original_has_overtaken_is_sound_and_goes_on_once_its_owner_says_so() {
+    let project = store_to_tamper_with();
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(&project.path(""), copy.path());
+    let in_copy = |arguments: &[&str]| {
+        Answer::of(project.program().arg("-C").arg(copy.path()).args(arguments))
+    };
+    let run = ["run", "-q", "python3", "train.py", "--lr", "0.3"];
+    project.reproof(&run).assert_code(0);
+    let checkpoint = copy.path().join(".reproof/ledger/checkpoint");
+    let signed = std::fs::read(&checkpoint).unwrap();
+    let answer = in_copy(&["audit", "verify"]);
+    answer.assert_code(0);
+    let told = answer.out();
+    assert!(
+        told.starts_with("sound: ") && told.contains("this is an older copy"),
+        "{told}"
+    );
+    let answer = in_copy(&run);
+    answer.assert_code(0);
+    assert!(
+        answer.err().contains("could not be signed"),
+        "{}",
+        answer.err()
+    );
+    assert_eq!(std::fs::read(&checkpoint).unwrap(), signed);
+    in_copy(&["audit", "accept", "--reason", "a copy to try things in"]).assert_code(0);
+    for answer in [in_copy(&run), project.reproof(&run)] {
+        answer.assert_code(0);
+        assert!(!answer.err().contains("signed"), "{}", answer.err());
+    }
+    let answer = in_copy(&["audit", "verify"]);
+    answer.assert_code(0);
+    assert!(!answer.out().contains("older copy"), "{}", answer.out());
+    project.assert_sound();
+}
+
+#[test]
+fn a_history_that_was_written_anew_is_not_accepted_by_mistake() {
+    let project = store_to_tamper_with();
+    std::fs::remove_dir_all(project.store().join("ledger")).unwrap();
+    in_sql("UPDATE ledger_state SET sequenced = 0, integrated = 0, signed = 0")(&project.store());
+    let answer = project.reproof(&["audit", "verify"]);
+    assert!(!answer.err().contains("audit accept"), "{}", answer.err());
+    let events = count_events(&project);
+    let answer = project.reproof(&["audit", "accept", "--reason", "a backup"]);
+    answer.assert_code(4).assert_err_has("--rewritten");
+    assert_eq!(count_events(&project), events);
+    project
+        .reproof(&[
+            "audit",
+            "accept",
+            "--rewritten",
+            "--reason",
+            "the disk lost the folder",
+        ])
+        .assert_code(0);
+    project.assert_sound();
+}
+
+#[test]
+fn who_cannot_sign_cannot_say_that_a_history_is_right() {
+    let project = store_to_tamper_with();
+    let copies = tempfile::tempdir().unwrap();
+    let old = copies.path().join("old");
+    copy_folder(&project.store(), &old);
+    project
+        .reproof(&["run", "-q", "python3", "train.py", "--lr", "0.3"])
+        .assert_code(0);
+    put_back(&project, &old);
+    let keys = project.root.parent().unwrap().join("config/keys");
+    let aside = keys.with_extension("aside");
+    std::fs::rename(&keys, &aside).unwrap();
+    let events = count_events(&project);
+    let answer = project.reproof(&["audit", "accept", "--reason", "a backup"]);
+    answer.assert_code(4).assert_err_has("E0021");
+    assert_eq!(count_events(&project), events);
+    std::fs::rename(&aside, &keys).unwrap();
+    project
+        .reproof(&["audit", "accept", "--reason", "a backup"])
+        .assert_code(0);
+    project.assert_sound();
+}
+
+#[test]
+fn a_store_whose_database_is_gone_is_not_passed_over_for_one_further_up() {
+    let project = store_to_tamper_with();
+    let inner = project.path("inner");
+    copy_folder(&project.store(), &inner.join(".reproof"));
+    std::fs::remove_file(inner.join(".reproof/reproof.db")).unwrap();
+    for arguments in [&["run", "true"][..], &["runs"]] {
+        let answer = Answer::of(project.program().arg("-C").arg(&inner).args(arguments));
+        assert!(
+            answer.code == Some(4) || answer.code == Some(125),
+            "{:?}",
+            answer.code
+        );
+        answer.assert_err_has("its database is gone");
+    }
+}
+
+#[test]
+fn without_a_settings_folder_a_store_can_be_used_and_verified() {
+    let project = store_to_tamper_with();
+    let homeless = |arguments: &[&str]| {
+        let mut program = project.program();
+        program
+            .args(arguments)
+            .env_remove("HOME")
+            .env_remove("REPROOF_CONFIG_DIR");
+        Answer::of(&mut program)
+    };
+    homeless(&["runs"]).assert_code(0);
+    let answer = homeless(&["run", "-q", "python3", "train.py", "--lr", "0.3"]);
+    answer.assert_code(0).assert_err_has("E0021");
+    homeless(&["audit", "verify"]).assert_code(0);
+    project.assert_sound();
+}

@@ -193,9 +193,8 @@ impl Collector {
                 recorded(&self.root(), &to)
             ),
         }));
-        let counts = self.counter.finish();
         let mut outputs = Vec::new();
-        let mut of_others = Vec::new();
+        let mut writes = Vec::new();
         for (path, mut seen) in files {
             self.correct(&path, &mut seen);
             if (seen.was_read_first || seen.was_executed)
@@ -204,17 +203,13 @@ impl Collector {
                 collected.used.insert(inside.to_owned());
             }
             for class in self.classes_of(&path, &seen, &secrets) {
-                if class == FileClass::Output && counts.of(&self.view.to_real(&path)) > seen.writes
-                {
-                    of_others.push(recorded(&self.root(), &path));
+                if class == FileClass::Output {
+                    writes.push((path.clone(), seen.writes));
                 }
                 self.file_under(class, &path, &seen, &mut outputs, &mut collected);
             }
             self.note_execution_and_removal(&path, &seen, &mut collected);
         }
-        collected
-            .gaps
-            .extend(written_by_others(&of_others, counts.is_incomplete));
         let root = self.root();
         let was_there = folders.into_iter().filter(|(_, was_there)| *was_there);
         collected.folders = was_there
@@ -224,6 +219,15 @@ impl Collector {
         for (path, slot) in outputs {
             collected.outputs.insert(&root, &path, slot.wait());
         }
+        // Only now: what others write while the outputs are kept is in what is kept.
+        let counts = self.counter.finish();
+        let is_of_others =
+            |(path, own): &&(PathBuf, u64)| counts.of(&self.view.to_real(path)) > *own;
+        let of_others = writes.iter().filter(is_of_others);
+        let of_others: Vec<_> = of_others.map(|(path, _)| recorded(&root, path)).collect();
+        collected
+            .gaps
+            .extend(written_by_others(&of_others, counts.is_incomplete));
         let outside = self.folders_outside(&collected.outputs);
         collected.folders.extend(outside);
         collected

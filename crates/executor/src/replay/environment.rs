@@ -93,11 +93,14 @@ fn todays(recipe: &Recipe) -> Chosen {
     }
 }
 
-/// An environment inside the project is hidden by the fresh directory unless it is shown there again.
+/// An environment inside the project is hidden by the fresh directory unless it is shown there again; one elsewhere
+/// is shown as well, so that it can only be read: it is the user's own. The system's own is not a whole folder.
 fn current(recipe: &Recipe, interpreter: &Interpreter) -> Option<(PathBuf, PathBuf)> {
     let prefix = interpreter.prefix.to_path();
-    let is_hidden = prefix.starts_with(recipe.project_root.to_path()) && prefix.is_dir();
-    is_hidden.then(|| (prefix.clone(), prefix))
+    let is_hidden = prefix.starts_with(recipe.project_root.to_path());
+    let is_virtual = interpreter.prefix != interpreter.base_prefix;
+    let is_own_folder = is_virtual || prefix.join("conda-meta").is_dir();
+    ((is_hidden || is_own_folder) && prefix.is_dir()).then(|| (prefix.clone(), prefix))
 }
 
 /// Where a rebuilt environment must be seen: a virtual environment as a whole, else only its packages, since the

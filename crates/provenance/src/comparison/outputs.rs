@@ -41,6 +41,7 @@ pub(super) fn compare_outputs(
         }
     }
     add_unknown_outputs(origin, replay, &mut outputs);
+    add_removals(origin, replay, &mut outputs);
     outputs.sort_by(|a, b| (a.place, &a.path).cmp(&(b.place, &b.path)));
     outputs
 }
@@ -77,7 +78,51 @@ fn compare_output(
         replay: replay.cloned(),
         embedded,
         reason: None,
+        is_removal: false,
     }
+}
+
+/// Adds what only one of the runs removed; what both did is no output, and the same.
+fn add_removals(origin: &RunFacts, replay: &RunFacts, outputs: &mut Vec<OutputComparison>) {
+    let removed = |facts: &RunFacts| -> BTreeSet<RecordedPath> {
+        let record = facts.record.iter();
+        record.flat_map(|record| record.deleted.clone()).collect()
+    };
+    let (old, new) = (removed(origin), removed(replay));
+    for path in old.symmetric_difference(&new) {
+        let (place, inside) = place_of(path);
+        outputs.push(OutputComparison {
+            place,
+            path: inside,
+            outcome: if old.contains(path) {
+                Outcome::Missing
+            } else {
+                Outcome::Extra
+            },
+            origin: None,
+            replay: None,
+            embedded: Vec::new(),
+            reason: None,
+            is_removal: true,
+        });
+    }
+}
+
+/// Whether a run wrote a file, kept or not.
+fn has_output(facts: &RunFacts, place: Place, path: &RecordedPath, listed: &RecordedPath) -> bool {
+    let files = match place {
+        Place::Project => &facts.outputs.project,
+        Place::Outside => &facts.outputs.outside,
+    };
+    let record = facts.record.as_ref();
+    let is_listed = record.is_some_and(|record| {
+        record
+            .outputs
+            .not_kept
+            .iter()
+            .any(|file| file.path == *listed)
+    });
+    files.contains_key(path) || is_listed
 }
 
 fn look_into(
@@ -108,6 +153,31 @@ fn add_unknown_outputs(origin: &RunFacts, replay: &RunFacts, outputs: &mut Vec<O
         not_kept.filter(|file| file.object.is_none() && file.reason != NotKeptReason::Special)
     {
         let (place, path) = place_of(&file.path);
+        let is_written = |facts: &RunFacts| has_output(facts, place, &path, &file.path);
+        // Of a secret only the path is known, but that is: a file that only one of the runs wrote is no equal one.
+        let one_sided = match (is_written(origin), is_written(replay)) {
+            (true, false) => Some(Outcome::Missing),
+            (false, true) => Some(Outcome::Extra),
+            _ => None,
+        };
+        if let Some(outcome) = one_sided {
+            if !outputs
+                .iter()
+                .any(|output| output.place == place && output.path == path)
+            {
+                outputs.push(OutputComparison {
+                    place,
+                    path,
+                    outcome,
+                    origin: None,
+                    replay: None,
+                    embedded: Vec::new(),
+                    reason: Some(file.reason),
+                    is_removal: false,
+                });
+            }
+            continue;
+        }
         match outputs
             .iter_mut()
             .find(|output| output.place == place && output.path == path)
@@ -123,6 +193,7 @@ fn add_unknown_outputs(origin: &RunFacts, replay: &RunFacts, outputs: &mut Vec<O
                 replay: None,
                 embedded: Vec::new(),
                 reason: Some(file.reason),
+                is_removal: false,
             }),
         }
     }

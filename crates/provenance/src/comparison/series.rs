@@ -6,21 +6,23 @@ use entities::Metric;
 
 use super::{ComparisonRules, MetricComparison, Outcome};
 use crate::diff::comparable_bits;
-use crate::{Tolerance, matches_key};
+use crate::{PlacedMetric, Tolerance, matches_key};
 
 pub(super) fn compare_metrics(
-    origin: &[Metric],
-    replay: &[Metric],
+    origin: &[PlacedMetric],
+    replay: &[PlacedMetric],
     rules: &ComparisonRules<'_>,
 ) -> Vec<MetricComparison> {
     let (old, new) = (series_by_key(origin), series_by_key(replay));
     let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let empty = Vec::new();
     keys.into_iter()
-        .map(|key| {
+        .map(|placed| {
+            // Rules are about the key, wherever it was logged.
+            let (place, key) = placed;
             let compared = compare_series(
-                old.get(key).unwrap_or(&empty),
-                new.get(key).unwrap_or(&empty),
+                old.get(placed).unwrap_or(&empty),
+                new.get(placed).unwrap_or(&empty),
                 rules.tolerances.of(key),
             );
             let is_left_out = key.starts_with("system/")
@@ -34,7 +36,7 @@ pub(super) fn compare_metrics(
                 (compared.outcome, compared.latest_outcome)
             };
             MetricComparison {
-                key: (*key).to_owned(),
+                key: format!("{place}{key}"),
                 outcome,
                 latest_outcome,
                 ..compared
@@ -43,10 +45,10 @@ pub(super) fn compare_metrics(
         .collect()
 }
 
-fn series_by_key(points: &[Metric]) -> BTreeMap<&str, Vec<&Metric>> {
-    let mut series: BTreeMap<&str, Vec<&Metric>> = BTreeMap::new();
-    for point in points {
-        series.entry(&point.key).or_default().push(point);
+fn series_by_key(points: &[PlacedMetric]) -> BTreeMap<(&str, &str), Vec<&Metric>> {
+    let mut series: BTreeMap<(&str, &str), Vec<&Metric>> = BTreeMap::new();
+    for PlacedMetric { place, metric } in points {
+        series.entry((place, &metric.key)).or_default().push(metric);
     }
     for points in series.values_mut() {
         points.sort_by(|a, b| a.latest_order(b));

@@ -69,7 +69,7 @@ fn times_of_points_and_their_order_do_not_count() {
     let comparison = compare(|replay| {
         replay.points.reverse();
         for point in &mut replay.points {
-            point.timestamp_ms += 1_000_000;
+            point.metric.timestamp_ms += 1_000_000;
         }
     });
     assert!(comparison.is_identical);
@@ -77,7 +77,7 @@ fn times_of_points_and_their_order_do_not_count() {
 
 #[test]
 fn a_point_in_the_middle_counts_though_the_latest_is_equal() {
-    let comparison = compare(|replay| replay.points[1].value = 0.75);
+    let comparison = compare(|replay| replay.points[1].metric.value = 0.75);
     let loss = &comparison.metrics[1];
     assert_eq!(
         (loss.outcome, loss.latest_outcome),
@@ -96,11 +96,11 @@ fn a_point_in_the_middle_counts_though_the_latest_is_equal() {
 fn a_series_that_is_shorter_longer_or_not_there_is_told_apart() {
     let shorter = compare(|replay| drop(replay.points.remove(2)));
     assert_eq!(outcomes(&shorter)[1], ("loss", Outcome::Different));
-    let longer = compare(|replay| replay.points.push(Metric::new("loss", 0.0, 0, 9)));
+    let longer = compare(|replay| replay.points.push(Metric::new("loss", 0.0, 0, 9).into()));
     assert_eq!(outcomes(&longer)[1], ("loss", Outcome::Different));
-    let missing = compare(|replay| replay.points.retain(|point| point.key != "loss"));
+    let missing = compare(|replay| replay.points.retain(|point| point.metric.key != "loss"));
     assert_eq!(outcomes(&missing)[1], ("loss", Outcome::Missing));
-    let extra = compare(|replay| replay.points.push(Metric::new("new", 0.0, 0, 9)));
+    let extra = compare(|replay| replay.points.push(Metric::new("new", 0.0, 0, 9).into()));
     assert_eq!(outcomes(&extra)[3], ("new", Outcome::Extra));
     for comparison in [shorter, longer, missing, extra] {
         assert!(!comparison.is_within_tolerance);
@@ -111,7 +111,7 @@ fn a_series_that_is_shorter_longer_or_not_there_is_told_apart() {
 #[test]
 fn a_tolerance_lets_a_metric_through_and_never_makes_it_identical() {
     let mut replay = samples::replay_facts();
-    replay.points[0].value += 0.001;
+    replay.points[0].metric.value += 0.001;
     let rules = ComparisonRules {
         tolerances: [("loss".to_owned(), Tolerance::Relative(0.01))]
             .into_iter()
@@ -143,7 +143,7 @@ fn an_input_that_was_not_given_back_leaves_nothing_above_r2_though_all_came_out_
     assert_eq!(comparison.lost_inputs, [lost]);
 
     let mut other = samples::replay_facts();
-    other.points[0].value += 1.0;
+    other.points[0].metric.value += 1.0;
     let comparison = compare_replay(&origin, &other, &rules);
     assert_eq!(codes(&comparison)[0], "lost_input");
 }
@@ -205,8 +205,12 @@ fn a_comparison_with_all_inputs_is_encoded_as_ever() {
 #[test]
 fn resources_and_timings_are_listed_and_not_compared() {
     let comparison = compare(|replay| {
-        replay.points.push(Metric::new("system/cpu", 3.0, 0, 0));
-        replay.points.push(Metric::new("fit_seconds", 3.0, 0, 0));
+        replay
+            .points
+            .push(Metric::new("system/cpu", 3.0, 0, 0).into());
+        replay
+            .points
+            .push(Metric::new("fit_seconds", 3.0, 0, 0).into());
     });
     assert!(comparison.is_identical);
     let left_out: Vec<_> = outcomes(&comparison)
@@ -295,15 +299,17 @@ fn an_output_without_a_digest_is_not_said_to_be_identical() {
         object: None,
         reason,
     };
-    let unreadable = compare(|replay| {
-        record(replay)
-            .outputs
-            .not_kept
-            .push(not_kept(NotKeptReason::Unreadable));
-    });
+    let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+    for facts in [&mut origin, &mut replay] {
+        let unreadable = not_kept(NotKeptReason::Unreadable);
+        record(facts).outputs.not_kept.push(unreadable);
+    }
+    let unreadable = compare_replay(&origin, &replay, &rules());
     assert_eq!(unreadable.outputs[1].outcome, Outcome::NotCompared);
     assert_eq!(unreadable.outputs[1].path.as_str(), "tmp/big");
     assert_eq!(unreadable.level, Some(R3));
+    let only_then = compare_replay(&origin, &samples::replay_facts(), &rules());
+    assert_eq!(only_then.outputs[1].outcome, Outcome::Missing);
     let socket = compare(|replay| {
         record(replay)
             .outputs
@@ -372,7 +378,7 @@ fn without_metrics_other_outputs_are_no_success() {
 #[test]
 fn known_differences_go_before_suspicions() {
     let comparison = compare(|replay| {
-        replay.points[0].value = 9.0;
+        replay.points[0].metric.value = 9.0;
         environment(replay).python.as_mut().unwrap().distributions[0].version = "2.5".to_owned();
         environment(replay).python.as_mut().unwrap().distributions[1].version = "26".to_owned();
         environment(replay).blas[0].kernel = Some("Zen".to_owned());
@@ -423,7 +429,7 @@ fn known_differences_go_before_suspicions() {
 fn a_difference_of_rounding_speaks_for_the_machine() {
     let with = |value: f64| {
         compare(|replay| {
-            replay.points[0].value = value;
+            replay.points[0].metric.value = value;
             environment(replay).python.as_mut().unwrap().distributions[0].version =
                 "2.5".to_owned();
             environment(replay).blas[0].kernel = Some("Zen".to_owned());
@@ -443,7 +449,7 @@ fn a_difference_of_rounding_speaks_for_the_machine() {
 fn a_declared_seed_makes_randomness_less_likely() {
     let with_seed = |has_seed: bool| {
         let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
-        replay.points[0].value = 9.0;
+        replay.points[0].metric.value = 9.0;
         record(&mut replay).signs.push(Gap {
             code: "urandom_read".to_owned(),
             message: "read".to_owned(),
@@ -469,7 +475,7 @@ fn a_declared_seed_makes_randomness_less_likely() {
 fn what_nothing_recorded_explains_is_laid_to_what_no_observer_sees() {
     let unexplained = |change: &dyn Fn(&mut entities::Recipe)| {
         let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
-        replay.points[0].value = 9.0;
+        replay.points[0].metric.value = 9.0;
         for facts in [&mut origin, &mut replay] {
             change(facts.run.recipe.as_mut().unwrap());
         }
@@ -494,8 +500,8 @@ fn a_metric_that_measures_time_is_named() {
     let causes_of = |key: &str| {
         let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
         for (facts, value) in [(&mut origin, 1.0), (&mut replay, 2.0)] {
-            facts.points[0].key = key.to_owned();
-            facts.points[0].value = value;
+            facts.points[0].metric.key = key.to_owned();
+            facts.points[0].metric.value = value;
         }
         codes(&compare_replay(&origin, &replay, &rules()))
     };
@@ -510,9 +516,196 @@ fn a_metric_that_measures_time_is_named() {
 #[test]
 fn a_comparison_has_a_canonical_form_whatever_the_numbers() {
     let comparison = compare(|replay| {
-        replay.points[0].value = f64::NAN;
-        replay.points[1].value = f64::INFINITY;
+        replay.points[0].metric.value = f64::NAN;
+        replay.points[1].metric.value = f64::INFINITY;
     });
     let text = String::from_utf8(entities::canonical_json(&comparison).unwrap()).unwrap();
     assert!(text.contains(r#""level":"R2""#), "{text}");
+}
+
+#[test]
+fn what_no_run_knows_of_itself_is_no_equality() {
+    let blind = |facts: &mut ReplayFacts, code: &str| {
+        record(facts).gaps.push(Gap {
+            code: code.to_owned(),
+            message: "m".to_owned(),
+        });
+        let environment = environment(facts);
+        environment.python = None;
+        if code == "reads_not_seen" {
+            environment.interpreter = None;
+            environment.libraries.clear();
+        }
+    };
+    for (code, reached, unknown) in [
+        (
+            "reads_not_seen",
+            vec![R2, R3, R4],
+            ["packages", "interpreter"].as_slice(),
+        ),
+        ("packages_unknown", vec![R1, R2, R3, R4], &["packages"]),
+    ] {
+        let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+        blind(&mut origin, code);
+        blind(&mut replay, code);
+        let comparison = compare_replay(&origin, &replay, &rules());
+        assert_eq!(comparison.level, None, "{code}");
+        assert_eq!(comparison.reached, BTreeSet::from_iter(reached), "{code}");
+        assert_eq!(comparison.unknown_for(R0), unknown, "{code}");
+        let is_blind = code == "reads_not_seen";
+        assert_eq!(comparison.not_known.contains(&"data"), is_blind, "{code}");
+        // One that does not know is not told to be other.
+        let comparison = compare_replay(&origin, &samples::replay_facts(), &rules());
+        assert_eq!(comparison.level, None, "{code}");
+        assert!(!comparison.unknown_for(R0).is_empty(), "{code}");
+    }
+}
+
+#[test]
+fn a_further_environment_counts_as_that_of_the_command_does() {
+    let other = || entities::OtherPython {
+        interpreter: entities::Interpreter {
+            prefix: RecordedPath::new("/opt/conda"),
+            ..environment(&mut samples::replay_facts())
+                .interpreter
+                .clone()
+                .unwrap()
+        },
+        python: environment(&mut samples::replay_facts()).python.clone(),
+    };
+    let compare = |change: fn(&mut entities::OtherPython)| {
+        let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+        environment(&mut origin).others = vec![other()];
+        let mut changed = other();
+        change(&mut changed);
+        environment(&mut replay).others = vec![changed];
+        replay.points[0].metric.value = 9.0;
+        compare_replay(&origin, &replay, &rules())
+    };
+    assert_eq!(compare(|_| {}).level, Some(R2));
+    let comparison = compare(|other| {
+        let python = other.python.as_mut().unwrap();
+        python.content_digest = Sha256Digest::of(b"upgraded");
+        python.distributions[0].version = "9".to_owned();
+    });
+    assert!(!comparison.reached.contains(&R0));
+    let message = &comparison.causes[0].message;
+    assert!(message.contains("numpy (in /opt/conda)"), "{message}");
+    let comparison = compare(|other| other.interpreter.object = ObjectId::of(b"other"));
+    assert!(!comparison.reached.contains(&R1));
+}
+
+#[test]
+fn programs_and_loose_modules_count_and_other_files_are_named() {
+    let file = |path: &str, content: &[u8]| (RecordedPath::new(path), ObjectId::of(content));
+    let compare = |content: &'static [u8]| {
+        let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+        for (facts, content) in [(&mut origin, b"old".as_slice()), (&mut replay, content)] {
+            let programs = [
+                ("/usr/local/bin/solver", content),
+                ("/project/tool", content),
+                // What it is, another field says.
+                ("/project/env/bin/python", b"python"),
+            ];
+            let programs = programs
+                .map(|(path, content)| (RecordedPath::new(path), Some(ObjectId::of(content))));
+            record(facts).executed = programs.into_iter().collect();
+            let packages = "/project/env/lib/python3.11/site-packages";
+            facts.run.environment_files = [
+                file(&format!("{packages}/sitecustomize.py"), content),
+                file(
+                    &format!("{packages}/__pycache__/a.cpython-311.pyc"),
+                    content,
+                ),
+                file(&format!("{packages}/numpy-2.dist-info/RECORD"), content),
+                file("/usr/share/data.csv", content),
+                file("/etc/resolv.conf", content),
+            ]
+            .into_iter()
+            .collect();
+        }
+        replay.points[0].metric.value = 9.0;
+        compare_replay(&origin, &replay, &rules())
+    };
+    assert_eq!(compare(b"old").level, Some(R2));
+    let changed = compare(b"new");
+    assert_eq!(changed.reached, BTreeSet::from([R2, R4]));
+    let paths = |changes: &[crate::EnvironmentFileChange]| -> Vec<String> {
+        changes
+            .iter()
+            .map(|change| change.path.to_string())
+            .collect()
+    };
+    assert_eq!(
+        paths(&changed.environment.programs),
+        ["/usr/local/bin/solver"]
+    );
+    assert_eq!(
+        paths(&changed.environment.files),
+        [
+            "/usr/share/data.csv",
+            "{prefix}/lib/python3.11/site-packages/sitecustomize.py"
+        ]
+    );
+    assert_eq!(
+        codes(&changed)[..3],
+        ["module_differs", "program_differs", "system_file_differs"]
+    );
+}
+
+#[test]
+fn what_only_one_of_the_runs_removed_is_a_difference() {
+    let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+    record(&mut origin).deleted = ["a", "b"].map(RecordedPath::new).to_vec();
+    record(&mut replay).deleted = ["b"].map(RecordedPath::new).to_vec();
+    let comparison = compare_replay(&origin, &replay, &rules());
+    assert!(!comparison.is_within_tolerance && !comparison.reached.contains(&R4));
+    let removals = comparison.outputs.iter().filter(|output| output.is_removal);
+    let removals: Vec<_> = removals
+        .map(|output| (output.path.as_str(), output.outcome))
+        .collect();
+    assert_eq!(removals, [("a", Outcome::Missing)]);
+    record(&mut replay).deleted = record(&mut origin).deleted.clone();
+    assert!(compare_replay(&origin, &replay, &rules()).is_identical);
+}
+
+#[test]
+fn a_secret_that_only_one_of_the_runs_wrote_is_a_difference() {
+    let secret = NotKept {
+        path: RecordedPath::new("client.key"),
+        size_bytes: None,
+        object: None,
+        reason: NotKeptReason::Secret,
+    };
+    let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+    record(&mut origin).outputs.not_kept = vec![secret.clone()];
+    let comparison = compare_replay(&origin, &replay, &rules());
+    assert!(!comparison.is_within_tolerance);
+    record(&mut replay).outputs.not_kept = vec![secret];
+    assert!(compare_replay(&origin, &replay, &rules()).is_identical);
+}
+
+#[test]
+fn rules_apply_to_the_metrics_of_inner_runs_by_their_own_key() {
+    let (mut origin, mut replay) = (samples::replay_facts(), samples::replay_facts());
+    for (facts, value) in [(&mut origin, 1.0), (&mut replay, 2.0)] {
+        for key in ["system/cpu", "fit_seconds", "auc"] {
+            facts.points.push(crate::PlacedMetric {
+                place: "child 1: ".to_owned(),
+                metric: Metric::new(key, value, 0, 0),
+            });
+        }
+    }
+    let comparison = compare_replay(&origin, &replay, &rules());
+    let of_child = outcomes(&comparison)
+        .into_iter()
+        .filter(|(key, _)| key.starts_with("child"));
+    assert_eq!(
+        of_child.collect::<Vec<_>>(),
+        [
+            ("child 1: auc", Outcome::Different),
+            ("child 1: fit_seconds", Outcome::NotCompared),
+            ("child 1: system/cpu", Outcome::NotCompared),
+        ]
+    );
 }

@@ -137,7 +137,9 @@ pub(super) async fn log_param(
 ) -> Answer {
     let run = run_of(&app, request.run_id, request.run_uuid)?;
     let key = required("key", request.key)?;
-    let value = request.value.unwrap_or_default();
+    let value = app
+        .access
+        .real_param(&key, request.value.unwrap_or_default());
     app.tracking.log_param(&caller, &run, &key, &value).await?;
     Ok(empty())
 }
@@ -192,7 +194,7 @@ pub(super) async fn log_batch(
     let metrics = points.map(|(index, point)| point.read(&app, Some(index)));
     let batch = LogBatch {
         metrics: metrics.collect::<Result<_, _>>()?,
-        params: pairs("params", params)?,
+        params: app.access.real_params(pairs("params", params)?),
         tags: real_tags(&app, pairs("tags", tags)?).collect(),
     };
     note_name_in(&app, &run, &batch.tags);

@@ -1,5 +1,7 @@
 //! Calls about logged models.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use entities::{LoggedModelDetail, ModelId, RunId};
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use tracking::{NewModel, parse_experiment_id};
 
 use super::Answer;
 use super::experiments::page_limit;
-use super::runs::experiment_ids_of;
+use super::runs::{experiment_ids_of, real_tags};
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{
@@ -50,8 +52,8 @@ pub(super) async fn create(
         name: name.filter(|name| !name.is_empty()),
         source_run: source_run(&app, source_run_id)?,
         model_type: model_type.filter(|word| !word.is_empty()),
-        tags: pairs("tags", tags)?.into_iter().collect(),
-        params: pairs("params", params)?.into_iter().collect(),
+        tags: real_tags(&app, pairs("tags", tags)?).collect(),
+        params: real_params(&app, params)?,
     };
     let presented = presented_id(&app, new.source_run.as_ref()).await?;
     let model = match app.tracking.create_model(&caller, new).await {
@@ -72,6 +74,14 @@ pub(super) async fn create(
         metrics: Vec::new(),
     };
     answer(&app, &detail)
+}
+
+fn real_params(
+    app: &App,
+    params: Option<Vec<Pair>>,
+) -> Result<BTreeMap<String, String>, RequestError> {
+    let params = app.access.real_params(pairs("params", params)?);
+    Ok(params.into_iter().collect())
 }
 
 /// The run that a model names as its source. At the endpoint of a captured run it is one of that endpoint's, and that
@@ -150,7 +160,7 @@ pub(super) async fn log_params(
     Json(request): Json<Params>,
 ) -> Answer {
     let id = app.access.writable_model(&id)?;
-    let params = pairs("params", request.params)?.into_iter().collect();
+    let params = real_params(&app, request.params)?;
     app.tracking.log_model_params(&caller, &id, params).await?;
     Ok(empty())
 }
@@ -167,7 +177,7 @@ pub(super) async fn set_tags(
     Json(request): Json<Tags>,
 ) -> Answer {
     let id = app.access.writable_model(&id)?;
-    let tags = pairs("tags", request.tags)?.into_iter().collect();
+    let tags = real_tags(&app, pairs("tags", request.tags)?).collect();
     app.tracking.set_model_tags(&caller, &id, tags).await?;
     Ok(empty())
 }

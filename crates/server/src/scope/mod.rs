@@ -140,12 +140,32 @@ impl Access {
         }
     }
 
-    /// The value of a tag as it is kept: the parent's id is one.
+    /// The value of a tag as it is kept: the parent's id is one, and a secret is none.
     pub(crate) fn real_tag(&self, key: &str, value: String) -> String {
         match self {
             Self::Run(run) if key == PARENT_TAG => run.ids.real(&value).into_owned(),
-            _ => value,
+            Self::Run(run) => run.masked_tag(key, value),
+            Self::Team => value,
         }
+    }
+
+    /// The value of a param as it is kept.
+    pub(crate) fn real_param(&self, key: &str, value: String) -> String {
+        match self {
+            Self::Run(run) => run.masked_param(key, value),
+            Self::Team => value,
+        }
+    }
+
+    /// Params as they are kept.
+    pub(crate) fn real_params(&self, params: Vec<(String, String)>) -> Vec<(String, String)> {
+        let params = params.into_iter();
+        params
+            .map(|(key, value)| {
+                let value = self.real_param(&key, value);
+                (key, value)
+            })
+            .collect()
     }
 
     /// An id as it is shown.

@@ -8,14 +8,15 @@ use entities::{ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp};
 use tracking::{Tracking, TrackingError};
 
 use super::token::Token;
-use crate::RunScope;
 use crate::artifacts::proxied_path;
+use crate::{Mask, RunScope};
 
 /// The endpoint of one captured run.
 pub(crate) struct RunAccess {
     run: RunId,
     pub(super) token: Token,
     pub(super) ids: Presented,
+    mask: Option<Mask>,
     state: Mutex<State>,
 }
 
@@ -51,6 +52,7 @@ impl RunAccess {
             token,
             presented_runs,
             presented_models,
+            mask,
         } = scope;
         let state = State {
             runs: BTreeSet::from([run.clone()]),
@@ -60,7 +62,25 @@ impl RunAccess {
             token: Token::new(&token),
             ids: Presented::new(&run, presented_runs, presented_models),
             run,
+            mask,
             state: Mutex::new(state),
+        }
+    }
+
+    /// A param as it may be written down: a secret has no value.
+    pub(super) fn masked_param(&self, key: &str, value: String) -> String {
+        match &self.mask {
+            Some(mask) => mask(key, &value),
+            None => value,
+        }
+    }
+
+    /// A tag likewise, by its name alone: clients keep whole documents in tags.
+    pub(super) fn masked_tag(&self, key: &str, value: String) -> String {
+        const OPAQUE: &str = "an opaque value";
+        match &self.mask {
+            Some(mask) if mask(key, OPAQUE) != OPAQUE => mask(key, &value),
+            _ => value,
         }
     }
 
@@ -381,6 +401,7 @@ mod tests {
             token: "token".to_owned(),
             presented_runs,
             presented_models,
+            mask: None,
         })
     }
 

@@ -59,6 +59,7 @@ impl TestApp {
             token: TOKEN.to_owned(),
             presented_runs,
             presented_models,
+            mask: Some(Arc::new(mask_by_name)),
         };
         let router = server::router(options(&bench, Scope::Run(scope)));
         let app = Self {
@@ -135,6 +136,12 @@ impl TestApp {
         let answer = self.post("runs/create", body).await.ok();
         answer["run"]["info"]["run_id"].as_str().unwrap().to_owned()
     }
+}
+
+/// Keeps no value whose name ends so.
+fn mask_by_name(key: &str, value: &str) -> String {
+    let is_secret = key.ends_with("password");
+    (if is_secret { "***" } else { value }).to_owned()
 }
 
 pub(crate) const PROXY: &str = "/api/2.0/mlflow-artifacts/artifacts";

@@ -60,6 +60,7 @@ pub(super) enum WireAccess {
     },
     Remove(RecordedPath),
     Rename(RecordedPath, RecordedPath),
+    Exchange(RecordedPath, RecordedPath),
     Link(RecordedPath, RecordedPath),
     Symlink(RecordedPath),
     Execute(RecordedPath),
@@ -82,6 +83,9 @@ impl From<&AccessKind> for WireAccess {
             AccessKind::Remove { path } => Self::Remove(RecordedPath::new(path)),
             AccessKind::Rename { from, to } => {
                 Self::Rename(RecordedPath::new(from), RecordedPath::new(to))
+            }
+            AccessKind::Exchange { from, to } => {
+                Self::Exchange(RecordedPath::new(from), RecordedPath::new(to))
             }
             AccessKind::Link { from, to } => {
                 Self::Link(RecordedPath::new(from), RecordedPath::new(to))
@@ -111,6 +115,10 @@ impl From<WireAccess> for AccessKind {
                 path: path(removed),
             },
             WireAccess::Rename(from, to) => Self::Rename {
+                from: path(from),
+                to: path(to),
+            },
+            WireAccess::Exchange(from, to) => Self::Exchange {
                 from: path(from),
                 to: path(to),
             },
@@ -192,6 +200,10 @@ mod tests {
             },
             AccessKind::Remove { path: path() },
             AccessKind::Rename {
+                from: path(),
+                to: path(),
+            },
+            AccessKind::Exchange {
                 from: path(),
                 to: path(),
             },

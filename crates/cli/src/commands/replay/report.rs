@@ -184,6 +184,10 @@ fn levels(comparison: &Comparison) -> String {
     ];
     let mut lines = vec![match comparison.level {
         Some(level) => format!("level {level:?}"),
+        None if comparison.reached.contains(&ReplayLevel::R0) => "no level".to_owned(),
+        None if !comparison.unknown_for(ReplayLevel::R0).is_empty() => {
+            "no level: whether the packages are the same is not known".to_owned()
+        }
         None => "no level: already the packages differ".to_owned(),
     }];
     for (level, meaning) in MEANINGS {
@@ -199,12 +203,23 @@ fn levels(comparison: &Comparison) -> String {
         };
         let (mark, meaning) = if comparison.reached.contains(&level) {
             ("yes", meaning.to_owned())
+        } else if !comparison.unknown_for(level).is_empty() {
+            let kinds = comparison.unknown_for(level).join(" and ");
+            (
+                "–",
+                format!(
+                    "not known: at least one of the runs was observed without seeing its {kinds}"
+                ),
+            )
         } else if has_nothing_for(level, comparison) {
             ("–", "there is nothing to compare".to_owned())
         } else {
             ("no", format!("{meaning}{}", obstacle(level, comparison)))
         };
         lines.push(format!("  {level:?} {mark:<3}  {meaning}"));
+    }
+    if comparison.not_known.contains(&"data") {
+        lines.push("  which data was read is not known of at least one of the runs, so that it was not compared".to_owned());
     }
     lines.join("\n")
 }
@@ -217,12 +232,23 @@ fn obstacle(level: ReplayLevel, comparison: &Comparison) -> String {
         libraries.iter().filter(|library| is_so(library)).count()
     };
     let obstacles: Vec<(usize, &str)> = match level {
-        ReplayLevel::R0 => vec![(environment.packages.len(), "packages that differ")],
+        ReplayLevel::R0 => vec![
+            (environment.packages.len(), "packages that differ"),
+            (
+                environment
+                    .files
+                    .iter()
+                    .filter(|file| file.is_of_packages)
+                    .count(),
+                "other files among the packages that differ",
+            ),
+        ],
         ReplayLevel::R1 => vec![
             (
                 environment.interpreter.len(),
                 "facts of the interpreter that differ",
             ),
+            (environment.programs.len(), "programs that differ"),
             (
                 count(&|library| library.before.is_some() && library.after.is_some()),
                 "libraries that differ",
@@ -372,6 +398,13 @@ fn in_a_word(outcome: Outcome) -> String {
 }
 
 fn output_remark(output: &OutputComparison) -> String {
+    if output.is_removal {
+        let who = match output.outcome {
+            Outcome::Missing => "only the origin removed it",
+            _ => "only the replay removed it",
+        };
+        return who.to_owned();
+    }
     match (output.embedded.len(), output.reason) {
         (0, Some(reason)) => reason.in_words().to_owned(),
         (0, None) => String::new(),
@@ -418,6 +451,7 @@ mod tests {
             replay: None,
             embedded: Vec::new(),
             reason: None,
+            is_removal: false,
         };
         Comparison {
             origin: "0123456789abcdef0123456789abcdef".parse().unwrap(),
@@ -433,6 +467,7 @@ mod tests {
             causes: Vec::new(),
             lost_inputs: Vec::new(),
             other_inputs: Vec::new(),
+            not_known: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ pub(super) fn environment(page: &mut Page, recipe: &Recipe, record: &Record) {
     let Environment {
         interpreter,
         python,
+        others,
         libraries,
         blas,
         threads,
@@ -70,6 +71,22 @@ pub(super) fn environment(page: &mut Page, recipe: &Recipe, record: &Record) {
         if !page.is_full && !names.is_empty() {
             facts.push(("", list_in_a_line(&names)));
         }
+    }
+    for other in others {
+        let interpreter = &other.interpreter;
+        let packages = match &other.python {
+            Some(python) => format!("{} installed", python.distributions.len()),
+            None => "not known".to_owned(),
+        };
+        facts.push((
+            "  also ran",
+            format!(
+                "{} {} in {}, packages: {packages}",
+                safe(&interpreter.implementation),
+                safe(&interpreter.version),
+                safe(interpreter.prefix.as_str()),
+            ),
+        ));
     }
     let libraries_seen = if is_blind_to_reads(record) {
         "not known".to_owned()
