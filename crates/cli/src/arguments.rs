@@ -65,6 +65,9 @@ pub(crate) enum Command {
     Gc(GcArguments),
     /// Remove one object for good, such as a secret that slipped through
     Forget(ForgetArguments),
+    /// Register models, and say which is used
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Look at the ledger and verify it
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -182,6 +185,78 @@ pub(crate) struct LogTarget {
     /// Run to log to; the one that this command is part of if not given
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// List registered models
+    List {
+        /// Which, in MLflow's grammar: name LIKE 'fraud%' AND tags.team = 'a'
+        filter: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 100, value_parser = at_least_one)]
+        limit: usize,
+    },
+    /// Show a registered model, or one version and what it was made from
+    Show {
+        /// NAME for all versions, NAME/VERSION or NAME@ALIAS for one
+        model: String,
+    },
+    /// Register what a run made as a new version; the name is made if it is new
+    Register {
+        /// Name of the registered model
+        name: String,
+        /// The run: id or its beginning, name, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+        /// An artifact of the run, or a file or folder that it wrote; its one logged model if not given
+        #[arg(long)]
+        path: Option<String>,
+        /// What it is
+        #[arg(long)]
+        description: Option<String>,
+        /// Tag of the version
+        #[arg(long = "tag", value_name = "K=V", value_parser = parse_pair)]
+        tags: Vec<(String, String)>,
+    },
+    /// Make an alias point at a version
+    Alias {
+        /// NAME/VERSION or NAME@ALIAS; with `--delete` NAME is enough
+        model: String,
+        /// The alias, such as champion
+        alias: String,
+        /// Delete the alias instead
+        #[arg(long)]
+        delete: bool,
+    },
+    /// Move a version to a stage: MLflow's older way; aliases are the newer one
+    Stage {
+        /// NAME/VERSION or NAME@ALIAS
+        model: String,
+        /// None, Staging, Production or Archived
+        stage: String,
+        /// Archive the versions that stand in it
+        #[arg(long)]
+        archive: bool,
+    },
+    /// Put a version into use, if the evidence is there
+    Promote {
+        /// NAME/VERSION or NAME@ALIAS
+        model: String,
+        /// The alias that is to point at it
+        #[arg(long = "to", default_value = "champion", value_name = "ALIAS")]
+        alias: String,
+        /// Promote it although evidence is missing, for this reason; goes into the ledger
+        #[arg(long, value_name = "WHY")]
+        reason: Option<String>,
+    },
+    /// Write the files of a version as they were registered
+    Download {
+        /// NAME/VERSION or NAME@ALIAS
+        model: String,
+        /// Directory to make; it must not exist or be empty
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Cas, CasOptions};
-use entities::{Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId, SearchQuery};
+use entities::{
+    Caller, Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId, SearchQuery,
+};
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
 use ledger::{CHECKPOINT_PATH, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
+use registry::Registry;
 use store::{ExperimentStore as _, LedgerProgress, PageRequest, RunStore as _, StoreError, View};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tracking::{
-    Caller, Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking,
-    TrackingError,
+    Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
 };
 
 use crate::endpoints::LoopbackEndpoints;
@@ -29,6 +31,7 @@ use crate::system::{SystemClock, SystemRandom, user_name};
 /// Everything that a command works with.
 pub(crate) struct Context {
     pub(crate) store: Arc<SqliteStore>,
+    pub(crate) registry: Registry,
     pub(crate) bench: Workbench,
     pub(crate) settings: Settings,
     /// The public key of the ledger, as text.
@@ -126,8 +129,13 @@ impl Context {
             Arc::clone(&clock),
             Arc::new(SystemRandom),
         );
-        let endpoints =
-            LoopbackEndpoints::new(tracking.clone(), Arc::new(SystemRandom), user_name());
+        let registry = Registry::new(store.clone(), cas.clone(), Arc::clone(&clock));
+        let endpoints = LoopbackEndpoints::new(
+            tracking.clone(),
+            registry.clone(),
+            Arc::new(SystemRandom),
+            user_name(),
+        );
         let bench = Workbench {
             tracking,
             cas,
@@ -148,6 +156,7 @@ impl Context {
         };
         Ok(Self {
             store,
+            registry,
             bench,
             settings,
             verifier_key,

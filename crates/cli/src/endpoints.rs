@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use entities::Random;
 use executor::{Endpoint, EndpointFactory, EndpointRequest, ExecutorError};
+use registry::Registry;
 use server::{AllowedHosts, RunScope, Scope, ServerOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,14 +22,21 @@ const CLOSING_TIME: Duration = Duration::from_secs(5);
 /// Opens endpoints on 127.0.0.1.
 pub(crate) struct LoopbackEndpoints {
     tracking: Tracking,
+    registry: Registry,
     random: Arc<dyn Random>,
     user: String,
 }
 
 impl LoopbackEndpoints {
-    pub(crate) fn new(tracking: Tracking, random: Arc<dyn Random>, user: String) -> Self {
+    pub(crate) fn new(
+        tracking: Tracking,
+        registry: Registry,
+        random: Arc<dyn Random>,
+        user: String,
+    ) -> Self {
         Self {
             tracking,
+            registry,
             random,
             user,
         }
@@ -61,6 +69,7 @@ impl EndpointFactory for LoopbackEndpoints {
         };
         let options = ServerOptions {
             tracking: self.tracking.clone(),
+            registry: self.registry.clone(),
             random: Arc::clone(&self.random),
             allowed_hosts: AllowedHosts::default(),
             scope: Scope::Run(scope),

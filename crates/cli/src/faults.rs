@@ -10,12 +10,13 @@
 use capture::CaptureError;
 use capture::trace::{BindFault, TraceError};
 use cas::CasError;
-use entities::SearchParseError;
+use entities::{ErrorClass, SearchParseError};
 use executor::{ExecutorError, short_id};
 use ledger::LedgerError;
 use provenance::ProvenanceError;
+use registry::RegistryError;
 use store::StoreError;
-use tracking::{ErrorClass, TrackingError};
+use tracking::TrackingError;
 
 use crate::error::{CommandError, with_causes};
 use crate::output::in_shell_words;
@@ -29,9 +30,13 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         StoreError::NoExperiment { .. }
         | StoreError::NoModel { .. }
         | StoreError::NoTag { .. }
+        | StoreError::NoRegisteredModel { .. }
+        | StoreError::NoModelVersion { .. }
         | StoreError::NoArtifact { .. } => CommandError::usage("E0022", text),
         StoreError::Exists { .. }
         | StoreError::ExperimentNameTaken { .. }
+        | StoreError::RegisteredModelNameTaken { .. }
+        | StoreError::NotNextVersion { .. }
         | StoreError::ExperimentDeleted { .. }
         | StoreError::RunDeleted { .. }
         | StoreError::ParamConflict { .. } => CommandError::usage("E0019", text),
@@ -104,6 +109,29 @@ pub(crate) fn tracking_fault(error: TrackingError) -> CommandError {
             "file the run elsewhere with `-e NAME`, or start `reproof server` and restore it: `mlflow experiments restore --experiment-id ID`",
         ),
         // What is left are refusals, which MLflow's clients get from the same room in the same words.
+        error => match error.class() {
+            ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),
+            ErrorClass::NotFound => CommandError::usage("E0022", text),
+            ErrorClass::Unavailable => CommandError::system("E0013", text).hint("try again"),
+            ErrorClass::Internal => CommandError::system("E0023", text),
+        },
+    }
+}
+
+pub(crate) fn registry_fault(error: RegistryError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        RegistryError::Store(error) => store_fault(error),
+        RegistryError::Cas(error) => objects_fault(error),
+        RegistryError::Search(error) => search_fault(&error),
+        RegistryError::InvalidPageToken { .. } => CommandError::usage("E0014", text),
+        RegistryError::NoModel { .. } => {
+            CommandError::usage("E0022", text).hint("`reproof model list` lists the models")
+        }
+        RegistryError::NoVersion { .. }
+        | RegistryError::NoAlias { .. }
+        | RegistryError::NoLatest { .. } => CommandError::usage("E0022", text)
+            .hint("`reproof model show NAME` lists versions and aliases"),
         error => match error.class() {
             ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),
             ErrorClass::NotFound => CommandError::usage("E0022", text),

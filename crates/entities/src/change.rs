@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Artifact, DatasetInput, Experiment, ExperimentId, Lifecycle, LoggedModel, Metric, ModelId,
-    ModelOutput, ModelStatus, ObjectId, ReplayVerdict, Run, RunId, RunStatus, Timestamp,
+    ModelOutput, ModelStatus, ModelVersion, ObjectId, RegisteredModel, ReplayVerdict, Run, RunId,
+    RunStatus, Stage, Timestamp, VersionNumber,
 };
 
 /// One change of state.
@@ -212,6 +213,120 @@ pub enum Change {
         model: ModelId,
         /// When.
         at: Timestamp,
+    },
+    /// A model was registered under a name; fails if the name is taken.
+    RegisteredModelCreated {
+        /// All of it.
+        model: RegisteredModel,
+    },
+    /// A registered model was renamed, with all its versions; fails if the name is taken.
+    RegisteredModelRenamed {
+        /// Which.
+        name: String,
+        /// The new name.
+        new_name: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A registered model was described.
+    RegisteredModelDescribed {
+        /// Which.
+        name: String,
+        /// The description.
+        description: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A registered model was deleted with all its versions; its name is free again.
+    RegisteredModelDeleted {
+        /// Which.
+        name: String,
+    },
+    /// Tags of a registered model were set; others stay.
+    RegisteredModelTagsSet {
+        /// Which.
+        name: String,
+        /// The tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// A tag of a registered model was deleted; without one, nothing happens.
+    RegisteredModelTagDeleted {
+        /// Which.
+        name: String,
+        /// The tag.
+        key: String,
+    },
+    /// An alias was made to point at a version.
+    AliasSet {
+        /// Of which registered model.
+        name: String,
+        /// The alias.
+        alias: String,
+        /// The version, which must be there.
+        version: VersionNumber,
+    },
+    /// An alias was deleted; without one, nothing happens.
+    AliasDeleted {
+        /// Of which registered model.
+        name: String,
+        /// The alias.
+        alias: String,
+    },
+    /// A version was registered; fails if its number is not the next one of its model.
+    ModelVersionCreated {
+        /// All of it.
+        version: ModelVersion,
+    },
+    /// A version was described.
+    ModelVersionDescribed {
+        /// Of which registered model.
+        name: String,
+        /// Which version.
+        version: VersionNumber,
+        /// The description.
+        description: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A version was moved to a stage, and others out of it.
+    ModelVersionStageSet {
+        /// Of which registered model.
+        name: String,
+        /// Which version.
+        version: VersionNumber,
+        /// The stage.
+        stage: Stage,
+        /// Versions that were archived with it.
+        archived: Vec<VersionNumber>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A version was deleted, with the aliases that point at it; its number is not given again.
+    ModelVersionDeleted {
+        /// Of which registered model.
+        name: String,
+        /// Which version.
+        version: VersionNumber,
+        /// When.
+        at: Timestamp,
+    },
+    /// Tags of a version were set; others stay.
+    ModelVersionTagsSet {
+        /// Of which registered model.
+        name: String,
+        /// Which version.
+        version: VersionNumber,
+        /// The tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// A tag of a version was deleted; without one, nothing happens.
+    ModelVersionTagDeleted {
+        /// Of which registered model.
+        name: String,
+        /// Which version.
+        version: VersionNumber,
+        /// The tag.
+        key: String,
     },
     /// A replay was judged.
     ReplayJudged {

@@ -2,39 +2,48 @@
 #![warn(missing_docs)]
 
 mod artifact;
+mod caller;
 mod canonical;
 mod change;
 mod count;
 mod dataset;
 mod digest;
+mod error_class;
 mod event;
 mod exact;
 mod experiment;
 mod identity;
+mod key;
 mod manifest;
 mod metric;
 mod model;
 mod path;
+pub mod python;
 mod random;
+mod registry;
 mod run;
 mod search;
 mod time;
 mod tree;
 
 pub use artifact::*;
+pub use caller::*;
 pub use canonical::*;
 pub use change::*;
 pub use count::*;
 pub use dataset::*;
 pub use digest::*;
+pub use error_class::*;
 pub use event::*;
 pub use experiment::*;
 pub use identity::*;
+pub use key::*;
 pub use manifest::*;
 pub use metric::*;
 pub use model::*;
 pub use path::*;
 pub use random::*;
+pub use registry::*;
 pub use run::*;
 pub use search::*;
 pub use time::*;

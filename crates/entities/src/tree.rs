@@ -1,7 +1,9 @@
 //! Trees: folders as objects.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, PathBuf};
 
 use crate::ObjectId;
 
@@ -56,6 +58,17 @@ pub struct TreeEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     entries: Vec<TreeEntry>,
+}
+
+/// A file that is to stand in trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeFile {
+    /// What it is; no directory.
+    pub kind: EntryKind,
+    /// Size of the content in bytes.
+    pub size_bytes: u64,
+    /// The content.
+    pub object: ObjectId,
 }
 
 /// A tree, or the bytes of one, that breaks the rules.
@@ -176,6 +189,67 @@ fn decode_entry(bytes: &[u8]) -> Option<(TreeEntry, &[u8])> {
         object: ObjectId::from_bytes(*object),
     };
     Some((entry, rest))
+}
+
+#[derive(Default)]
+struct Folder {
+    folders: BTreeMap<OsString, Folder>,
+    files: BTreeMap<OsString, TreeFile>,
+}
+
+/// Makes the trees of a list of files by relative paths: inner folders before those they stand in, the whole last.
+///
+/// What of a path is no name (`..`, a first `/`) is left out. Without files there is one empty tree.
+///
+/// *Errors*: `Name` for a name that may not stand in a tree.
+pub fn trees_of(
+    files: impl IntoIterator<Item = (PathBuf, TreeFile)>,
+) -> Result<Vec<Tree>, TreeError> {
+    let mut root = Folder::default();
+    for (path, file) in files {
+        let mut names: Vec<_> = path
+            .components()
+            .filter_map(|component| match component {
+                Component::Normal(name) => Some(name.to_owned()),
+                _ => None,
+            })
+            .collect();
+        let Some(name) = names.pop() else { continue };
+        let folder = names.into_iter().fold(&mut root, |folder, name| {
+            folder.folders.entry(name).or_default()
+        });
+        folder.files.insert(name, file);
+    }
+    let mut trees = Vec::new();
+    add_trees(root, &mut trees)?;
+    Ok(trees)
+}
+
+/// Adds the trees of a folder; gives the id and the size of its own.
+fn add_trees(folder: Folder, trees: &mut Vec<Tree>) -> Result<(ObjectId, u64), TreeError> {
+    let Folder { folders, mut files } = folder;
+    let mut entries = Vec::with_capacity(folders.len() + files.len());
+    for (name, folder) in folders {
+        // A path that was a file and later a folder: the folder is what stands there last.
+        files.remove(&name);
+        let (object, size_bytes) = add_trees(folder, trees)?;
+        entries.push(TreeEntry {
+            name,
+            kind: EntryKind::Directory,
+            size_bytes,
+            object,
+        });
+    }
+    entries.extend(files.into_iter().map(|(name, file)| TreeEntry {
+        name,
+        kind: file.kind,
+        size_bytes: file.size_bytes,
+        object: file.object,
+    }));
+    let tree = Tree::new(entries)?;
+    let made = (ObjectId::of(&tree.encode()), tree.size_bytes());
+    trees.push(tree);
+    Ok(made)
 }
 
 #[cfg(test)]

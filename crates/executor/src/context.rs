@@ -28,7 +28,7 @@ pub struct Workbench {
     /// Limits and rules.
     pub settings: CaptureSettings,
     /// Who does it.
-    pub caller: tracking::Caller,
+    pub caller: entities::Caller,
     /// Name of the user, as MLflow's `mlflow.user`.
     pub user: String,
     /// The environment that commands are given.

@@ -8,6 +8,8 @@ mod repository;
 mod stage;
 mod variables;
 
+pub use artifacts::REGISTERED_OUTPUTS;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 

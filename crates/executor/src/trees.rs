@@ -1,20 +1,13 @@
 //! Trees from flat lists of files, and back.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use cas::{Batch, Cas};
-use entities::{EntryKind, ObjectId, RecordedPath, Tree, TreeEntry};
+use entities::{EntryKind, ObjectId, RecordedPath, TreeFile, trees_of};
 use provenance::{FileFact, FileMap};
 
 use crate::ExecutorError;
-
-#[derive(Default)]
-struct Folder {
-    folders: BTreeMap<OsString, Folder>,
-    files: BTreeMap<OsString, FileFact>,
-}
 
 /// Puts the trees for a list of files; none for an empty list.
 ///
@@ -26,57 +19,24 @@ pub fn put_trees(
     if files.is_empty() {
         return Ok(None);
     }
-    let mut root = Folder::default();
-    for (path, fact) in files {
-        let mut names: Vec<_> = normal_components(path).collect();
-        let Some(name) = names.pop() else { continue };
-        let folder = names.into_iter().fold(&mut root, |folder, name| {
-            folder.folders.entry(name).or_default()
-        });
-        folder.files.insert(name, fact.clone());
-    }
-    put_folder(batch, root).map(|(id, _)| Some(id))
-}
-
-fn put_folder(batch: &Batch, folder: Folder) -> Result<(ObjectId, u64), ExecutorError> {
-    let Folder { folders, mut files } = folder;
-    let mut entries = Vec::with_capacity(folders.len() + files.len());
-    for (name, folder) in folders {
-        // A path that was a file and later a folder: the folder is what stands there last.
-        files.remove(&name);
-        let (object, size_bytes) = put_folder(batch, folder)?;
-        entries.push(TreeEntry {
-            name,
-            kind: EntryKind::Directory,
-            size_bytes,
-            object,
-        });
-    }
-    for (
-        name,
-        FileFact {
+    let files = files.iter().map(|(path, fact)| {
+        let FileFact {
             object,
             size_bytes,
             kind,
-        },
-    ) in files
-    {
-        entries.push(TreeEntry {
-            name,
+        } = *fact;
+        let file = TreeFile {
             kind,
             size_bytes,
             object,
-        });
+        };
+        (path.clone(), file)
+    });
+    let mut whole = None;
+    for tree in trees_of(files)? {
+        whole = Some(batch.put_tree(&tree)?);
     }
-    let tree = Tree::new(entries)?;
-    Ok((batch.put_tree(&tree)?, tree.size_bytes()))
-}
-
-fn normal_components(path: &Path) -> impl Iterator<Item = OsString> {
-    path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        _ => None,
-    })
+    Ok(whole)
 }
 
 /// Lists all files of a tree.

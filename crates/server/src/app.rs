@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use entities::{Actor, Random};
-use tracking::{Caller, Tracking};
+use entities::{Actor, Caller, Random};
+use registry::Registry;
+use tracking::Tracking;
 
 use crate::scope::Access;
 use crate::{AllowedHosts, Scope, ServerOptions};
@@ -17,6 +18,7 @@ pub(crate) type App = Arc<Server>;
 /// The parts of a running server.
 pub(crate) struct Server {
     pub(crate) tracking: Tracking,
+    pub(crate) registry: Registry,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) random: Arc<dyn Random>,
@@ -30,6 +32,7 @@ impl Server {
     pub(crate) fn new(options: ServerOptions) -> Self {
         let ServerOptions {
             tracking,
+            registry,
             random,
             allowed_hosts,
             scope,
@@ -47,6 +50,7 @@ impl Server {
             },
             access: Access::new(scope),
             tracking,
+            registry,
             hosts: allowed_hosts,
             random,
             user,

@@ -3,8 +3,10 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cas::CasError;
+use entities::ErrorClass;
+use registry::RegistryError;
 use serde::Serialize;
-use tracking::{ErrorClass, TrackingError};
+use tracking::TrackingError;
 
 /// What can go wrong with a request; its message is what a client reads, unless the fault is the server's.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +14,9 @@ pub(crate) enum RequestError {
     /// The services refused it, or failed.
     #[error(transparent)]
     Tracking(#[from] TrackingError),
+    /// The registry refused it, or failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -251,13 +256,8 @@ impl RequestError {
     /// The one table.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Self::Tracking(error) => match error.class() {
-                ErrorClass::Invalid => INVALID,
-                ErrorClass::NotFound => NOT_FOUND,
-                ErrorClass::Exists => EXISTS,
-                ErrorClass::Unavailable => UNAVAILABLE,
-                ErrorClass::Internal => INTERNAL,
-            },
+            Self::Tracking(error) => code_of_class(error.class()),
+            Self::Registry(error) => code_of_class(error.class()),
             Self::Cas(_) | Self::BrokenOff { .. } | Self::Encoding(_) => INTERNAL,
             Self::MissingValue { .. }
             | Self::WrongType { .. }
@@ -280,6 +280,16 @@ impl RequestError {
             Self::NotOfThisRun { .. } | Self::StillCaptured { .. } => DENIED,
             Self::NotSupported { .. } | Self::ModelsByDataset => NOT_IMPLEMENTED,
         }
+    }
+}
+
+const fn code_of_class(class: ErrorClass) -> ErrorCode {
+    match class {
+        ErrorClass::Invalid => INVALID,
+        ErrorClass::NotFound => NOT_FOUND,
+        ErrorClass::Exists => EXISTS,
+        ErrorClass::Unavailable => UNAVAILABLE,
+        ErrorClass::Internal => INTERNAL,
     }
 }
 

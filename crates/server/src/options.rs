@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use entities::{ModelId, Random, RunId};
+use registry::Registry;
 use tracking::Tracking;
 
 use crate::AllowedHosts;
@@ -11,6 +12,8 @@ use crate::AllowedHosts;
 pub struct ServerOptions {
     /// The services that it speaks for.
     pub tracking: Tracking,
+    /// Those over registered models.
+    pub registry: Registry,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called.

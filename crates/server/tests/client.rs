@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 use entities::RunStatus;
 use serde_json::Value;
 use server::{RunScope, Scope};
+use store::LedgerStore as _;
 use support::{TOKEN, create_run, options};
 use testkit::{TestBench, parsed};
 use tokio::net::TcpListener;
@@ -98,6 +99,16 @@ async fn the_real_client_logs_searches_and_loads() {
     let server = Listening::start(&bench, Scope::Team).await;
     run_script("plain.py", &server.url, "").await;
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_registers_loads_and_moves_models_and_prompts() {
+    let bench = TestBench::new().await;
+    let server = Listening::start(&bench, Scope::Team).await;
+    run_script("registry.py", &server.url, "").await;
+    server.stop().await;
+    // Every call is an event, and the rows follow from the events.
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

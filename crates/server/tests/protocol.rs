@@ -199,7 +199,7 @@ async fn both_prefixes_answer_and_what_is_unknown_is_a_page() {
         "/api/2.0/mlflow/nope",
         "/nope",
         "/api/1.0/mlflow/experiments/get",
-        "/api/2.0/mlflow/registered-models/get?name=x",
+        "/api/2.0/mlflow/gateway/endpoints/list",
     ] {
         let answer = app.get_path(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");

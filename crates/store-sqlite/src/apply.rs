@@ -4,6 +4,7 @@ mod artifact;
 mod experiment;
 mod metric;
 mod model;
+mod registry;
 mod run;
 
 use entities::{Change, ObjectId};
@@ -113,6 +114,20 @@ impl<'c> Applier<'c> {
             | Change::ModelTagDeleted { .. }
             | Change::ModelParamsLogged { .. }
             | Change::ModelDeleted { .. } => self.apply_to_model(change),
+            Change::RegisteredModelCreated { .. }
+            | Change::RegisteredModelRenamed { .. }
+            | Change::RegisteredModelDescribed { .. }
+            | Change::RegisteredModelDeleted { .. }
+            | Change::RegisteredModelTagsSet { .. }
+            | Change::RegisteredModelTagDeleted { .. }
+            | Change::AliasSet { .. }
+            | Change::AliasDeleted { .. }
+            | Change::ModelVersionCreated { .. }
+            | Change::ModelVersionDescribed { .. }
+            | Change::ModelVersionStageSet { .. }
+            | Change::ModelVersionDeleted { .. }
+            | Change::ModelVersionTagsSet { .. }
+            | Change::ModelVersionTagDeleted { .. } => self.apply_to_registry(change),
         }
     }
 
@@ -179,6 +194,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         experiment::ALL,
         metric::ALL,
         model::ALL,
+        registry::ALL,
         run::ALL,
     ]
     .concat()

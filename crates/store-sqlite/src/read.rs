@@ -5,6 +5,7 @@ mod experiments;
 mod ledger;
 mod metrics;
 mod models;
+mod registry;
 mod runs;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
@@ -46,6 +47,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         ledger::ALL,
         metrics::ALL,
         models::ALL,
+        registry::ALL,
         runs::ALL,
     ]
     .concat()

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use entities::{Lifecycle, ModelStatus, ObjectId, ReplayLevel, RunStatus, Timestamp};
+use entities::{
+    Lifecycle, ModelStatus, ObjectId, ReplayLevel, RunStatus, Stage, Timestamp, VersionNumber,
+};
 use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row};
 
@@ -61,6 +63,17 @@ pub(crate) fn read_run_status(row: &Row<'_>, column: usize) -> Result<RunStatus>
 
 pub(crate) fn read_model_status(row: &Row<'_>, column: usize) -> Result<ModelStatus> {
     read_word(row, column, ModelStatus::find)
+}
+
+pub(crate) fn read_stage(row: &Row<'_>, column: usize) -> Result<Stage> {
+    read_word(row, column, |word| {
+        Stage::ALL.into_iter().find(|stage| stage.as_str() == word)
+    })
+}
+
+pub(crate) fn read_version(row: &Row<'_>, column: usize) -> Result<VersionNumber> {
+    let number: i64 = row.get(column)?;
+    VersionNumber::new(number).ok_or(Error::IntegralValueOutOfRange(column, number))
 }
 
 pub(crate) fn read_level_if_any(row: &Row<'_>, column: usize) -> Result<Option<ReplayLevel>> {

@@ -5,10 +5,10 @@ mod conditions;
 
 use std::fmt::Write as _;
 
-use entities::{ExperimentId, Field, ObjectId, OrderBy, SearchQuery};
+use entities::{ExperimentId, Field, ObjectId, OrderBy, PROMPT_TAG, SearchQuery};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
-use store::{Page, PageRequest, StoreError, View};
+use store::{Page, PageRequest, Prompts, StoreError, View};
 
 use self::columns::{Column, ColumnKind, find_column};
 use crate::fault::database_fault;
@@ -19,6 +19,8 @@ pub(crate) enum Subject {
     Runs,
     Experiments,
     Models,
+    RegisteredModels(Prompts),
+    ModelVersions(Prompts),
 }
 
 /// Each order is a join, of which SQLite takes 64.
@@ -173,6 +175,8 @@ impl Compiler {
                 "experiment.id",
             ],
             Subject::Models => &["model.created_at DESC", "model.id"],
+            Subject::RegisteredModels(_) => &["registered_model.name"],
+            Subject::ModelVersions(_) => &["registered_model.name", "model_version.version DESC"],
         };
         self.orders.extend(ties.iter().map(|&tie| tie.to_owned()));
         Ok(())
@@ -183,6 +187,11 @@ impl Compiler {
             Subject::Runs => "SELECT run.number FROM run",
             Subject::Experiments => "SELECT experiment.id FROM experiment",
             Subject::Models => "SELECT model.id FROM model",
+            Subject::RegisteredModels(_) => "SELECT registered_model.number FROM registered_model",
+            Subject::ModelVersions(_) => {
+                "SELECT model_version.number FROM model_version \
+                 JOIN registered_model ON registered_model.number = model_version.model"
+            }
         };
         let limit = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
         let limit = self.bind(Value::Integer(limit));
@@ -221,6 +230,14 @@ impl Compiler {
             Subject::Runs => ("run.experiment", "run.lifecycle"),
             Subject::Experiments => ("experiment.id", "experiment.lifecycle"),
             Subject::Models => ("model.experiment", ""),
+            Subject::RegisteredModels(prompts) => {
+                return self.add_registry_scope("registered_model", "model", prompts);
+            }
+            Subject::ModelVersions(prompts) => {
+                self.conditions
+                    .push("model_version.is_deleted = 0".to_owned());
+                return self.add_registry_scope("model_version", "model_version", prompts);
+            }
         };
         if !experiments.is_empty() {
             let names: Vec<_> = experiments
@@ -240,6 +257,17 @@ impl Compiler {
                 View::Deleted => self.conditions.push(format!("{lifecycle} = 'deleted'")),
                 View::All => {}
             }
+        }
+    }
+
+    /// Leaves prompts out: what has the tag that makes it one.
+    fn add_registry_scope(&mut self, table: &str, owner: &str, prompts: Prompts) {
+        if prompts == Prompts::LeftOut {
+            let key = self.bind_text(PROMPT_TAG);
+            self.conditions.push(format!(
+                "{table}.number NOT IN (SELECT {owner} FROM {table}_tag \
+                 WHERE key = {key} AND lower(value) = 'true')"
+            ));
         }
     }
 
@@ -344,11 +372,20 @@ mod tests {
     fn every_column_can_be_filtered_and_ordered_by() {
         let mut connection = open_scratch().unwrap();
         migrate(&mut connection).unwrap();
-        for subject in [Subject::Runs, Subject::Experiments, Subject::Models] {
-            for (name, column) in columns::all_columns(subject) {
+        for subject in [
+            Subject::Runs,
+            Subject::Experiments,
+            Subject::Models,
+            Subject::RegisteredModels(Prompts::LeftOut),
+            Subject::RegisteredModels(Prompts::Included),
+            Subject::ModelVersions(Prompts::LeftOut),
+        ] {
+            for (name, column) in columns::columns_of(subject) {
                 let field = Field::Attribute((*name).to_owned());
                 let comparison = match column.kind {
-                    ColumnKind::Time => Comparison::Number(Operator::NotEqual, 1.5),
+                    ColumnKind::Time | ColumnKind::Integer => {
+                        Comparison::Number(Operator::NotEqual, 1.5)
+                    }
                     _ => Comparison::Text(Operator::Equal, "x".to_owned()),
                 };
                 let null = Comparison::Null { is_negated: true };

@@ -20,6 +20,7 @@ mod artifacts;
 mod events;
 mod experiments;
 mod metrics;
+mod registry;
 mod runs;
 mod searches;
 mod whole;
@@ -28,6 +29,7 @@ pub use artifacts::*;
 pub use events::*;
 pub use experiments::*;
 pub use metrics::*;
+pub use registry::*;
 pub use runs::*;
 pub use searches::*;
 pub use whole::*;
@@ -49,6 +51,9 @@ macro_rules! conformance_tests {
             inputs_outputs_and_replays_are_kept
             artifacts_are_put_listed_replaced_and_deleted
             logged_models_live_and_die
+            registered_models_have_versions_and_aliases
+            versions_are_numbered_without_a_gap
+            the_registry_is_searched_with_and_without_prompts
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search

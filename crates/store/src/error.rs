@@ -1,6 +1,6 @@
 //! What can go wrong in a store.
 
-use entities::{ExperimentId, Lifecycle, ModelId, RunId};
+use entities::{ExperimentId, Lifecycle, ModelId, RunId, VersionNumber};
 
 /// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,20 @@ pub enum StoreError {
     NoModel {
         /// What was asked for.
         id: ModelId,
+    },
+    /// No such registered model.
+    #[error("no registered model named `{name}`")]
+    NoRegisteredModel {
+        /// What was asked for.
+        name: String,
+    },
+    /// No such version.
+    #[error("no version {version} of registered model `{name}`")]
+    NoModelVersion {
+        /// Name of the registered model.
+        name: String,
+        /// What was asked for.
+        version: VersionNumber,
     },
     /// No such tag.
     #[error("no tag `{key}` on {subject}")]
@@ -50,6 +64,22 @@ pub enum StoreError {
         name: String,
         /// Whether the one that has it is deleted.
         lifecycle: Lifecycle,
+    },
+    /// The name of a registered model is taken.
+    #[error("a registered model named `{name}` exists already")]
+    RegisteredModelNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The number of a version is not the next one: somebody else was faster.
+    #[error("the next version of registered model `{name}` is {next}, not {given}")]
+    NotNextVersion {
+        /// Name of the registered model.
+        name: String,
+        /// The next number.
+        next: VersionNumber,
+        /// The number that was given.
+        given: VersionNumber,
     },
     /// The experiment is deleted.
     #[error("experiment `{id}` is deleted")]

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use entities::{
     Artifact, ArtifactEntry, Commit, Experiment, ExperimentId, Lifecycle, LoggedModelDetail,
-    Metric, ModelId, ReplayVerdict, Run, RunDetail, RunId, SearchQuery,
+    Metric, ModelId, ModelVersionDetail, ObjectId, RegisteredModelDetail, ReplayVerdict, Run,
+    RunDetail, RunId, SearchQuery, VersionNumber,
 };
 
 use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
@@ -34,7 +35,9 @@ impl View {
 
 /// The metadata database.
 #[async_trait]
-pub trait Store: ExperimentStore + RunStore + ArtifactStore + ModelStore + LedgerStore {
+pub trait Store:
+    ExperimentStore + RunStore + ArtifactStore + ModelStore + RegistryStore + LedgerStore
+{
     /// Makes all changes of a commit and its event, in one transaction, or none.
     ///
     /// Commits of several callers may share one transaction of the database: a refused one does not touch the others.
@@ -110,9 +113,7 @@ pub trait RunStore: Send + Sync {
     async fn list_replays(&self, origin: &RunId) -> Result<Vec<ReplayVerdict>, StoreError>;
 
     /// Every run's recipe and record, for collecting garbage: `(run, recipe, record)`.
-    async fn list_manifests(
-        &self,
-    ) -> Result<Vec<(RunId, entities::ObjectId, entities::ObjectId)>, StoreError>;
+    async fn list_manifests(&self) -> Result<Vec<(RunId, ObjectId, ObjectId)>, StoreError>;
 }
 
 /// Artifacts.
@@ -144,4 +145,70 @@ pub trait ModelStore: Send + Sync {
 
     /// Models that name a run as their source, in the order of their creation.
     async fn list_models_of(&self, run: &RunId) -> Result<Vec<ModelId>, StoreError>;
+}
+
+/// Whether a search of the registry finds prompts, which are kept there too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prompts {
+    /// Only what is not a prompt.
+    LeftOut,
+    /// Prompts like the rest.
+    Included,
+}
+
+/// The files of a version as they were when it was registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionFiles {
+    /// Name of the registered model.
+    pub name: String,
+    /// The version.
+    pub version: VersionNumber,
+    /// The tree.
+    pub files: ObjectId,
+}
+
+/// Registered models, their versions and aliases.
+#[async_trait]
+pub trait RegistryStore: Send + Sync {
+    /// Looks a registered model up.
+    async fn find_registered_model(
+        &self,
+        name: &str,
+    ) -> Result<Option<RegisteredModelDetail>, StoreError>;
+
+    /// Searches registered models. Ties, and without an order all, by name.
+    async fn search_registered_models(
+        &self,
+        query: &SearchQuery,
+        prompts: Prompts,
+        page: &PageRequest,
+    ) -> Result<Page<RegisteredModelDetail>, StoreError>;
+
+    /// Looks a version up; a deleted one is not found.
+    async fn find_model_version(
+        &self,
+        name: &str,
+        version: VersionNumber,
+    ) -> Result<Option<ModelVersionDetail>, StoreError>;
+
+    /// The version that an alias points at.
+    async fn find_alias(
+        &self,
+        name: &str,
+        alias: &str,
+    ) -> Result<Option<VersionNumber>, StoreError>;
+
+    /// Searches versions. Ties by name, then the highest number first.
+    async fn search_model_versions(
+        &self,
+        query: &SearchQuery,
+        prompts: Prompts,
+        page: &PageRequest,
+    ) -> Result<Page<ModelVersionDetail>, StoreError>;
+
+    /// The number of the next version of a registered model; none where there is no such model.
+    async fn next_version(&self, name: &str) -> Result<Option<VersionNumber>, StoreError>;
+
+    /// The files of every version that has some on record, for collecting garbage.
+    async fn list_version_files(&self) -> Result<Vec<VersionFiles>, StoreError>;
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cas::{Cas, CasOptions};
-use entities::{Clock as _, Random, Run};
+use entities::{Caller, Clock as _, Random, Run};
 use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
+use registry::Registry;
 use store_sqlite::{OpenOptions, SqliteStore};
 use tempfile::TempDir;
-use tracking::{Caller, LedgerPublisher, NewRun, Remembered, SignedMemory, Tracking, first_commit};
+use tracking::{LedgerPublisher, NewRun, Remembered, SignedMemory, Tracking, first_commit};
 
 use crate::{MockClock, SeededRandom, parsed};
 
@@ -22,6 +23,8 @@ pub const ORIGIN: &str = "reproof.local/test";
 pub struct TestBench {
     /// The services.
     pub tracking: Tracking,
+    /// The services over registered models.
+    pub registry: Registry,
     /// The database below them.
     pub store: Arc<SqliteStore>,
     /// Their clock.
@@ -76,6 +79,11 @@ impl TestBench {
             CasOptions::default(),
         )
         .expect("objects can be kept in an empty folder");
+        let registry = Registry::new(
+            Arc::clone(&store) as _,
+            cas.clone(),
+            Arc::clone(&clock) as _,
+        );
         let tracking = Tracking::new(
             Arc::clone(&store) as _,
             cas,
@@ -84,6 +92,7 @@ impl TestBench {
         );
         Self {
             tracking,
+            registry,
             store,
             clock,
             random,

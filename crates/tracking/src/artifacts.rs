@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use cas::CasError;
-use entities::{Artifact, ArtifactEntry, Change, ModelId, RunId};
+use entities::{Artifact, ArtifactEntry, Caller, Change, ModelId, RunId};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::tracking::{Writing, model_subject, run_subject};
 use crate::validation::check_artifact_path;
-use crate::{Caller, Tracking, TrackingError};
+use crate::{Tracking, TrackingError};
 
 impl Tracking {
     /// Stores a content and names it; one that was there under the same path is replaced.

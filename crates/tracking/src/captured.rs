@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Change, Lifecycle, Metric, ObjectId, ReplayVerdict, RunId, RunStatus, Timestamp};
+use entities::{
+    Caller, Change, Lifecycle, Metric, ObjectId, ReplayVerdict, RunId, RunStatus, Timestamp,
+};
 
 use crate::tracking::{Writing, run_subject};
-use crate::{Caller, Tracking, TrackingError};
+use crate::{Tracking, TrackingError};
 
 /// How a captured run ended, and what was seen of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,9 @@
 //! What can go wrong, in the words that MLflow's clients know.
 
 use cas::CasError;
-use entities::{ExperimentId, Lifecycle, ModelId, RunId, SearchParseError};
+use entities::{ErrorClass, ExperimentId, Lifecycle, ModelId, RunId, SearchParseError, python};
 use ledger::LedgerError;
 use store::StoreError;
-
-use crate::python;
 
 /// What can go wrong.
 ///
@@ -319,21 +317,6 @@ pub enum TrackingError {
         /// What it did.
         what: &'static str,
     },
-}
-
-/// What kind of error it is: what an edge tells its callers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The request is wrong.
-    Invalid,
-    /// What it is about is not there.
-    NotFound,
-    /// What it makes is there already.
-    Exists,
-    /// It may succeed later.
-    Unavailable,
-    /// Something is wrong here.
-    Internal,
 }
 
 impl TrackingError {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Change, Experiment, ExperimentId, Lifecycle, SearchKind};
+use entities::{Caller, Change, Experiment, ExperimentId, Lifecycle, SearchKind};
 use store::{Page, PageRequest, StoreError, View};
 
 use crate::initial::{DEFAULT_EXPERIMENT, default_experiment_id, default_location};
@@ -10,7 +10,7 @@ use crate::tracking::{Writing, experiment_subject, parse_query, run_subject};
 use crate::validation::{
     check_artifact_location, check_experiment_name, check_experiment_tag, check_page,
 };
-use crate::{Caller, Tracking, TrackingError};
+use crate::{Tracking, TrackingError};
 
 /// An experiment to be created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Change, Commit, Experiment, ExperimentId, Lifecycle, Timestamp};
+use entities::{Caller, Change, Commit, Experiment, ExperimentId, Lifecycle, Timestamp};
 use ledger::VerifierKey;
-
-use crate::Caller;
 
 /// The name of the experiment that every store has.
 pub const DEFAULT_EXPERIMENT: &str = "Default";

@@ -2,7 +2,6 @@
 #![warn(missing_docs)]
 
 mod artifacts;
-mod caller;
 mod captured;
 mod error;
 mod experiments;
@@ -14,7 +13,6 @@ mod models;
 mod names;
 mod open_runs;
 mod publisher;
-mod python;
 mod resolve;
 mod runs;
 mod signed_memory;
@@ -22,7 +20,6 @@ mod tracking;
 mod validation;
 mod verification;
 
-pub use caller::*;
 pub use captured::*;
 pub use error::*;
 pub use experiments::*;

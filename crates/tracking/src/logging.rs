@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Change, DatasetInput, Metric, ModelId, ModelOutput, RunId};
+use entities::{Caller, Change, DatasetInput, Metric, ModelId, ModelOutput, RunId};
 use store::{Page, PageRequest};
 
 use crate::runs::RUN_NAME_TAG;
@@ -10,7 +10,7 @@ use crate::tracking::{Writing, model_subject, run_subject};
 use crate::validation::{
     check_batch, check_datasets, check_metric, check_param, check_tag, invalid,
 };
-use crate::{Caller, Tracking, TrackingError};
+use crate::{Tracking, TrackingError};
 
 /// What one request logs to one run: all of it in one event, or nothing.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Change, ExperimentId, LoggedModel, LoggedModelDetail, ModelId, ModelStatus, RunId, SearchKind,
+    Caller, Change, ExperimentId, LoggedModel, LoggedModelDetail, ModelId, ModelStatus, RunId,
+    SearchKind,
 };
 use store::{Page, PageRequest};
 
@@ -11,7 +12,7 @@ use crate::experiments::join_location;
 use crate::names::draw_name;
 use crate::tracking::{Writing, experiment_subject, model_subject, parse_query, run_subject};
 use crate::validation::{check_model_name, check_model_texts, check_page};
-use crate::{Caller, Tracking, TrackingError};
+use crate::{Tracking, TrackingError};
 
 /// A logged model to be created.
 #[derive(Clone, Debug)]

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Change, Comparison, Condition, Field, ObjectId, Operator, ProcessIdentity, RunId, RunStatus,
-    SearchQuery,
+    Caller, Change, Comparison, Condition, Field, ObjectId, Operator, ProcessIdentity, RunId,
+    RunStatus, SearchQuery,
 };
 use store::{PageRequest, View};
 
 use crate::runs::PARENT_TAG;
 use crate::tracking::{Writing, run_subject};
-use crate::{Caller, LARGEST_PAGE, Tracking, TrackingError};
+use crate::{LARGEST_PAGE, Tracking, TrackingError};
 
 /// What could be kept of a run whose process was killed.
 #[derive(Clone, Debug, PartialEq, Eq)]

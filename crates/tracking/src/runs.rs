@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Change, ExperimentId, Lifecycle, ProcessIdentity, Run, RunDetail, RunId, RunStatus, SearchKind,
-    Timestamp,
+    Caller, Change, ExperimentId, Lifecycle, ProcessIdentity, Run, RunDetail, RunId, RunStatus,
+    SearchKind, Timestamp,
 };
 use store::{Page, PageRequest, View};
 
@@ -12,7 +12,7 @@ use crate::experiments::join_location;
 use crate::names::draw_name;
 use crate::tracking::{Writing, experiment_subject, parse_query, run_subject};
 use crate::validation::{check_page, check_tag, check_tags};
-use crate::{Caller, Tracking, TrackingError};
+use crate::{Tracking, TrackingError};
 
 /// The tag that MLflow keeps a run's name in.
 pub const RUN_NAME_TAG: &str = "mlflow.runName";

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use cas::Cas;
 use entities::{
-    Change, Clock, Commit, Random, SearchKind, SearchQuery, Timestamp, parse_filter, parse_order_by,
+    Caller, Change, Clock, Commit, Random, SearchKind, SearchQuery, Timestamp, parse_filter,
+    parse_order_by,
 };
 use store::Store;
 
-use crate::{Caller, TrackingError};
+use crate::TrackingError;
 
 /// All services over experiments, runs, metrics, artifacts and models.
 ///

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Artifact, DatasetInput, ExperimentId, Metric, ModelId, RunId};
+use entities::{Artifact, DatasetInput, ExperimentId, Metric, ModelId, RunId, key_fault, python};
 use store::PageRequest;
 
 use crate::{
@@ -13,10 +13,8 @@ use crate::{
     LARGEST_BATCH_TAGS, LARGEST_PAGE, LONGEST_ARTIFACT_LOCATION, LONGEST_DATASET_DIGEST,
     LONGEST_DATASET_NAME, LONGEST_DATASET_PROFILE, LONGEST_DATASET_SCHEMA, LONGEST_DATASET_SOURCE,
     LONGEST_EXPERIMENT_NAME, LONGEST_EXPERIMENT_TAG_VALUE, LONGEST_INPUT_TAG_KEY,
-    LONGEST_INPUT_TAG_VALUE, LONGEST_KEY, LONGEST_VALUE, LogBatch, TrackingError, python,
+    LONGEST_INPUT_TAG_VALUE, LONGEST_KEY, LONGEST_VALUE, LogBatch, TrackingError,
 };
-
-const BAD_CHARACTERS: &str = "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/).";
 
 /// Reads the id of an experiment as a client gives it.
 pub fn parse_experiment_id(text: &str) -> Result<ExperimentId, TrackingError> {
@@ -230,22 +228,12 @@ fn check_length(field: &str, limit: usize, text: &str) -> Result<(), TrackingErr
     Ok(())
 }
 
-/// Checks the key of a metric, param or tag: it may become the name of a file.
+/// Checks the key of a metric, param or tag.
 fn check_name(name: &str, field: &str) -> Result<(), TrackingError> {
-    let is_allowed = |character: char| character.is_alphanumeric() || "/_.- :".contains(character);
-    if !name.chars().all(is_allowed) {
-        return Err(invalid(field, python::json(name), BAD_CHARACTERS));
+    match key_fault(name) {
+        Some(reason) => Err(invalid(field, python::json(name), reason)),
+        None => Ok(()),
     }
-    let normal = python::normpath(name);
-    let leads_away = normal == "." || normal.starts_with("..") || normal.starts_with('/');
-    if normal != name || leads_away {
-        let reason = format!(
-            "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. This name would resolve to {}",
-            python::repr(&normal)
-        );
-        return Err(invalid(field, python::json(name), reason));
-    }
-    Ok(())
 }
 
 fn join(path: &str, field: &str) -> String {

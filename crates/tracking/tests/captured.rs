@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Artifact, Lifecycle, Metric, ModelStatus, ObjectId, ReplayLevel, ReplayVerdict, RunStatus,
-    Timestamp,
+    Artifact, ErrorClass, Lifecycle, Metric, ModelStatus, ObjectId, ReplayLevel, ReplayVerdict,
+    RunStatus, Timestamp,
 };
 use store::{ArtifactStore as _, LedgerStore as _, PageRequest};
 use testkit::{TestBench, map, new_run, parsed, process, run_id, series};
-use tracking::{ErrorClass, FinishedRun, LogBatch, NewModel, NewRun, RunUpdate, TrackingError};
+use tracking::{FinishedRun, LogBatch, NewModel, NewRun, RunUpdate, TrackingError};
 
 fn new_model() -> NewModel {
     NewModel {

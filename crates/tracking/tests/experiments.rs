@@ -1,9 +1,9 @@
 //! Experiments through the services, on a real store.
 
-use entities::{ExperimentId, Lifecycle};
+use entities::{ErrorClass, ExperimentId, Lifecycle};
 use store::{ExperimentStore as _, LedgerStore as _, PageRequest, RunStore as _, View};
 use testkit::{TestBench, map, parsed};
-use tracking::{ErrorClass, NewExperiment, NewRun, TrackingError};
+use tracking::{NewExperiment, NewRun, TrackingError};
 
 fn named(name: &str) -> NewExperiment {
     NewExperiment {

@@ -4,10 +4,10 @@
     reason = "helpers of tests, outside of test functions"
 )]
 
-use entities::{DatasetInput, Metric, ModelOutput};
+use entities::{DatasetInput, ErrorClass, Metric, ModelOutput};
 use store::{LedgerStore as _, PageRequest};
 use testkit::{TestBench, map, parsed, run_id, series};
-use tracking::{ErrorClass, LogBatch};
+use tracking::LogBatch;
 
 async fn committed(bench: &TestBench) -> u64 {
     bench.store.ledger_progress().await.unwrap().committed

@@ -4,10 +4,10 @@
     reason = "helpers of tests, outside of test functions"
 )]
 
-use entities::{Metric, RunId, RunStatus, Timestamp};
+use entities::{ErrorClass, Metric, RunId, RunStatus, Timestamp};
 use store::{LedgerStore as _, PageRequest, View};
 use testkit::{TestBench, map, new_run, parsed, process, run_id};
-use tracking::{ErrorClass, LogBatch, NewRun, RunUpdate, TrackingError};
+use tracking::{LogBatch, NewRun, RunUpdate, TrackingError};
 
 async fn committed(bench: &TestBench) -> u64 {
     bench.store.ledger_progress().await.unwrap().committed

@@ -9,6 +9,7 @@ mod gc;
 mod init;
 mod log;
 mod logs;
+mod model;
 mod outcome;
 mod placeholders;
 mod references;
@@ -48,6 +49,7 @@ fn dispatch(command: Command, output: &Output) -> Answer {
         Command::Runs(arguments) => block_on(runs::run(&arguments, output)),
         Command::Show(arguments) => block_on(show::run(&arguments, output)),
         Command::Logs(arguments) => block_on(logs::run(&arguments, output)),
+        Command::Model(command) => block_on(model::run(command, output)),
         Command::Diff(arguments) => block_on(diff::run(&arguments, output)),
         Command::Restore(arguments) => block_on(restore::run(&arguments, output)),
         Command::Replay(arguments) => block_on(replay::run(arguments, output)),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use entities::{Leaf, ObjectId};
-use store::{ArtifactStore as _, LedgerStore as _, RunStore as _};
+use store::{ArtifactStore as _, LedgerStore as _, RegistryStore as _, RunStore as _};
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::faults::{executor_fault, store_fault};
+use crate::faults::{executor_fault, objects_fault, store_fault};
 
 /// An object that something refers to.
 pub(crate) struct Reference {
@@ -17,7 +17,7 @@ pub(crate) struct Reference {
     pub(crate) is_kept: bool,
 }
 
-/// All that runs, artifacts and verdicts refer to.
+/// All that runs, artifacts, verdicts and registered versions refer to.
 #[derive(Default)]
 pub(crate) struct References {
     pub(crate) objects: BTreeMap<ObjectId, Reference>,
@@ -54,6 +54,26 @@ impl References {
             for verdict in verdicts {
                 all.add(verdict.comparison, &from, true);
             }
+        }
+        for version in context
+            .store
+            .list_version_files()
+            .await
+            .map_err(store_fault)?
+        {
+            let from = format!("version {} of model `{}`", version.version, version.name);
+            let mut found = Vec::new();
+            let missing = context
+                .bench
+                .cas
+                .walk_tree(&version.files, &mut |object| found.push(object))
+                .map_err(objects_fault)?;
+            for object in found {
+                all.add(object, &from, true);
+            }
+            let missing = missing.into_iter();
+            all.missing
+                .extend(missing.map(|object| (object, from.clone())));
         }
         Ok(all)
     }

@@ -69,6 +69,7 @@ async fn serve(
     };
     let options = ServerOptions {
         tracking: context.bench.tracking.clone(),
+        registry: context.registry.clone(),
         random: Arc::clone(&context.bench.random),
         allowed_hosts: AllowedHosts::new(allowed_hosts),
         scope: Scope::Team,

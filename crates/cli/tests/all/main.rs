@@ -9,6 +9,7 @@
 
 mod crashes;
 mod environments;
+mod models;
 mod odd;
 mod outside;
 mod python;

@@ -92,6 +92,30 @@ pub(super) const MODEL_ATTRIBUTES: &[Attribute] = &[
     ),
 ];
 
+pub(super) const REGISTERED_MODEL_ATTRIBUTES: &[Attribute] = &[
+    attribute("name", &[], ValueKind::Text),
+    attribute("creation_timestamp", &["creation_time"], ValueKind::Number),
+    attribute(
+        "last_updated_timestamp",
+        &["last_updated_time", "timestamp"],
+        ValueKind::Number,
+    ),
+];
+
+pub(super) const MODEL_VERSION_ATTRIBUTES: &[Attribute] = &[
+    attribute("name", &[], ValueKind::Text),
+    attribute("version_number", &[], ValueKind::Number),
+    attribute("run_id", &[], ValueKind::Text),
+    attribute("source_path", &[], ValueKind::Text),
+    attribute("stage", &["current_stage"], ValueKind::Text),
+    attribute("creation_timestamp", &["creation_time"], ValueKind::Number),
+    attribute(
+        "last_updated_timestamp",
+        &["last_updated_time"],
+        ValueKind::Number,
+    ),
+];
+
 pub(super) const DATASET_FIELDS: &[&str] = &["name", "digest", "context"];
 
 /// Whether a name as written is that of an attribute, which alone of all numbers may be asked to be missing.

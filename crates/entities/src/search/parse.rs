@@ -5,8 +5,8 @@
 //! in a text, and every text attribute may be compared with a list.
 
 use super::fields::{
-    Attribute, DATASET_FIELDS, EXPERIMENT_ATTRIBUTES, MODEL_ATTRIBUTES, Nearest, RUN_ATTRIBUTES,
-    ValueKind, is_attribute_name, nearest,
+    Attribute, DATASET_FIELDS, EXPERIMENT_ATTRIBUTES, MODEL_ATTRIBUTES, MODEL_VERSION_ATTRIBUTES,
+    Nearest, REGISTERED_MODEL_ATTRIBUTES, RUN_ATTRIBUTES, ValueKind, is_attribute_name, nearest,
 };
 use super::tokens::{Token, TokenFault, TokenKind, cut};
 use super::{Comparison, Condition, Field, Operator, OrderBy};
@@ -20,6 +20,16 @@ pub enum SearchKind {
     Experiments,
     /// Logged models.
     Models,
+    /// Registered models.
+    RegisteredModels,
+    /// Versions of registered models.
+    ModelVersions,
+}
+
+impl SearchKind {
+    const fn has_metrics(self) -> bool {
+        matches!(self, Self::Runs | Self::Models)
+    }
 }
 
 /// A filter or an order that cannot be read.
@@ -336,7 +346,7 @@ impl<'t> Parser<'t> {
         if key.is_empty() {
             return Err(self.fault(position, format!("a key is missing after `{entity}.`")));
         }
-        let has_metrics = self.kind != SearchKind::Experiments;
+        let has_metrics = self.kind.has_metrics();
         match entity {
             "metric" | "metrics" if has_metrics => Ok((Field::Metric(key), ValueKind::Number)),
             "param" | "params" | "parameter" | "parameters" if has_metrics => {
@@ -384,7 +394,7 @@ impl<'t> Parser<'t> {
         }
         let names: Vec<_> = attributes.iter().map(|attribute| attribute.name).collect();
         let advice = match nearest(name, &names) {
-            Nearest::None if self.kind == SearchKind::Experiments => {
+            Nearest::None if !self.kind.has_metrics() => {
                 format!("; there are {}, and `tags.{name}`", names.join(", "))
             }
             Nearest::None => format!(
@@ -402,13 +412,17 @@ impl<'t> Parser<'t> {
             SearchKind::Runs => RUN_ATTRIBUTES,
             SearchKind::Experiments => EXPERIMENT_ATTRIBUTES,
             SearchKind::Models => MODEL_ATTRIBUTES,
+            SearchKind::RegisteredModels => REGISTERED_MODEL_ATTRIBUTES,
+            SearchKind::ModelVersions => MODEL_VERSION_ATTRIBUTES,
         }
     }
 
     const fn entities(&self) -> &'static [&'static str] {
         match self.kind {
             SearchKind::Runs => &["metrics", "params", "tags", "attributes", "dataset"],
-            SearchKind::Experiments => &["tags", "attributes"],
+            SearchKind::Experiments | SearchKind::RegisteredModels | SearchKind::ModelVersions => {
+                &["tags", "attributes"]
+            }
             SearchKind::Models => &["metrics", "params", "tags", "attributes"],
         }
     }
@@ -418,6 +432,8 @@ impl<'t> Parser<'t> {
             SearchKind::Runs => "runs",
             SearchKind::Experiments => "experiments",
             SearchKind::Models => "logged models",
+            SearchKind::RegisteredModels => "registered models",
+            SearchKind::ModelVersions => "versions of models",
         }
     }
 }
@@ -570,6 +586,23 @@ mod tests {
             aliased[0].field,
             Field::Attribute("creation_timestamp".to_owned())
         );
+        assert!(
+            parse_filter(
+                "name LIKE 'x%' AND tags.t = '1'",
+                SearchKind::RegisteredModels
+            )
+            .is_ok()
+        );
+        assert!(parse_filter("metrics.a > 1", SearchKind::RegisteredModels).is_err());
+        assert!(
+            parse_filter(
+                "version_number >= 2 AND run_id IN ('a')",
+                SearchKind::ModelVersions
+            )
+            .is_ok()
+        );
+        assert!(parse_filter("version_number = '2'", SearchKind::ModelVersions).is_err());
+        assert!(parse_order_by(&["timestamp DESC"], SearchKind::RegisteredModels).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What clients logged as artifacts, as outputs that are compared.
 
-use entities::{EntryKind, RecordedPath, Run, RunId};
+use entities::{Artifact, EntryKind, RecordedPath, Run, RunId};
 use provenance::{FileFact, FileMap};
 use tracking::TrackingError;
 
@@ -8,6 +8,26 @@ use crate::{ExecutorError, Workbench};
 
 /// Root of all artifacts that are kept here.
 const ROOT: &str = "mlflow-artifacts:/";
+
+/// Folder of a run's artifacts in which files stand that it wrote and that somebody registered as a model later.
+pub const REGISTERED_OUTPUTS: &str = "outputs";
+
+/// Whether an artifact is a file that the run wrote and did not log: it is compared as that.
+fn is_registered_output(inside: &str, artifact: &Artifact, outputs: &FileMap) -> bool {
+    let written = inside
+        .strip_prefix(REGISTERED_OUTPUTS)
+        .and_then(|written| written.strip_prefix('/'));
+    let Some(written) = written else { return false };
+    // A file that was registered by itself stands in a folder of its name.
+    let of_itself = written.rsplit_once('/').map(|(folder, _)| folder);
+    [Some(written), of_itself]
+        .into_iter()
+        .flatten()
+        .any(|path| {
+            let output = outputs.get(&RecordedPath::new(path));
+            output.is_some_and(|output| output.object == artifact.object)
+        })
+}
 
 /// Adds the artifacts of a run, of the runs that its command made, and of their models.
 ///
@@ -66,7 +86,11 @@ async fn add_folder(
         .map_err(TrackingError::from)?;
     for artifact in artifacts {
         let name = artifact.path.strip_prefix(folder).unwrap_or(&artifact.path);
-        let path = RecordedPath::new(format!("{label}: {}", name.trim_start_matches('/')));
+        let name = name.trim_start_matches('/');
+        if is_registered_output(name, &artifact, outputs) {
+            continue;
+        }
+        let path = RecordedPath::new(format!("{label}: {name}"));
         let fact = FileFact {
             object: artifact.object,
             size_bytes: artifact.size_bytes,

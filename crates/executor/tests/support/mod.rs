@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cas::{Cas, CasOptions};
-use entities::{Clock, FileTrees, Timestamp};
+use entities::{Caller, Clock, FileTrees, Timestamp};
 use executor::{CaptureSettings, Outcome, ProjectPaths, RunRequest, Workbench, list_files, run};
 use ledger::SigningKey;
 use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use testkit::SeededRandom;
-use tracking::{Caller, Tracking, first_commit};
+use tracking::{Tracking, first_commit};
 
 pub(crate) struct TestProject {
     pub(crate) bench: Workbench,

@@ -5,10 +5,9 @@ use std::io::{self, Read};
 use axum::body::Body;
 use bytes::{Buf as _, Bytes};
 use cas::CasError;
-use entities::Artifact;
+use entities::{Artifact, Caller};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
-use tracking::Caller;
 
 use crate::app::App;
 use crate::error::RequestError;

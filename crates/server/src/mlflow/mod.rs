@@ -4,7 +4,9 @@ mod experiments;
 mod histories;
 mod info;
 mod logging;
+mod model_versions;
 mod models;
+mod registered_models;
 mod runs;
 
 use axum::Router;
@@ -22,6 +24,7 @@ pub(crate) fn calls() -> Router<App> {
         .merge(experiment_calls())
         .merge(run_calls())
         .merge(model_calls())
+        .merge(registry_calls())
 }
 
 fn experiment_calls() -> Router<App> {
@@ -94,5 +97,58 @@ fn model_calls() -> Router<App> {
         .route(
             "/logged-models/{model}/artifacts/files",
             get(artifacts::get_of_model),
+        )
+}
+
+fn registry_calls() -> Router<App> {
+    Router::new()
+        .route("/registered-models/create", post(registered_models::create))
+        .route("/registered-models/get", get(registered_models::find))
+        .route(
+            "/registered-models/update",
+            patch(registered_models::update),
+        )
+        .route("/registered-models/rename", post(registered_models::rename))
+        .route(
+            "/registered-models/delete",
+            delete(registered_models::delete),
+        )
+        .route("/registered-models/search", get(registered_models::search))
+        .route(
+            "/registered-models/get-latest-versions",
+            post(registered_models::latest_versions)
+                .get(registered_models::latest_versions_by_query),
+        )
+        .route(
+            "/registered-models/set-tag",
+            post(registered_models::set_tag),
+        )
+        .route(
+            "/registered-models/delete-tag",
+            delete(registered_models::delete_tag),
+        )
+        .route(
+            "/registered-models/alias",
+            post(registered_models::set_alias)
+                .get(registered_models::find_by_alias)
+                .delete(registered_models::delete_alias),
+        )
+        .route("/model-versions/create", post(model_versions::create))
+        .route("/model-versions/get", get(model_versions::find))
+        .route("/model-versions/update", patch(model_versions::update))
+        .route("/model-versions/delete", delete(model_versions::delete))
+        .route("/model-versions/search", get(model_versions::search))
+        .route(
+            "/model-versions/get-download-uri",
+            get(model_versions::find_download_uri),
+        )
+        .route(
+            "/model-versions/transition-stage",
+            post(model_versions::transition),
+        )
+        .route("/model-versions/set-tag", post(model_versions::set_tag))
+        .route(
+            "/model-versions/delete-tag",
+            delete(model_versions::delete_tag),
         )
 }

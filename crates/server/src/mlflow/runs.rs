@@ -1,12 +1,12 @@
 //! Calls about runs.
 
 use axum::extract::State;
-use entities::{ExperimentId, RunDetail, RunId, Timestamp};
+use entities::{Caller, ExperimentId, RunDetail, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{PageRequest, View};
 use tracking::{
-    Caller, LARGEST_BATCH_TAGS, LARGEST_PAGE, LogBatch, NewRun, PARENT_TAG, RUN_NAME_TAG,
-    RunUpdate, parse_experiment_id,
+    LARGEST_BATCH_TAGS, LARGEST_PAGE, LogBatch, NewRun, PARENT_TAG, RUN_NAME_TAG, RunUpdate,
+    parse_experiment_id,
 };
 
 use super::Answer;

@@ -6,7 +6,9 @@ mod token;
 use std::borrow::Cow;
 
 use axum::http::HeaderMap;
-use entities::{Experiment, ExperimentId, ModelId, Run, RunDetail, RunId, RunStatus, Timestamp};
+use entities::{
+    Experiment, ExperimentId, ModelId, Run, RunDetail, RunId, RunStatus, Timestamp, VersionNumber,
+};
 use tracking::{PARENT_TAG, RUN_NAME_TAG, Tracking, parse_model_id, parse_run_id};
 
 use crate::Scope;
@@ -89,6 +91,34 @@ impl Access {
         }
     }
 
+    /// The origin of the replay that this is the endpoint of: what it registered then it is shown again, and the registry
+    /// stays as it is.
+    pub(crate) fn replayed(&self) -> Option<RunId> {
+        self.captured()?.origin()
+    }
+
+    /// Refuses to change a registered model that the captured run did not register.
+    pub(crate) fn check_registered(&self, name: &str) -> Result<(), RequestError> {
+        match self {
+            Self::Run(run) if !run.has_registered(name) => Err(RequestError::NotOfThisRun {
+                what: format!("registered model {name}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to change a version that the captured run did not register.
+    pub(crate) fn check_version(&self, name: &str, version: &str) -> Result<(), RequestError> {
+        let Self::Run(run) = self else { return Ok(()) };
+        let number = version.trim().parse().ok().and_then(VersionNumber::new);
+        if number.is_some_and(|number| run.has_version(name, number)) {
+            return Ok(());
+        }
+        Err(RequestError::NotOfThisRun {
+            what: format!("version {version} of {name}"),
+        })
+    }
+
     /// Refuses to rename, delete or restore an experiment that the captured run did not make; runs of others are in it.
     pub(crate) fn check_experiment(&self, id: &ExperimentId) -> Result<(), RequestError> {
         match self {
@@ -121,6 +151,14 @@ impl Access {
         match self {
             Self::Run(run) => run.ids.real_path(path),
             Self::Team => Cow::Borrowed(path),
+        }
+    }
+
+    /// The source of a version as it is kept.
+    pub(crate) fn real_source<'a>(&self, source: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) => run.ids.real_in_text(source),
+            Self::Team => Cow::Borrowed(source),
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use entities::{ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp};
+use entities::{ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp, VersionNumber};
 use tracking::{Tracking, TrackingError};
 
 use super::token::Token;
@@ -27,6 +27,12 @@ struct State {
     runs: BTreeSet<RunId>,
     models: BTreeSet<ModelId>,
     experiments: BTreeSet<ExperimentId>,
+    /// Names that were registered here.
+    registered: BTreeSet<String>,
+    /// Versions that were registered here.
+    versions: BTreeSet<(String, VersionNumber)>,
+    /// In a replay: how many versions of the origin were shown under each name.
+    shown_versions: BTreeMap<String, usize>,
     /// Below which paths the artifacts of those runs and models are.
     roots: BTreeSet<String>,
     /// Whether the captured run's own is among them.
@@ -129,6 +135,32 @@ impl RunAccess {
             .entry(origin.clone())
             .or_default()
             .push_front(child);
+    }
+
+    /// Notes a name that was registered for this client.
+    pub(crate) fn note_registered(&self, name: &str) {
+        self.lock().registered.insert(name.to_owned());
+    }
+
+    pub(super) fn has_registered(&self, name: &str) -> bool {
+        self.lock().registered.contains(name)
+    }
+
+    /// Notes a version that was registered for this client.
+    pub(crate) fn note_version(&self, name: &str, version: VersionNumber) {
+        self.lock().versions.insert((name.to_owned(), version));
+    }
+
+    pub(super) fn has_version(&self, name: &str, version: VersionNumber) -> bool {
+        self.lock().versions.contains(&(name.to_owned(), version))
+    }
+
+    /// In a replay: which of the origin's versions of a name is to be shown for a new one, in their order.
+    pub(crate) fn next_version(&self, name: &str) -> usize {
+        let mut state = self.lock();
+        let shown = state.shown_versions.entry(name.to_owned()).or_default();
+        *shown += 1;
+        *shown - 1
     }
 
     /// The origin of a replay, by the id that is shown for the captured run.

@@ -11,7 +11,8 @@ pub(crate) use body::Json;
 pub(crate) use number::{Double, Int64};
 pub(crate) use query::Query;
 pub(crate) use views::{
-    ExperimentView, FileView, MetricView, ModelView, Page, RunInfoView, RunView,
+    ExperimentView, FileView, MetricView, ModelVersionView, ModelView, Page, RegisteredModelView,
+    RunInfoView, RunView,
 };
 pub(crate) use word::{ModelStatusWord, RunStatusWord, ViewWord};
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use entities::{
-    ArtifactEntry, DatasetInput, Experiment, LoggedModelDetail, Metric, Run, RunDetail, RunId,
+    ArtifactEntry, DatasetInput, Experiment, LoggedModelDetail, Metric, ModelVersion,
+    ModelVersionDetail, RegisteredModelDetail, Run, RunDetail, RunId,
 };
 use serde::Serialize;
 
@@ -334,6 +335,100 @@ impl<'a> ModelView<'a> {
                     .map(|(run, metric)| MetricView::of_run(run, metric, access))
                     .collect(),
             },
+        }
+    }
+}
+
+/// A registered model.
+#[derive(Serialize)]
+pub(crate) struct RegisteredModelView<'a> {
+    name: &'a str,
+    creation_timestamp: i64,
+    last_updated_timestamp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    latest_versions: Vec<ModelVersionView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<PairView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<AliasView<'a>>,
+}
+
+#[derive(Serialize)]
+struct AliasView<'a> {
+    alias: &'a str,
+    version: String,
+}
+
+impl<'a> RegisteredModelView<'a> {
+    pub(crate) fn new(detail: &'a RegisteredModelDetail, access: &Access) -> Self {
+        let RegisteredModelDetail {
+            model,
+            aliases,
+            latest,
+        } = detail;
+        let description = model.description.as_deref();
+        let latest = latest.iter();
+        let aliases = aliases.iter().map(|(alias, version)| AliasView {
+            alias,
+            version: version.to_string(),
+        });
+        Self {
+            name: &model.name,
+            creation_timestamp: model.created_at.as_millis(),
+            last_updated_timestamp: model.updated_at.as_millis(),
+            description: description.filter(|text| !text.is_empty()),
+            latest_versions: latest
+                .map(|version| ModelVersionView::new(version, &[], access))
+                .collect(),
+            tags: pair_views(&model.tags),
+            aliases: aliases.collect(),
+        }
+    }
+}
+
+/// A version of a registered model.
+#[derive(Serialize)]
+pub(crate) struct ModelVersionView<'a> {
+    name: &'a str,
+    version: String,
+    creation_timestamp: i64,
+    last_updated_timestamp: i64,
+    current_stage: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    source: Cow<'a, str>,
+    run_id: Cow<'a, str>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<PairView<'a>>,
+    run_link: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    aliases: &'a [String],
+}
+
+impl<'a> ModelVersionView<'a> {
+    pub(crate) fn of(detail: &'a ModelVersionDetail, access: &Access) -> Self {
+        Self::new(&detail.version, &detail.aliases, access)
+    }
+
+    fn new(version: &'a ModelVersion, aliases: &'a [String], access: &Access) -> Self {
+        let run = version.run.as_ref().map(RunId::as_str);
+        Self {
+            name: &version.name,
+            version: version.version.to_string(),
+            creation_timestamp: version.created_at.as_millis(),
+            last_updated_timestamp: version.updated_at.as_millis(),
+            current_stage: version.stage.as_str(),
+            description: version.description.as_deref(),
+            source: access.shown_uri(&version.source),
+            run_id: access.shown_id(run.unwrap_or_default()),
+            // Its files are where they are when it is registered: nothing is copied that could be waited for.
+            status: "READY",
+            tags: pair_views(&version.tags),
+            run_link: version.run_link.as_deref().unwrap_or_default(),
+            aliases,
         }
     }
 }

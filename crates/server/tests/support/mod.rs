@@ -149,6 +149,7 @@ pub(crate) const PROXY: &str = "/api/2.0/mlflow-artifacts/artifacts";
 pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
     ServerOptions {
         tracking: bench.tracking.clone(),
+        registry: bench.registry.clone(),
         random: Arc::clone(&bench.random) as _,
         allowed_hosts: AllowedHosts::default(),
         scope,

@@ -18,6 +18,8 @@ pub(super) enum ColumnKind {
     Text,
     /// The text of a decimal number, ordered as a number.
     Decimal,
+    /// A whole number.
+    Integer,
     /// Microseconds, asked for in milliseconds.
     Time,
     /// A status word, asked for with or without the words of MLflow's wire form before it.
@@ -109,12 +111,52 @@ const MODEL_COLUMNS: &[(&str, Column)] = &[
     ),
 ];
 
-pub(super) fn find_column(subject: Subject, name: &str) -> Result<Column, StoreError> {
-    let columns = match subject {
+const REGISTERED_MODEL_COLUMNS: &[(&str, Column)] = &[
+    ("name", column("registered_model.name", ColumnKind::Text)),
+    (
+        "creation_timestamp",
+        column("registered_model.created_at", ColumnKind::Time),
+    ),
+    (
+        "last_updated_timestamp",
+        column("registered_model.updated_at", ColumnKind::Time),
+    ),
+];
+
+const MODEL_VERSION_COLUMNS: &[(&str, Column)] = &[
+    ("name", column("registered_model.name", ColumnKind::Text)),
+    (
+        "version_number",
+        column("model_version.version", ColumnKind::Integer),
+    ),
+    ("run_id", nullable("model_version.run", ColumnKind::Text)),
+    (
+        "source_path",
+        column("model_version.source", ColumnKind::Text),
+    ),
+    ("stage", column("model_version.stage", ColumnKind::Text)),
+    (
+        "creation_timestamp",
+        column("model_version.created_at", ColumnKind::Time),
+    ),
+    (
+        "last_updated_timestamp",
+        column("model_version.updated_at", ColumnKind::Time),
+    ),
+];
+
+pub(super) const fn columns_of(subject: Subject) -> &'static [(&'static str, Column)] {
+    match subject {
         Subject::Runs => RUN_COLUMNS,
         Subject::Experiments => EXPERIMENT_COLUMNS,
         Subject::Models => MODEL_COLUMNS,
-    };
+        Subject::RegisteredModels(_) => REGISTERED_MODEL_COLUMNS,
+        Subject::ModelVersions(_) => MODEL_VERSION_COLUMNS,
+    }
+}
+
+pub(super) fn find_column(subject: Subject, name: &str) -> Result<Column, StoreError> {
+    let columns = columns_of(subject);
     if let Some((_, column)) = columns.iter().find(|(known, _)| *known == name) {
         return Ok(*column);
     }
@@ -137,7 +179,7 @@ pub(super) fn metric_table(subject: Subject) -> Result<KeyedTable, StoreError> {
             owner: "model.id",
             owner_column: "model",
         }),
-        Subject::Experiments => refuse("experiments have no metrics to search by"),
+        _ => refuse("only runs and logged models have metrics to search by"),
     }
 }
 
@@ -153,7 +195,7 @@ pub(super) fn param_table(subject: Subject) -> Result<KeyedTable, StoreError> {
             owner: "model.number",
             owner_column: "model",
         }),
-        Subject::Experiments => refuse("experiments have no params to search by"),
+        _ => refuse("only runs and logged models have params to search by"),
     }
 }
 
@@ -174,14 +216,15 @@ pub(super) fn tag_table(subject: Subject) -> KeyedTable {
             owner: "experiment.id",
             owner_column: "experiment",
         },
-    }
-}
-
-#[cfg(test)]
-pub(super) fn all_columns(subject: Subject) -> &'static [(&'static str, Column)] {
-    match subject {
-        Subject::Runs => RUN_COLUMNS,
-        Subject::Experiments => EXPERIMENT_COLUMNS,
-        Subject::Models => MODEL_COLUMNS,
+        Subject::RegisteredModels(_) => KeyedTable {
+            table: "registered_model_tag",
+            owner: "registered_model.number",
+            owner_column: "model",
+        },
+        Subject::ModelVersions(_) => KeyedTable {
+            table: "model_version_tag",
+            owner: "model_version.number",
+            owner_column: "model_version",
+        },
     }
 }

@@ -39,7 +39,17 @@ impl Compiler {
             (ColumnKind::Time, Comparison::Number(operator, millis)) => {
                 Ok(self.time_condition(column.sql, *operator, *millis))
             }
-            (ColumnKind::Time, _) => refuse(format!("`{name}` compares with a number")),
+            (ColumnKind::Integer, Comparison::Number(operator, number)) => {
+                let number = self.bind(Value::Real(*number));
+                Ok(format!(
+                    "{} {} {number}",
+                    column.sql,
+                    operator_sql(*operator)
+                ))
+            }
+            (ColumnKind::Time | ColumnKind::Integer, _) => {
+                refuse(format!("`{name}` compares with a number"))
+            }
             (ColumnKind::ModelStatus, _) => {
                 self.text_condition(column.sql, &without_prefix(comparison))
             }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Change, DatasetInput, LoggedModel, Metric, ModelId, ModelOutput, ModelStatus, ObjectId,
-    ProcessIdentity, ReplayLevel, ReplayVerdict, Run, SearchQuery,
+    Change, DatasetInput, LoggedModel, Metric, ModelId, ModelOutput, ModelStatus, ModelVersion,
+    ObjectId, ProcessIdentity, RegisteredModel, ReplayLevel, ReplayVerdict, Run, SearchQuery,
+    VersionNumber,
 };
 
 use super::{
-    all, artifacts_are_put_listed_replaced_and_deleted, at, commit, id, make, map, run, with_runs,
-    zero,
+    all, artifacts_are_put_listed_replaced_and_deleted, at, commit, id, make, map, model_version,
+    registered_model, run, with_runs, zero,
 };
 use crate::{Store, StoreError, View};
 
@@ -104,6 +105,28 @@ pub async fn populate(store: &dyn Store) {
             models: vec![ModelOutput { model, step: 4 }],
         },
         Change::ModelLogged { model: logged },
+        Change::RegisteredModelCreated {
+            model: RegisteredModel {
+                description: Some("d".to_owned()),
+                tags: map(&[("t", "1")]),
+                ..registered_model("net", 5)
+            },
+        },
+        Change::ModelVersionCreated {
+            version: ModelVersion {
+                files_uri: Some("u".to_owned()),
+                logged_model: Some("m-1".parse().unwrap()),
+                run_link: Some("l".to_owned()),
+                files: Some(ObjectId::of(b"tree")),
+                tags: map(&[("t", "1")]),
+                ..model_version("net", 1, 6)
+            },
+        },
+        Change::AliasSet {
+            name: "net".to_owned(),
+            alias: "champion".to_owned(),
+            version: VersionNumber::FIRST,
+        },
         Change::ReplayJudged { verdict },
         Change::ObjectForgotten {
             object: ObjectId::of(b"secret"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// A text as `repr` writes it.
-pub(crate) fn repr(text: &str) -> String {
+pub fn repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'
     } else {
@@ -33,13 +33,13 @@ pub(crate) fn repr(text: &str) -> String {
 }
 
 /// A list of texts as `repr` writes it.
-pub(crate) fn list(texts: &[String]) -> String {
+pub fn list(texts: &[String]) -> String {
     let shown: Vec<_> = texts.iter().map(|text| repr(text)).collect();
     format!("[{}]", shown.join(", "))
 }
 
 /// Params that would change, as MLflow lists them.
-pub(crate) fn conflicts(conflicts: &[(String, String, String)]) -> String {
+pub fn conflicts(conflicts: &[(String, String, String)]) -> String {
     let shown: Vec<_> = conflicts
         .iter()
         .map(|(key, old, new)| {
@@ -55,7 +55,7 @@ pub(crate) fn conflicts(conflicts: &[(String, String, String)]) -> String {
 }
 
 /// A text as `json.dumps` writes it: in ASCII.
-pub(crate) fn json(text: &str) -> String {
+pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len() + 2);
     shown.push('"');
     for character in text.chars() {
@@ -81,7 +81,7 @@ pub(crate) fn json(text: &str) -> String {
 }
 
 /// A number as `str` writes it.
-pub(crate) fn float(value: f64) -> String {
+pub fn float(value: f64) -> String {
     if value.is_nan() {
         return "nan".to_owned();
     }
@@ -100,7 +100,7 @@ pub(crate) fn float(value: f64) -> String {
 }
 
 /// A path as `posixpath.normpath` writes it.
-pub(crate) fn normpath(path: &str) -> String {
+pub fn normpath(path: &str) -> String {
     let root = match path.bytes().take_while(|&byte| byte == b'/').count() {
         0 => "",
         2 => "//",

@@ -1,6 +1,6 @@
 //! On whose behalf something is done.
 
-use entities::Actor;
+use crate::Actor;
 
 /// On whose behalf something is done; every event tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,280 @@
+//! Calls about versions of registered models.
+
+use axum::extract::State;
+use entities::{ModelVersionDetail, RunId};
+use registry::{LARGEST_VERSION_PAGE, NewModelVersion};
+use serde::{Deserialize, Serialize};
+use store::PageRequest;
+
+use super::Answer;
+use super::registered_models::page_of;
+use crate::app::{App, By};
+use crate::error::RequestError;
+use crate::wire::{Json, ModelVersionView, Page, Pair, Query, empty, json, pairs, required};
+
+/// Versions on a page where the request does not say.
+const DEFAULT_PAGE: i64 = 10_000;
+
+#[derive(Deserialize)]
+pub(super) struct Create {
+    name: Option<String>,
+    source: Option<String>,
+    #[serde(alias = "runId")]
+    run_id: Option<String>,
+    tags: Option<Vec<Pair>>,
+    #[serde(alias = "runLink")]
+    run_link: Option<String>,
+    description: Option<String>,
+    #[serde(alias = "modelId")]
+    model_id: Option<String>,
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Create>,
+) -> Answer {
+    let Create {
+        name,
+        source,
+        run_id,
+        tags,
+        run_link,
+        description,
+        model_id,
+    } = request;
+    let name = required("name", name)?;
+    let source = required("source", source)?;
+    let access = &app.access;
+    let real = |id: Option<String>| id.map(|id| access.real_id(&id).into_owned());
+    let new = NewModelVersion {
+        source: access.real_source(&source).into_owned(),
+        run: real(run_id),
+        logged_model: real(model_id),
+        run_link: run_link.filter(|link| !link.is_empty()),
+        // MLflow keeps the empty text where none is given.
+        description: Some(description.unwrap_or_default()),
+        tags: pairs("tags", tags)?.into_iter().collect(),
+        name,
+    };
+    if let Some(origin) = access.replayed() {
+        let name = &new.name;
+        return version_answer(&app, &find_of_origin(&app, name, &origin).await?);
+    }
+    check_origin(&app, &new)?;
+    let created = app.registry.create_version(&caller, new).await?;
+    if let Some(captured) = access.captured() {
+        captured.note_version(&created.version.name, created.version.version);
+    }
+    version_answer(&app, &created)
+}
+
+/// A captured run registers what is its own.
+fn check_origin(app: &App, new: &NewModelVersion) -> Result<(), RequestError> {
+    let given = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
+    if let Some(run) = given(&new.run) {
+        app.access.writable_run(&run)?;
+    }
+    if let Some(model) = given(&new.logged_model) {
+        app.access.writable_model(&model)?;
+    }
+    Ok(())
+}
+
+/// The version that the origin of a replay registered when it came to this point.
+async fn find_of_origin(
+    app: &App,
+    name: &str,
+    origin: &RunId,
+) -> Result<ModelVersionDetail, RequestError> {
+    let place = app
+        .access
+        .captured()
+        .map_or(0, |captured| captured.next_version(name));
+    // A name holds no backtick that could end it: it is compared here.
+    let filter = format!("run_id = '{origin}'");
+    let page = PageRequest::first(LARGEST_VERSION_PAGE);
+    let order = ["name", "version_number ASC"];
+    let mut found = Vec::new();
+    for filter in [filter.as_str(), PROMPTS] {
+        let of_filter = app.registry.search_versions(filter, &order, &page).await?;
+        found.extend(of_filter.items);
+    }
+    found.retain(|found| found.version.name == name);
+    let of_then = found.into_iter().nth(place);
+    of_then.ok_or_else(|| RequestError::NotOfThisRun {
+        what: format!("a new version of {name}: its origin registered no such one"),
+    })
+}
+
+/// Prompts have no run.
+const PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` = 'true'";
+
+#[derive(Serialize)]
+struct Found<'a> {
+    model_version: ModelVersionView<'a>,
+}
+
+pub(super) fn version_answer(app: &App, detail: &ModelVersionDetail) -> Answer {
+    json(&Found {
+        model_version: ModelVersionView::of(detail, &app.access),
+    })
+}
+
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+    let (name, version) = (query.required("name")?, query.required("version")?);
+    version_answer(&app, &app.registry.get_version(name, version).await?)
+}
+
+pub(super) async fn find_download_uri(State(app): State<App>, query: Query) -> Answer {
+    #[derive(Serialize)]
+    struct Uri<'a> {
+        artifact_uri: std::borrow::Cow<'a, str>,
+    }
+    let (name, version) = (query.required("name")?, query.required("version")?);
+    let found = app.registry.get_version(name, version).await?.version;
+    json(&Uri {
+        artifact_uri: app.access.shown_uri(found.download_uri()),
+    })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Update {
+    name: Option<String>,
+    version: Option<String>,
+    description: Option<String>,
+}
+
+pub(super) async fn update(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Update>,
+) -> Answer {
+    let name = required("name", request.name)?;
+    let version = required("version", request.version)?;
+    if app.access.replayed().is_some() {
+        return version_answer(&app, &app.registry.get_version(&name, &version).await?);
+    }
+    app.access.check_version(&name, &version)?;
+    let describing = app
+        .registry
+        .describe_version(&caller, &name, &version, request.description);
+    version_answer(&app, &describing.await?)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Transition {
+    name: Option<String>,
+    version: Option<String>,
+    stage: Option<String>,
+    #[serde(alias = "archiveExistingVersions")]
+    archive_existing_versions: Option<bool>,
+}
+
+pub(super) async fn transition(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Transition>,
+) -> Answer {
+    let name = required("name", request.name)?;
+    let version = required("version", request.version)?;
+    let stage = required("stage", request.stage)?;
+    let archives_others = request.archive_existing_versions.unwrap_or(false);
+    if app.access.replayed().is_some() {
+        return version_answer(&app, &app.registry.get_version(&name, &version).await?);
+    }
+    app.access.check_version(&name, &version)?;
+    let moving = app
+        .registry
+        .set_stage(&caller, &name, &version, &stage, archives_others);
+    version_answer(&app, &moving.await?)
+}
+
+#[derive(Deserialize)]
+pub(super) struct One {
+    name: Option<String>,
+    version: Option<String>,
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<One>,
+) -> Answer {
+    let name = required("name", request.name)?;
+    let version = required("version", request.version)?;
+    if app.access.replayed().is_none() {
+        app.access.check_version(&name, &version)?;
+        let deleting = app.registry.delete_version(&caller, &name, &version);
+        deleting.await?;
+    }
+    Ok(empty())
+}
+
+pub(super) async fn search(State(app): State<App>, query: Query) -> Answer {
+    #[derive(Serialize)]
+    struct Items<'a> {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        model_versions: Vec<ModelVersionView<'a>>,
+    }
+    let page = page_of(&query, DEFAULT_PAGE)?;
+    let order_by: Vec<&str> = query.list("order_by").collect();
+    let filter = query.text("filter").unwrap_or_default();
+    let filter = app.access.real_filter(filter);
+    let searching = app.registry.search_versions(&filter, &order_by, &page);
+    let found = searching.await?;
+    let views = found.items.iter();
+    json(&Page {
+        items: Items {
+            model_versions: views
+                .map(|detail| ModelVersionView::of(detail, &app.access))
+                .collect(),
+        },
+        next_page_token: found.next,
+    })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Tag {
+    name: Option<String>,
+    version: Option<String>,
+    key: Option<String>,
+    value: Option<String>,
+}
+
+pub(super) async fn set_tag(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Tag>,
+) -> Answer {
+    let name = required("name", request.name)?;
+    let version = required("version", request.version)?;
+    let key = required("key", request.key)?;
+    let value = request.value.unwrap_or_default();
+    if app.access.replayed().is_none() {
+        app.access.check_version(&name, &version)?;
+        let value = app.access.real_tag(&key, value);
+        let tag = (key.as_str(), value.as_str());
+        let setting = app.registry.set_version_tag(&caller, &name, &version, tag);
+        setting.await?;
+    }
+    Ok(empty())
+}
+
+pub(super) async fn delete_tag(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Tag>,
+) -> Answer {
+    let name = required("name", request.name)?;
+    let version = required("version", request.version)?;
+    let key = required("key", request.key)?;
+    if app.access.replayed().is_none() {
+        app.access.check_version(&name, &version)?;
+        let deleting = app
+            .registry
+            .delete_version_tag(&caller, &name, &version, &key);
+        deleting.await?;
+    }
+    Ok(empty())
+}
