@@ -173,18 +173,24 @@ fn metrics_of_runs_inside_runs_are_compared_too() {
     project
         .reproof(&["run", "-q", &python, "train.py"])
         .assert_code(0);
-    let runs = project.run_ids();
+    let listed = project.json(&["runs"]);
+    // The newest first.
+    let runs = listed["runs"].as_array().unwrap();
+    let of_run = |index: usize, field: &str| runs[index][field].as_str().unwrap();
     assert_eq!(runs.len(), 5);
-    let captured = runs.last().unwrap();
+    let captured = of_run(4, "run_id");
     let replayed = project.json(&["replay", captured, "--env", "current"]);
     let outcome = |key: &str| {
         let metrics = replayed["comparison"]["metrics"].as_array().unwrap();
         let metric = metrics.iter().find(|metric| metric["key"] == key);
         metric.map(|metric| metric["outcome"].clone())
     };
-    assert_eq!(outcome("child 2: fold").unwrap(), "identical");
-    assert_eq!(outcome("child 1: child 1: loss").unwrap(), "identical");
-    assert_eq!(outcome("child 2: child 1: loss").unwrap(), "different");
+    // A replay is told the names that were drawn then.
+    let place = |index: usize| format!("child {}: ", of_run(index, "name"));
+    let inside = |outer: usize, inner: usize| format!("{}{}loss", place(outer), place(inner));
+    assert_eq!(outcome(&format!("{}fold", place(1))).unwrap(), "identical");
+    assert_eq!(outcome(&inside(3, 2)).unwrap(), "identical");
+    assert_eq!(outcome(&inside(1, 0)).unwrap(), "different");
 }
 
 #[test]
