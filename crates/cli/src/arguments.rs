@@ -73,6 +73,9 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// Serve the MLflow REST API
     Server(ServerArguments),
+    /// Take over what another tool has on record
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
     /// Show the first five minutes, on real data
     Demo(DemoArguments),
     /// Explain an error code
@@ -256,6 +259,19 @@ pub(crate) enum ModelCommand {
         model: String,
         /// Directory to make; it must not exist or be empty
         directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Take over an MLflow database with its artifacts, and compare all of it again
+    Mlflow {
+        /// The database: sqlite:///mlflow.db, or its path
+        source: String,
+        /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`); `mlartifacts` beside the
+        /// database if not given
+        #[arg(long, value_name = "DIR")]
+        artifacts: Option<PathBuf>,
     },
 }
 

@@ -13,6 +13,7 @@ use cas::CasError;
 use entities::{ErrorClass, SearchParseError};
 use executor::{ExecutorError, short_id};
 use ledger::LedgerError;
+use migrate::MigrateError;
 use provenance::ProvenanceError;
 use registry::RegistryError;
 use store::StoreError;
@@ -138,6 +139,22 @@ pub(crate) fn registry_fault(error: RegistryError) -> CommandError {
             ErrorClass::Unavailable => CommandError::system("E0013", text).hint("try again"),
             ErrorClass::Internal => CommandError::system("E0023", text),
         },
+    }
+}
+
+pub(crate) fn migrate_fault(error: MigrateError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        MigrateError::Store(error) => store_fault(error),
+        MigrateError::Registry(error) => registry_fault(error),
+        MigrateError::Cas(error) => objects_fault(error),
+        MigrateError::File { .. } => CommandError::system("E0018", text)
+            .hint("once it can be read, the same command goes on where it was"),
+        MigrateError::NeedsArtifacts { .. } => CommandError::usage("E0025", text)
+            .hint("`--artifacts DIR` with the folder of the server, which is `mlartifacts` where nobody chose another"),
+        MigrateError::Taken { .. } => CommandError::usage("E0025", text)
+            .hint("migrate into a new store: call this in an empty directory"),
+        _ => CommandError::usage("E0025", text),
     }
 }
 

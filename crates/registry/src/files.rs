@@ -36,7 +36,7 @@ impl Registry {
     }
 
     /// Keeps the list of a new version's files; none where they are kept elsewhere, or there are none.
-    pub(crate) async fn keep_files(
+    pub async fn keep_files(
         &self,
         version: &ModelVersion,
     ) -> Result<Option<ObjectId>, RegistryError> {

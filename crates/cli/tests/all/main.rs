@@ -9,6 +9,8 @@
 
 mod crashes;
 mod environments;
+mod listening;
+mod migrations;
 mod models;
 mod odd;
 mod outside;

@@ -3,7 +3,7 @@
 use crate::support::{Answer, Project};
 
 /// The Python with the packages of `tests/requirements.txt`; says why nothing is tested where there is none.
-fn python() -> Option<String> {
+pub(crate) fn python() -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the tests are told where their Python is"

@@ -1,8 +1,6 @@
 //! Several processes at one store: at once, one inside another, and as a server.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
-
+use crate::listening::Server;
 use crate::support::{Answer, Project, training_project};
 
 #[test]
@@ -68,73 +66,6 @@ fn a_run_inside_a_run_is_its_child_and_both_are_recorded() {
             .all(|path| !path.starts_with(".reproof"))
     );
     project.assert_sound();
-}
-
-/// A server at work, ended when it goes.
-struct Server {
-    process: std::process::Child,
-    url: String,
-    agent: ureq::Agent,
-}
-
-impl Server {
-    fn start(project: &Project) -> Self {
-        let mut process = project
-            .program()
-            .args(["server", "--port", "0", "--json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        let mut lines = BufReader::new(process.stdout.take().unwrap());
-        while !said.trim_end().ends_with('}') {
-            assert!(
-                lines.read_line(&mut said).unwrap() > 0,
-                "the server ended: {said}"
-            );
-        }
-        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-        let url = said["url"].as_str().unwrap().to_owned();
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .build()
-            .into();
-        Self {
-            process,
-            url,
-            agent,
-        }
-    }
-
-    fn post(&self, call: &str, body: &str) -> serde_json::Value {
-        let request = self
-            .agent
-            .post(&format!("{}/api/2.0/mlflow/{call}", self.url))
-            .header("Content-Type", "application/json");
-        let text = request
-            .send(body)
-            .unwrap()
-            .body_mut()
-            .read_to_string()
-            .unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-
-    /// Asks it to end, and expects that it does so in order.
-    fn end(mut self) {
-        let pid = rustix::process::Pid::from_raw(self.process.id().try_into().unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert_eq!(self.process.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // After a failed assertion; one that has ended does not mind.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]

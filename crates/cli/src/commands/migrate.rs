@@ -1,0 +1,196 @@
+//! `reproof migrate`
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use migrate::{Count, Migration, MlflowDatabase, Progress, Report, Target};
+use serde_json::json;
+
+use crate::arguments::MigrateCommand;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::faults::migrate_fault;
+use crate::output::{Output, Working, safe, size};
+
+/// How many differences, and files that were not taken, are shown; all of them are in the JSON.
+const SHOWN: usize = 20;
+
+pub(crate) async fn run(
+    command: MigrateCommand,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    match command {
+        MigrateCommand::Mlflow { source, artifacts } => {
+            from_mlflow(&source, artifacts, output).await
+        }
+    }
+}
+
+async fn from_mlflow(
+    source: &str,
+    artifacts: Option<PathBuf>,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    // First what may be wrong about the source, so that no store is made for nothing.
+    let database = MlflowDatabase::open(source).map_err(migrate_fault)?;
+    let migration = Migration::plan(&database, artifacts).map_err(migrate_fault)?;
+    let context = Context::open_or_create(output).await?;
+    let target = Target {
+        store: Arc::clone(&context.store) as _,
+        cas: context.bench.cas.clone(),
+        registry: context.registry.clone(),
+        clock: Arc::clone(&context.bench.clock),
+        caller: context.bench.caller.clone(),
+    };
+    let steps = Steps::new(output);
+    let publishing = context.publish_meanwhile();
+    let migrated = migration.carry_out(&target, &|at| steps.tell(at)).await;
+    drop(steps);
+    if let Some(publishing) = publishing {
+        publishing.stop().await;
+    }
+    context.publish_or_warn(output).await;
+    let report = migrated.map_err(migrate_fault)?;
+    if output.is_json {
+        output.json(&report_json(source, &context.bench.project.root, &report));
+    } else {
+        tell(source, &context.bench.project.root, &report, output);
+    }
+    Ok(
+        if report.differences.is_empty() && report.not_taken.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        },
+    )
+}
+
+/// Says each kind of thing that is worked on once.
+struct Steps<'o> {
+    output: &'o Output,
+    current: RefCell<Option<(&'static str, Working)>>,
+}
+
+impl<'o> Steps<'o> {
+    fn new(output: &'o Output) -> Self {
+        Self {
+            output,
+            current: RefCell::new(None),
+        }
+    }
+
+    fn tell(&self, at: Progress) {
+        let mut current = self.current.borrow_mut();
+        if current.as_ref().is_none_or(|(what, _)| *what != at.what) {
+            let noun = at.what;
+            // The one before says that it is done.
+            *current = None;
+            *current = Some((noun, self.output.work(&format!("{} {noun}", at.total))));
+        }
+    }
+}
+
+fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
+    output.line(&format!(
+        "migrated {} into {}",
+        safe(source),
+        root.display()
+    ));
+    for (noun, count) in counts(report) {
+        if count != Count::default() {
+            let there = match count.there {
+                0 => String::new(),
+                there => format!(", {there} were here before"),
+            };
+            output.line(&format!("  {noun:18} {}{there}", count.new));
+        }
+    }
+    output.line(&format!("  {:18} {}", "metric points", report.points));
+    output.line(&format!(
+        "  {:18} {}, {}",
+        "files",
+        report.files,
+        size(report.bytes)
+    ));
+    for (scheme, count) in &report.elsewhere {
+        output.line(&format!(
+            "files of {count} runs and models stay where they are, at {}:",
+            safe(scheme)
+        ));
+    }
+    for (noun, count) in &report.left_behind {
+        output.warn(&format!(
+            "{count} {noun} stay behind: there is no place for them here yet"
+        ));
+    }
+    for file in report.not_taken.iter().take(SHOWN) {
+        output.warn(&format!(
+            "{} was not taken: {}",
+            safe(&file.path.display().to_string()),
+            file.why
+        ));
+    }
+    tell_rest("files were not taken", report.not_taken.len(), output);
+    for difference in report.differences.iter().take(SHOWN) {
+        output.line(&format!("differs: {}", safe(difference)));
+    }
+    tell_rest("differences", report.differences.len(), output);
+    let verdict = if report.differences.is_empty() {
+        "all are the same"
+    } else {
+        "not all are the same"
+    };
+    output.line(&format!(
+        "compared {} rows and files with the source again: {verdict}",
+        report.compared
+    ));
+}
+
+fn tell_rest(noun: &str, count: usize, output: &Output) {
+    if count > SHOWN {
+        output.line(&format!(
+            "{} more {noun}; `--json` lists all",
+            count - SHOWN
+        ));
+    }
+}
+
+fn counts(report: &Report) -> [(&'static str, Count); 5] {
+    [
+        ("experiments", report.experiments),
+        ("runs", report.runs),
+        ("logged models", report.models),
+        ("registered models", report.registered_models),
+        ("versions", report.versions),
+    ]
+}
+
+fn report_json(source: &str, root: &Path, report: &Report) -> serde_json::Value {
+    let counts: serde_json::Map<_, _> = counts(report)
+        .into_iter()
+        .map(|(noun, count)| {
+            let value = json!({ "new": count.new, "there": count.there });
+            (noun.replace(' ', "_"), value)
+        })
+        .collect();
+    let not_taken: Vec<_> = report
+        .not_taken
+        .iter()
+        .map(|file| json!({ "path": file.path.display().to_string(), "why": file.why }))
+        .collect();
+    json!({
+        "source": source,
+        "root": root,
+        "counts": counts,
+        "metric_points": report.points,
+        "files": report.files,
+        "bytes": report.bytes,
+        "elsewhere": report.elsewhere,
+        "left_behind": report.left_behind,
+        "not_taken": not_taken,
+        "compared": report.compared,
+        "differences": report.differences,
+    })
+}

@@ -1,0 +1,73 @@
+//! `reproof server`, for tests that talk to it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use crate::support::Project;
+
+/// A server at work, ended when it goes.
+pub(crate) struct Server {
+    process: std::process::Child,
+    pub(crate) url: String,
+    pub(crate) agent: ureq::Agent,
+}
+
+impl Server {
+    pub(crate) fn start(project: &Project) -> Self {
+        let mut process = project
+            .program()
+            .args(["server", "--port", "0", "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        while !said.trim_end().ends_with('}') {
+            assert!(
+                lines.read_line(&mut said).unwrap() > 0,
+                "the server ended: {said}"
+            );
+        }
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let url = said["url"].as_str().unwrap().to_owned();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .build()
+            .into();
+        Self {
+            process,
+            url,
+            agent,
+        }
+    }
+
+    pub(crate) fn post(&self, call: &str, body: &str) -> serde_json::Value {
+        let request = self
+            .agent
+            .post(&format!("{}/api/2.0/mlflow/{call}", self.url))
+            .header("Content-Type", "application/json");
+        let text = request
+            .send(body)
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Asks it to end, and expects that it does so in order.
+    pub(crate) fn end(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.process.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(self.process.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After a failed assertion; one that has ended does not mind.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,382 @@
+//! `reproof migrate`: what another tool has on record, taken over.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::listening::Server;
+use crate::python::python;
+use crate::support::{Answer, Project};
+
+/// The tables that every MLflow database has, as its releases 2.0 and later make them.
+const TABLES: &str = "
+    CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY, name TEXT, artifact_location TEXT,
+        lifecycle_stage TEXT, creation_time BIGINT, last_update_time BIGINT);
+    CREATE TABLE experiment_tags (key TEXT, value TEXT, experiment_id INTEGER);
+    CREATE TABLE runs (run_uuid TEXT PRIMARY KEY, name TEXT, source_type TEXT, source_name TEXT, entry_point_name TEXT,
+        user_id TEXT, status TEXT, start_time BIGINT, end_time BIGINT, deleted_time BIGINT, source_version TEXT,
+        lifecycle_stage TEXT, artifact_uri TEXT, experiment_id INTEGER);
+    CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT);
+    CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT);
+    CREATE TABLE metrics (key TEXT, value FLOAT, timestamp BIGINT, run_uuid TEXT, step BIGINT, is_nan BOOLEAN);
+    CREATE TABLE registered_models (name TEXT PRIMARY KEY, creation_time BIGINT, last_updated_time BIGINT,
+        description TEXT);
+    CREATE TABLE registered_model_tags (key TEXT, value TEXT, name TEXT);
+    CREATE TABLE model_versions (name TEXT, version INTEGER, creation_time BIGINT, last_updated_time BIGINT,
+        description TEXT, user_id TEXT, current_stage TEXT, source TEXT, run_id TEXT, status TEXT, status_message TEXT,
+        run_link TEXT);
+    CREATE TABLE model_version_tags (key TEXT, value TEXT, name TEXT, version INTEGER);
+    CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT);
+    INSERT INTO users VALUES (1, 'ann');
+    INSERT INTO experiments VALUES (0, 'Default', '/nowhere/0', 'active', 1000, 1000);
+    INSERT INTO experiments VALUES (1, 'old', 'mlruns/1', 'deleted', 1000, 2000);";
+
+/// A project with a database of an older release, which has two runs, and the connection to it.
+fn with_database() -> (Project, Connection) {
+    let project = Project::empty();
+    let database = Connection::open(project.path("mlflow.db")).unwrap();
+    database.execute_batch(TABLES).unwrap();
+    for (number, lifecycle) in [(1, "active"), (2, "deleted")] {
+        let run = run_id(number);
+        let row = format!(
+            "INSERT INTO runs VALUES ('{run}', NULL, 'LOCAL', 't.py', '', 'ann', 'FINISHED', {number}000, {number}500, NULL,
+                '', '{lifecycle}', 'mlruns/1/{run}/artifacts', 1);
+             INSERT INTO tags VALUES ('mlflow.runName', 'run {number}', '{run}');
+             INSERT INTO params VALUES ('p', '{number}', '{run}');
+             INSERT INTO metrics VALUES ('m', {number}.5, 7, '{run}', 3, 0);
+             INSERT INTO metrics VALUES ('m', 0, 7, '{run}', 4, 1);"
+        );
+        database.execute_batch(&row).unwrap();
+        let file = format!("mlruns/1/{run}/artifacts/model/weights.txt");
+        project.write(&file, format!("weights {number}"));
+    }
+    (project, database)
+}
+
+fn run_id(number: u32) -> String {
+    format!("{number:032x}")
+}
+
+fn migrate(project: &Project, arguments: &[&str]) -> Answer {
+    project.reproof(&[&["migrate", "mlflow"], arguments].concat())
+}
+
+/// The answer as JSON, whatever the exit code.
+fn told(answer: &Answer) -> serde_json::Value {
+    serde_json::from_slice(&answer.stdout).unwrap()
+}
+
+#[test]
+fn a_database_that_the_real_client_filled_is_read_the_same_from_here() {
+    let Some(python) = python() else { return };
+    let project = Project::empty();
+    let script = |name: &str, uri: &str| {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate");
+        let answer = Answer::of(
+            project
+                .command(&python)
+                .arg(scripts.join(name))
+                .env("MLFLOW_TRACKING_URI", uri)
+                .env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+                .env("GIT_PYTHON_REFRESH", "quiet")
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .env("OMP_NUM_THREADS", "1"),
+        );
+        answer.assert_code(0);
+        answer.out()
+    };
+    script("fill.py", "sqlite:///mlflow.db");
+    let original = script("read.py", "sqlite:///mlflow.db");
+    let answer = migrate(&project, &["sqlite:///mlflow.db"]);
+    answer.assert_code(0).assert_err_has("1 traces stay behind");
+    assert!(
+        answer.out().ends_with("all are the same\n"),
+        "{}",
+        answer.out()
+    );
+
+    let server = Server::start(&project);
+    let taken_over = script("read.py", &server.url);
+    server.end();
+    let differing: Vec<_> = original
+        .lines()
+        .zip(taken_over.lines())
+        .filter(|(one, other)| one != other)
+        .collect();
+    assert!(
+        differing.is_empty() && original.lines().count() == taken_over.lines().count(),
+        "{differing:#?}"
+    );
+    assert!(original.lines().count() > 1000, "{original}");
+    // Deleted versions keep their numbers, and deleted models stay deleted.
+    let page = project.json(&["model", "show", "churn-net"]);
+    assert_eq!(page["versions"].as_array().unwrap().len(), 2, "{page}");
+    let version = project.json(&["model", "show", "churn-net@champion"]);
+    assert_eq!(version["files"]["state"], "unchanged", "{version}");
+    project.assert_sound();
+
+    let again = project.json(&["migrate", "mlflow", "mlflow.db"]);
+    assert_eq!(again["counts"]["runs"]["new"], 0, "{again}");
+    assert_eq!(again["files"], 0, "{again}");
+    assert_eq!(again["differences"], serde_json::json!([]), "{again}");
+}
+
+#[test]
+fn a_database_of_an_older_release_comes_over_with_what_is_deleted() {
+    let (project, _database) = with_database();
+    let answer = migrate(&project, &["mlflow.db"]);
+    answer.assert_code(0).assert_err_has("1 users stay behind");
+    let server = Server::start(&project);
+    let search = r#"{"experiment_ids": ["1"], "run_view_type": "ALL", "order_by": ["attributes.start_time"]}"#;
+    let found = server.post("runs/search", search);
+    let experiments = server.post(
+        "experiments/search",
+        r#"{"view_type": "ALL", "max_results": 9}"#,
+    );
+    let of_first = format!(
+        "{}/api/2.0/mlflow-artifacts/artifacts/1/{}/artifacts/model/weights.txt",
+        server.url,
+        run_id(1)
+    );
+    let weights = server
+        .agent
+        .get(&of_first)
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_to_string()
+        .unwrap();
+    server.end();
+    assert_eq!(weights, "weights 1");
+    let runs = found["runs"].as_array().unwrap();
+    let lifecycles: Vec<_> = runs
+        .iter()
+        .map(|run| run["info"]["lifecycle_stage"].as_str().unwrap())
+        .collect();
+    assert_eq!(lifecycles, ["active", "deleted"], "{found}");
+    assert_eq!(runs[0]["info"]["run_name"], "run 1");
+    assert_eq!(runs[0]["info"]["user_id"], "ann");
+    assert_eq!(runs[0]["info"]["end_time"], 1500);
+    let uri = format!("mlflow-artifacts:/1/{}/artifacts", run_id(1));
+    assert_eq!(runs[0]["info"]["artifact_uri"], uri);
+    let old = &experiments["experiments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|found| found["name"] == "old")
+        .unwrap();
+    assert_eq!(
+        (&old["lifecycle_stage"], &old["last_update_time"]),
+        (&"deleted".into(), &2000.into()),
+        "{old}"
+    );
+    let events = project
+        .reproof(&["audit", "log", &format!("run:{}", run_id(1))])
+        .out();
+    assert!(events.contains("run.imported"), "{events}");
+    project.assert_sound();
+}
+
+#[test]
+fn a_migration_that_was_cut_short_goes_on_where_it_was() {
+    let (project, database) = with_database();
+    let source = format!("mlflow-artifacts:/1/{}/artifacts/model", run_id(1));
+    database
+        .execute_batch(&format!(
+            "INSERT INTO registered_models VALUES ('net', 1000, 9000, 'd');
+             INSERT INTO model_versions VALUES ('net', 999999, 1000, 1000, NULL, NULL, 'None', '{source}', '{}', 'READY', NULL,
+                NULL);",
+            run_id(1)
+        ))
+        .unwrap();
+    project.write("mlartifacts/.keep", "");
+    migrate(&project, &["mlflow.db"])
+        .assert_code(2)
+        .assert_err_has("version 999999 of registered model `net`")
+        .assert_err_has("E0025");
+    project.assert_sound();
+    database
+        .execute_batch("UPDATE model_versions SET version = 3")
+        .unwrap();
+    let answer = migrate(&project, &["mlflow.db", "--json"]);
+    answer.assert_code(0);
+    let report = told(&answer);
+    assert_eq!(
+        report["counts"]["runs"],
+        serde_json::json!({ "new": 0, "there": 2 })
+    );
+    assert_eq!(
+        report["counts"]["versions"],
+        serde_json::json!({ "new": 1, "there": 0 })
+    );
+    let model = project.json(&["model", "show", "net"]);
+    assert_eq!(model["versions"][0]["version"]["version"], 3, "{model}");
+    assert_eq!(model["versions"].as_array().unwrap().len(), 1, "{model}");
+    project
+        .reproof(&["model", "download", "net/3", "out"])
+        .assert_code(0);
+    assert_eq!(
+        std::fs::read_to_string(project.path("out/weights.txt")).unwrap(),
+        "weights 1"
+    );
+    project.assert_sound();
+}
+
+#[test]
+fn a_migration_that_is_killed_leaves_whole_runs_and_the_next_one_brings_the_rest() {
+    const RUNS: u64 = 2000;
+    let (project, database) = with_database();
+    let mut rows = "BEGIN;".to_owned();
+    for number in 3..=RUNS as u32 {
+        let run = run_id(number);
+        write!(
+            rows,
+            "INSERT INTO runs VALUES ('{run}', 'r', 'LOCAL', 't.py', '', 'ann', 'FINISHED', {number}, 9000, NULL, '', 'active',
+                's3://bucket/{run}', 0);
+             INSERT INTO metrics VALUES ('m', {number}, 7, '{run}', 3, 0);"
+        )
+        .unwrap();
+    }
+    database.execute_batch(&(rows + "COMMIT;")).unwrap();
+    let mut killed = project.start(&["migrate", "mlflow", "mlflow.db"]);
+    let store = project.store().join("reproof.db");
+    while !store.exists() && killed.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    project.assert_sound();
+    let report = project.json(&["migrate", "mlflow", "mlflow.db"]);
+    let count = |of: &str| report["counts"]["runs"][of].as_u64().unwrap();
+    assert_eq!(count("new") + count("there"), RUNS, "{report}");
+    assert_eq!(report["differences"], serde_json::json!([]), "{report}");
+    assert_eq!(report["elsewhere"]["s3"], RUNS - 2, "{report}");
+    project.assert_sound();
+}
+
+#[test]
+fn what_changed_since_is_named_and_nothing_is_overwritten() {
+    let (project, database) = with_database();
+    migrate(&project, &["mlflow.db"]).assert_code(0);
+    let changes = format!(
+        "UPDATE params SET value = 'other' WHERE run_uuid = '{one}';
+         UPDATE metrics SET value = 9 WHERE run_uuid = '{one}' AND step = 3;
+         UPDATE runs SET status = 'KILLED' WHERE run_uuid = '{one}';",
+        one = run_id(1)
+    );
+    database.execute_batch(&changes).unwrap();
+    project.write(
+        &format!("mlruns/1/{}/artifacts/model/weights.txt", run_id(2)),
+        "weights 3",
+    );
+    let answer = migrate(&project, &["mlflow.db", "--json"]);
+    answer.assert_code(1);
+    let report = told(&answer);
+    let differences: Vec<_> = report["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap())
+        .collect();
+    let [row, params, points, file] = differences.as_slice() else {
+        panic!("{differences:?}")
+    };
+    let one = format!("run {}", run_id(1));
+    assert_eq!(*row, format!("{one}: its row differs"));
+    assert_eq!(*params, format!("{one}: its params differ"));
+    assert_eq!(*points, format!("{one}: its points of metrics differ"));
+    assert!(file.contains("weights.txt"), "{file}");
+    let run = project.json(&["show", &run_id(1)]);
+    assert_eq!(run["run"]["params"]["p"], "1", "{run}");
+}
+
+#[test]
+fn files_that_cannot_be_artifacts_are_named_and_links_are_not_followed() {
+    let (project, _database) = with_database();
+    let folder = format!("mlruns/1/{}/artifacts", run_id(1));
+    project.write("secret.txt", "outside");
+    std::os::unix::fs::symlink(
+        project.path("secret.txt"),
+        project.path(&folder).join("link.txt"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink(project.path("."), project.path(&folder).join("ring")).unwrap();
+    project.write(&format!("{folder}/back\\slash.txt"), "x");
+    let answer = migrate(&project, &["mlflow.db", "--json"]);
+    answer.assert_code(1);
+    let report = told(&answer);
+    let not_taken = report["not_taken"].as_array().unwrap();
+    let names: Vec<_> = not_taken
+        .iter()
+        .map(|file| file["path"].as_str().unwrap().rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(names, ["back\\slash.txt", "link.txt", "ring"], "{report}");
+    assert_eq!(report["files"], 2, "{report}");
+    assert_eq!(report["differences"], serde_json::json!([]));
+    project.assert_sound();
+}
+
+#[test]
+fn a_location_that_leads_out_of_the_servers_folder_is_not_followed() {
+    let (project, database) = with_database();
+    project.write("secret/key.txt", "outside");
+    project.write("served/keep.txt", "");
+    database
+        .execute_batch("UPDATE runs SET artifact_uri = 'mlflow-artifacts:/../secret' WHERE lifecycle_stage = 'active'")
+        .unwrap();
+    let answer = migrate(&project, &["mlflow.db", "--artifacts", "served", "--json"]);
+    answer.assert_code(0);
+    assert_eq!(told(&answer)["files"], 1);
+    project.assert_sound();
+}
+
+#[test]
+fn what_cannot_be_migrated_is_refused_before_a_store_is_made() {
+    let (project, database) = with_database();
+    let refused = |arguments: &[&str], words: &str| {
+        migrate(&project, arguments)
+            .assert_code(2)
+            .assert_err_has("E0025")
+            .assert_err_has(words);
+        assert!(!project.store().exists(), "{arguments:?} made a store");
+    };
+    refused(&["postgresql://localhost/mlflow"], "cannot be read here");
+    refused(&["sqlite:///"], "cannot be read here");
+    refused(&["nothing.db"], "nothing.db");
+    project.write(
+        "text.db",
+        "no database at all, only a text that is long enough to be taken for one",
+    );
+    refused(&["text.db"], "text.db");
+    let other = Connection::open(project.path("other.db")).unwrap();
+    // A view of that name may do what its author wants.
+    other
+        .execute_batch("CREATE TABLE experiments (x); CREATE VIEW runs AS SELECT 1")
+        .unwrap();
+    refused(&["other.db"], "no table `runs`");
+    refused(
+        &["mlflow.db", "--artifacts", "nothing"],
+        "`nothing` is no folder",
+    );
+    database
+        .execute_batch("UPDATE runs SET artifact_uri = 'mlflow-artifacts:/1/x'")
+        .unwrap();
+    refused(&["mlflow.db"], "--artifacts DIR");
+    database.execute_batch("UPDATE runs SET artifact_uri = '', run_uuid = '../../etc' WHERE lifecycle_stage = 'active'").unwrap();
+    refused(&["mlflow.db"], "../../etc");
+}
+
+#[test]
+fn an_experiment_whose_place_is_taken_stops_the_migration_and_says_by_what() {
+    let (project, _database) = with_database();
+    project
+        .reproof(&["run", "-q", "-e", "mine", "true"])
+        .assert_code(0);
+    migrate(&project, &["mlflow.db"])
+        .assert_code(2)
+        .assert_err_has("experiment 1 `old` is in this store already, as experiment 1 `mine`")
+        .assert_err_has("empty directory");
+    project.assert_sound();
+}

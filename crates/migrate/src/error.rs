@@ -1,0 +1,86 @@
+//! What can go wrong.
+
+use cas::CasError;
+use registry::RegistryError;
+use store::StoreError;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MigrateError {
+    /// A source of a kind that cannot be read here.
+    #[error(
+        "`{uri}` cannot be read here; a source is `sqlite:///PATH` or the path of MLflow's `mlflow.db`"
+    )]
+    UnknownSource {
+        /// What was given.
+        uri: String,
+    },
+    /// A database of another program.
+    #[error("`{path}` is no database of MLflow: it has no table `{missing}`")]
+    NotMlflow {
+        /// The file.
+        path: String,
+        /// A table that it lacks.
+        missing: &'static str,
+    },
+    /// The database cannot be read.
+    #[error("cannot read the database `{path}` ({what})")]
+    Database {
+        /// The file.
+        path: String,
+        /// What was read.
+        what: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row that holds what MLflow does not write.
+    #[error("{what} in the source cannot be taken over: {why}")]
+    Row {
+        /// Which.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// It is not known where the files are that a server kept.
+    #[error(
+        "the artifacts at `{uri}` were kept by an MLflow server in a folder of its own, which is not known here"
+    )]
+    NeedsArtifacts {
+        /// A location.
+        uri: String,
+    },
+    /// A folder that is to hold artifacts is none.
+    #[error("`{path}` is no folder")]
+    NoFolder {
+        /// What was given.
+        path: String,
+    },
+    /// An id is taken by something else.
+    #[error("{what} is in this store already, as {found}")]
+    Taken {
+        /// What was to be written.
+        what: String,
+        /// What has its place.
+        found: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read `{path}`")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store failed, or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The registry failed, or refused.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The objects failed.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+}

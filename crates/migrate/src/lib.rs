@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod artifacts;
+mod compare;
+mod error;
+mod import;
+mod locations;
+mod mlflow;
+mod places;
+mod report;
+mod source;
+
+pub use error::*;
+pub use import::*;
+pub use mlflow::MlflowDatabase;
+pub use report::*;

@@ -1,0 +1,64 @@
+//! What a migration did, and what it found.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// How many of something the source has, and how many of them came over now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Written now.
+    pub new: u64,
+    /// In the store before.
+    pub there: u64,
+}
+
+/// A file that stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotTaken {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// What a migration did, and what it found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Experiments.
+    pub experiments: Count,
+    /// Runs.
+    pub runs: Count,
+    /// Logged models.
+    pub models: Count,
+    /// Registered models.
+    pub registered_models: Count,
+    /// Their versions, deleted ones included.
+    pub versions: Count,
+    /// Points of metrics that were written now.
+    pub points: u64,
+    /// Files that were stored now.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that were not taken.
+    pub not_taken: Vec<NotTaken>,
+    /// Runs and logged models whose files stay in an object store, by the scheme of its URI.
+    pub elsewhere: BTreeMap<String, u64>,
+    /// Things for which there is no place here, and how many there are.
+    pub left_behind: BTreeMap<String, u64>,
+    /// What is not the same here as in the source, each as a sentence.
+    pub differences: Vec<String>,
+    /// Rows and files that were compared with the source.
+    pub compared: u64,
+}
+
+/// How far a migration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, as a noun such as `runs`.
+    pub what: &'static str,
+    /// How many are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+}
