@@ -264,12 +264,12 @@ pub(crate) enum ModelCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MigrateCommand {
-    /// Take over an MLflow database with its artifacts, and compare all of it again
+    /// Take over an MLflow database or `mlruns` folder with its artifacts, and compare all of it again
     Mlflow {
-        /// The database: sqlite:///mlflow.db, or its path
+        /// sqlite:///mlflow.db, or the path of a database or of an `mlruns` folder
         source: String,
         /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`); `mlartifacts` beside the
-        /// database if not given
+        /// source if not given
         #[arg(long, value_name = "DIR")]
         artifacts: Option<PathBuf>,
     },

@@ -9,7 +9,7 @@ use store::{PageRequest, Store};
 use crate::artifacts::{SourceFiles, is_same};
 use crate::places::Places;
 use crate::source::{Outline, SourceRegistered, SourceRun};
-use crate::{MigrateError, MlflowDatabase, Progress, Report, Target};
+use crate::{MigrateError, MlflowSource, Progress, Report, Target};
 
 /// Points of a metric that are read at once.
 const POINTS_AT_ONCE: usize = 50_000;
@@ -18,7 +18,7 @@ const POINTS_AT_ONCE: usize = 50_000;
 ///
 /// Deleted logged models and versions cannot be read here, and are not compared.
 pub(crate) async fn compare(
-    source: &MlflowDatabase,
+    source: &MlflowSource,
     outline: &Outline,
     places: &Places,
     target: &Target,
@@ -52,7 +52,7 @@ pub(crate) async fn compare(
 }
 
 struct Comparison<'a> {
-    source: &'a MlflowDatabase,
+    source: &'a MlflowSource,
     places: &'a Places,
     target: &'a Target,
     report: &'a mut Report,

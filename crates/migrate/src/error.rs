@@ -10,7 +10,7 @@ use store::StoreError;
 pub enum MigrateError {
     /// A source of a kind that cannot be read here.
     #[error(
-        "`{uri}` cannot be read here; a source is `sqlite:///PATH` or the path of MLflow's `mlflow.db`"
+        "`{uri}` cannot be read here; a source is `sqlite:///PATH`, or the path of MLflow's `mlflow.db` or `mlruns`"
     )]
     UnknownSource {
         /// What was given.
@@ -23,6 +23,12 @@ pub enum MigrateError {
         path: String,
         /// A table that it lacks.
         missing: &'static str,
+    },
+    /// A folder of something else.
+    #[error("`{path}` is no folder of MLflow: none of the folders in it has a `meta.yaml`")]
+    NotMlruns {
+        /// The folder.
+        path: String,
     },
     /// The database cannot be read.
     #[error("cannot read the database `{path}` ({what})")]

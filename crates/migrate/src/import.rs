@@ -18,7 +18,7 @@ use crate::compare::compare;
 use crate::locations::Locations;
 use crate::places::Places;
 use crate::source::{Outline, SourceModel, SourceRegistered, SourceRun};
-use crate::{MigrateError, MlflowDatabase, NotTaken, Progress, Report};
+use crate::{MigrateError, MlflowSource, NotTaken, Progress, Report};
 
 /// Runs that are committed at once, so that they share transactions.
 const RUNS_AT_ONCE: usize = 64;
@@ -47,9 +47,9 @@ pub struct Target {
     pub caller: Caller,
 }
 
-/// An MLflow database with its artifacts, looked through and ready to be written into a store.
+/// What MLflow has on record, with its artifacts, looked through and ready to be written into a store.
 pub struct Migration<'s> {
-    source: &'s MlflowDatabase,
+    source: &'s MlflowSource,
     outline: Outline,
     places: Places,
 }
@@ -58,13 +58,13 @@ impl<'s> Migration<'s> {
     /// Looks the source through and finds a place for everything; nothing is written.
     ///
     /// `artifacts` is the folder in which an MLflow server kept what it served as `mlflow-artifacts:/`; `mlartifacts`
-    /// beside the database if not given.
+    /// beside the source if not given.
     ///
     /// *Errors*: `NeedsArtifacts` and `NoFolder`; those of the source.
     ///
     /// *Cost*: memory for all but the runs' params, tags and points.
     pub fn plan(
-        source: &'s MlflowDatabase,
+        source: &'s MlflowSource,
         artifacts: Option<PathBuf>,
     ) -> Result<Self, MigrateError> {
         let locations = locate(source, artifacts)?;
@@ -118,7 +118,7 @@ impl<'s> Migration<'s> {
     }
 }
 
-fn locate(source: &MlflowDatabase, artifacts: Option<PathBuf>) -> Result<Locations, MigrateError> {
+fn locate(source: &MlflowSource, artifacts: Option<PathBuf>) -> Result<Locations, MigrateError> {
     let folder = source.folder();
     let served = match artifacts {
         Some(path) if path.is_dir() => Some(path),
@@ -133,7 +133,7 @@ fn locate(source: &MlflowDatabase, artifacts: Option<PathBuf>) -> Result<Locatio
 }
 
 struct Import<'a> {
-    source: &'a MlflowDatabase,
+    source: &'a MlflowSource,
     target: &'a Target,
     places: &'a Places,
     on_progress: &'a dyn Fn(Progress),
@@ -238,7 +238,13 @@ impl Import<'_> {
     }
 
     async fn import_models(&mut self, models: &[SourceModel]) -> Result<(), MigrateError> {
-        for (index, SourceModel { model, is_deleted }) in models.iter().enumerate() {
+        for (
+            index,
+            SourceModel {
+                model, is_deleted, ..
+            },
+        ) in models.iter().enumerate()
+        {
             self.tell("logged models", index, models.len());
             if self.store().find_model(&model.id).await?.is_some() {
                 self.report.models.there += 1;

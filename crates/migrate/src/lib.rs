@@ -13,5 +13,5 @@ mod source;
 
 pub use error::*;
 pub use import::*;
-pub use mlflow::MlflowDatabase;
+pub use mlflow::MlflowSource;
 pub use report::*;

@@ -83,8 +83,13 @@ fn served_path(uri: &str) -> Option<String> {
     Some(path.trim_matches('/').to_owned())
 }
 
+/// Whether a location is in the file system.
+pub(crate) fn is_local(uri: &str) -> bool {
+    local_path(uri).is_some()
+}
+
 /// The path of a location in the file system, relative or absolute.
-fn local_path(uri: &str) -> Option<PathBuf> {
+pub(crate) fn local_path(uri: &str) -> Option<PathBuf> {
     let decoded = |path: &str| {
         let text = percent_decode_str(path).decode_utf8_lossy().into_owned();
         PathBuf::from(text)

@@ -8,7 +8,7 @@ use entities::{ExperimentId, ModelId, ModelVersion, RunId};
 use crate::MigrateError;
 use crate::artifacts::{SourceFiles, list_files};
 use crate::locations::{Destination, Locations, ROOT};
-use crate::source::Outline;
+use crate::source::{Outline, SourceModel};
 
 /// Where everything of a source goes.
 pub(crate) struct Places {
@@ -35,17 +35,19 @@ impl Places {
         for experiment in &outline.experiments {
             let id = &experiment.id;
             let own = format!("{ROOT}{id}");
-            let place = places.find(&experiment.artifact_location, own, HasFiles::No)?;
+            let place = places.find(&experiment.artifact_location, None, own, HasFiles::No)?;
             places.experiments.insert(id.clone(), place);
         }
         for run in &outline.runs {
             let own = format!("{ROOT}{}/{}/artifacts", run.experiment, run.id);
-            let place = places.find(&run.artifact_uri, own, HasFiles::Maybe)?;
+            let folder = run.folder.as_ref();
+            let place = places.find(&run.artifact_uri, folder, own, HasFiles::Maybe)?;
             places.runs.insert(run.id.clone(), place);
         }
-        for model in outline.models.iter().map(|found| &found.model) {
+        for SourceModel { model, folder, .. } in &outline.models {
             let own = format!("{ROOT}{}/models/{}/artifacts", model.experiment, model.id);
-            let place = places.find(&model.artifact_uri, own, HasFiles::Maybe)?;
+            let folder = folder.as_ref();
+            let place = places.find(&model.artifact_uri, folder, own, HasFiles::Maybe)?;
             places.models.insert(model.id.clone(), place);
         }
         Ok(places)
@@ -54,11 +56,12 @@ impl Places {
     fn find(
         &mut self,
         uri: &str,
+        folder: Option<&PathBuf>,
         own: String,
         has_files: HasFiles,
     ) -> Result<Destination, MigrateError> {
-        let place = self.locations.destination(uri, || own);
-        match &place {
+        let mut place = self.locations.destination(uri, || own);
+        match &mut place {
             Destination::Here { from: None, .. } if has_files == HasFiles::Maybe => {
                 return Err(MigrateError::NeedsArtifacts {
                     uri: uri.to_owned(),
@@ -69,6 +72,10 @@ impl Places {
                 uri,
             } => {
                 self.folders.insert(from.clone(), uri.clone());
+                if let Some(folder) = folder {
+                    self.folders.insert(folder.clone(), uri.clone());
+                    from.clone_from(folder);
+                }
             }
             _ => {}
         }

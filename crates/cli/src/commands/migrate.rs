@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use migrate::{Count, Migration, MlflowDatabase, Progress, Report, Target};
+use migrate::{Count, Migration, MlflowSource, Progress, Report, Target};
 use serde_json::json;
 
 use crate::arguments::MigrateCommand;
@@ -34,7 +34,7 @@ async fn from_mlflow(
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     // First what may be wrong about the source, so that no store is made for nothing.
-    let database = MlflowDatabase::open(source).map_err(migrate_fault)?;
+    let database = MlflowSource::open(source).map_err(migrate_fault)?;
     let migration = Migration::plan(&database, artifacts).map_err(migrate_fault)?;
     let context = Context::open_or_create(output).await?;
     let target = Target {

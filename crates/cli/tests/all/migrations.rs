@@ -69,6 +69,16 @@ fn told(answer: &Answer) -> serde_json::Value {
 
 #[test]
 fn a_database_that_the_real_client_filled_is_read_the_same_from_here() {
+    compare_by_client("sqlite:///mlflow.db", "mlflow.db");
+}
+
+#[test]
+fn a_folder_that_the_real_client_filled_is_read_the_same_from_here() {
+    compare_by_client("mlruns", "./mlruns");
+}
+
+/// Has the real client fill a source and read it, there and from here.
+fn compare_by_client(uri: &str, path: &str) {
     let Some(python) = python() else { return };
     let project = Project::empty();
     let script = |name: &str, uri: &str| {
@@ -78,6 +88,7 @@ fn a_database_that_the_real_client_filled_is_read_the_same_from_here() {
                 .command(&python)
                 .arg(scripts.join(name))
                 .env("MLFLOW_TRACKING_URI", uri)
+                .env("MLFLOW_ALLOW_FILE_STORE", "true")
                 .env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
                 .env("GIT_PYTHON_REFRESH", "quiet")
                 .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -86,9 +97,9 @@ fn a_database_that_the_real_client_filled_is_read_the_same_from_here() {
         answer.assert_code(0);
         answer.out()
     };
-    script("fill.py", "sqlite:///mlflow.db");
-    let original = script("read.py", "sqlite:///mlflow.db");
-    let answer = migrate(&project, &["sqlite:///mlflow.db"]);
+    script("fill.py", uri);
+    let original = script("read.py", uri);
+    let answer = migrate(&project, &[uri]);
     answer.assert_code(0).assert_err_has("1 traces stay behind");
     assert!(
         answer.out().ends_with("all are the same\n"),
@@ -116,10 +127,119 @@ fn a_database_that_the_real_client_filled_is_read_the_same_from_here() {
     assert_eq!(version["files"]["state"], "unchanged", "{version}");
     project.assert_sound();
 
-    let again = project.json(&["migrate", "mlflow", "mlflow.db"]);
+    let again = project.json(&["migrate", "mlflow", path]);
     assert_eq!(again["counts"]["runs"]["new"], 0, "{again}");
     assert_eq!(again["files"], 0, "{again}");
     assert_eq!(again["differences"], serde_json::json!([]), "{again}");
+}
+
+/// A folder of files with one experiment and one run.
+fn with_folder() -> Project {
+    let project = Project::empty();
+    let run = run_id(1);
+    project.write(
+        "mlruns/7/meta.yaml",
+        "artifact_location: file:///moved/mlruns/7\nexperiment_id: 7\nlifecycle_stage: active\nname: 1e5\n",
+    );
+    let meta = format!(
+        "artifact_uri: file:///moved/mlruns/7/{run}/artifacts\nexperiment_id: '7'\nrun_name: 0o17\nstart_time: 5\nstatus: 4\n"
+    );
+    project.write(&format!("mlruns/7/{run}/meta.yaml"), meta);
+    project.write(&format!("mlruns/7/{run}/params/a/b"), "1\n2");
+    project.write(&format!("mlruns/7/{run}/metrics/m"), "5 0.5 7 my rows ab\n");
+    project.write(&format!("mlruns/7/{run}/artifacts/note.txt"), "kept");
+    project
+}
+
+#[test]
+fn a_folder_that_was_moved_comes_over_with_its_files() {
+    let project = with_folder();
+    migrate(&project, &["mlruns"]).assert_code(0);
+    let run = project.json(&["show", &run_id(1)]);
+    assert_eq!(run["run"]["name"], "0o17", "{run}");
+    assert_eq!(run["run"]["status"], "FAILED", "{run}");
+    assert_eq!(run["run"]["params"]["a/b"], "1\n2", "{run}");
+    assert_eq!(run["run"]["metrics"]["m"], 0.5, "{run}");
+    let server = Server::start(&project);
+    let of = |path: &str| {
+        let answer = server.agent.get(format!("{}/{path}", server.url)).call();
+        answer.unwrap().body_mut().read_to_string().unwrap()
+    };
+    let file = of(&format!(
+        "api/2.0/mlflow-artifacts/artifacts/7/{}/artifacts/note.txt",
+        run_id(1)
+    ));
+    let history = of(&format!(
+        "api/2.0/mlflow/metrics/get-history?run_id={}&metric_key=m",
+        run_id(1)
+    ));
+    server.end();
+    assert_eq!(file, "kept");
+    assert!(history.contains("\"step\":7"), "{history}");
+    project.assert_sound();
+}
+
+#[test]
+fn what_a_folder_holds_that_mlflow_does_not_write_is_named() {
+    let run = run_id(1);
+    // Nine to the ninth power of texts, if it were read whole.
+    let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..10 {
+        let list = vec![format!("*a{}", level - 1); 9].join(",");
+        writeln!(bomb, "a{level}: &a{level} [{list}]").unwrap();
+    }
+    let inside = |path: &str| format!("mlruns/7/{run}/{path}");
+    let dataset = "destination_id: x\nsource_id: ../../../secret\nsource_type: DATASET\ntags: {}\n";
+    for (path, text, words) in [
+        (inside("meta.yaml"), "[", "meta.yaml"),
+        (inside("meta.yaml"), "experiment_id: ../7\n", "../7"),
+        (
+            "mlruns/7/meta.yaml".to_owned(),
+            bomb.as_str(),
+            "mlruns/7/meta.yaml",
+        ),
+        (inside("metrics/m"), "five 1 1\n", "`five 1 1` is no point"),
+        (inside("inputs/x/meta.yaml"), dataset, "../../../secret"),
+        (
+            "mlruns/models/m/aliases/a".to_owned(),
+            "one",
+            "alias `a` of `m`",
+        ),
+        ("mlruns/7/models/x..y/meta.yaml".to_owned(), "", "x..y"),
+    ] {
+        let project = with_folder();
+        project.write("mlruns/models/m/meta.yaml", "name: m\n");
+        project.write(&path, text);
+        migrate(&project, &["mlruns"])
+            .assert_code(2)
+            .assert_err_has("E0025")
+            .assert_err_has(words);
+    }
+    let project = Project::empty();
+    project.write("folder/file.txt", "");
+    migrate(&project, &["folder"])
+        .assert_code(2)
+        .assert_err_has("no folder of MLflow");
+}
+
+#[test]
+fn links_in_a_folder_are_counted_and_not_followed() {
+    let project = with_folder();
+    let link = |from: &str, to: &str| {
+        std::os::unix::fs::symlink(project.path(from), project.path(to)).unwrap();
+    };
+    link("mlruns/7", "mlruns/8");
+    link(
+        &format!("mlruns/7/{}", run_id(1)),
+        &format!("mlruns/7/{}", run_id(2)),
+    );
+    project.write("mlruns/9/other.txt", "");
+    let report = project.json(&["migrate", "mlflow", "mlruns"]);
+    assert_eq!(report["counts"]["runs"]["new"], 1, "{report}");
+    let left = &report["left_behind"];
+    assert_eq!(left["links in place of folders"], 2, "{report}");
+    assert_eq!(left["folders without a `meta.yaml`"], 1, "{report}");
+    project.assert_sound();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""Fills an MLflow database and its artifacts with all that the client can log, also what was deleted again."""
+"""Fills what MLflow keeps, a database or a folder, and its artifacts with all that the client can log, also what was deleted again."""
 
 import mlflow
 import numpy
@@ -30,8 +30,9 @@ with mlflow.start_run(run_name="parent", description="first") as parent:
         registered_model_name="churn-net",
         pip_requirements=packages,
     )
-    mlflow.log_metric("accuracy", 0.75, model_id=info.model_id, dataset=data)
-    mlflow.log_metric("accuracy", float("nan"), step=1, model_id=info.model_id, dataset=data)
+    # At step 0, since from a folder of files MLflow gives such points back with no other.
+    for at, value in enumerate([0.75, float("nan")]):
+        mlflow.log_metric("accuracy", value, timestamp=1_700_000_000_000 + at, model_id=info.model_id, dataset=data)
     mlflow.log_text("a,b\n1,2\n", "tables/some name ü.csv")
     mlflow.log_text("", "empty.txt")
     with mlflow.start_run(nested=True, run_name="child"):

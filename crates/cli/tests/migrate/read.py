@@ -34,20 +34,23 @@ def files(path, list_files, download):
 
 def run(info):
     found = client.get_run(info.run_id)
+    # A folder of files may hold a point twice; Reproof has each once.
     history = {
         key: sorted(
-            ([point.step, point.timestamp, number(point.value)] for point in client.get_metric_history(info.run_id, key)),
-            key=str,
+            {str([point.step, point.timestamp, number(point.value)]) for point in client.get_metric_history(info.run_id, key)}
         )
         for key in found.data.metrics
     }
     told = dict(found.info)
-    with tempfile.TemporaryDirectory() as folder:
-        kept = files(
-            None,
-            lambda path: client.list_artifacts(info.run_id, path),
-            lambda path: client.download_artifacts(info.run_id, path, folder),
-        )
+    kept = {}
+    # MLflow does not find those of a deleted experiment in a folder of files.
+    if client.get_experiment(info.experiment_id).lifecycle_stage == "active":
+        with tempfile.TemporaryDirectory() as folder:
+            kept = files(
+                None,
+                lambda path: client.list_artifacts(info.run_id, path),
+                lambda path: client.download_artifacts(info.run_id, path, folder),
+            )
     return {
         "info": {key: str(value) for key, value in told.items() if "uri" not in key},
         "params": found.data.params,
@@ -75,8 +78,8 @@ def logged_model(model):
 
 
 def version(found):
-    # Aliases are told with the model.
-    left_out = ("source", "metrics", "params", "aliases")
+    # Aliases are told with the model, the logged model from a folder of files only.
+    left_out = ("source", "metrics", "params", "aliases", "model_id")
     told = {key: plain(value) for key, value in dict(found).items() if key not in left_out}
     if not found.source.startswith(("s3:", "dummy", "prompt")) and found.source:
         with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +103,7 @@ def registered(filter_string):
             "times": [found.creation_timestamp, found.last_updated_timestamp],
             "tags": found.tags,
             "aliases": {} if filter_string else {alias: str(number) for alias, number in found.aliases.items()},
-            "latest": [[str(latest.version), latest.current_stage] for latest in found.latest_versions],
+            "latest": sorted([str(latest.version), latest.current_stage] for latest in found.latest_versions),
         }
     return told
 
