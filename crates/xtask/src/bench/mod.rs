@@ -6,6 +6,7 @@ mod corpus;
 mod ledger;
 mod machine;
 mod measure;
+mod migrate;
 mod server;
 
 use std::fmt::Write as _;
@@ -52,6 +53,8 @@ enum Part {
     Ledger,
     /// Tracking requests per second, beside stock `mlflow server`
     Server,
+    /// Taking over MLflow's folder of files, beside MLflow's own migration
+    Migrate,
     /// How many scripts of the corpus are recreated
     Corpus,
 }
@@ -68,6 +71,7 @@ impl Part {
             Self::Cas => cas::measure(bench),
             Self::Ledger => ledger::measure(bench),
             Self::Server => server::measure(bench),
+            Self::Migrate => migrate::measure(bench),
             Self::Corpus => corpus::measure(bench),
         }
     }
