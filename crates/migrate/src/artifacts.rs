@@ -22,12 +22,15 @@ pub(crate) struct SourceFile {
 pub(crate) struct SourceFiles {
     pub(crate) files: Vec<SourceFile>,
     pub(crate) not_taken: Vec<NotTaken>,
+    /// The folder that is not there.
+    pub(crate) missing: Option<PathBuf>,
 }
 
 /// Lists the files below a folder, which need not be there, by name. Links are not followed: they lead anywhere.
 pub(crate) fn list_files(folder: &Path, root: &str) -> Result<SourceFiles, MigrateError> {
     let mut listed = SourceFiles::default();
     if !folder.is_dir() {
+        listed.missing = Some(folder.to_owned());
         return Ok(listed);
     }
     for entry in WalkDir::new(folder)

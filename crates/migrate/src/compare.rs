@@ -148,6 +148,7 @@ impl Comparison<'_> {
     }
 
     async fn compare_files(&mut self, what: &str, files: SourceFiles) -> Result<(), MigrateError> {
+        self.report.note_files(files.not_taken, files.missing);
         for file in files.files {
             let is_same = match self.store().find_artifact(&file.path).await? {
                 Some(artifact) => is_same(&self.target.cas, &artifact, &file.from)?,

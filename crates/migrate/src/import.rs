@@ -18,7 +18,7 @@ use crate::compare::compare;
 use crate::locations::Locations;
 use crate::places::Places;
 use crate::source::{Outline, SourceModel, SourceRegistered, SourceRun};
-use crate::{MigrateError, MlflowSource, NotTaken, Progress, Report};
+use crate::{MigrateError, MlflowSource, Progress, Report};
 
 /// Runs that are committed at once, so that they share transactions.
 const RUNS_AT_ONCE: usize = 64;
@@ -268,7 +268,11 @@ impl Import<'_> {
             changes.extend(deleted);
             match self.commit("model.imported", subjects, changes).await {
                 Ok(()) => {
-                    self.count_files(&artifacts, files.not_taken);
+                    self.count_files(&artifacts);
+                    if *is_deleted {
+                        // The others are looked at again when they are compared.
+                        self.report.note_files(files.not_taken, files.missing);
+                    }
                     self.report.models.new += 1;
                 }
                 // A deleted one is not found.
@@ -297,7 +301,7 @@ impl Import<'_> {
                 let artifacts = store_files(&batch, &files.files)?;
                 self.report.runs.new += 1;
                 self.report.points += run.points.len() as u64;
-                self.count_files(&artifacts, files.not_taken);
+                self.count_files(&artifacts);
                 commits.push(self.commit_of(run, artifacts));
             }
             let is_last = index + 1 == total;
@@ -459,10 +463,9 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn count_files(&mut self, artifacts: &[Artifact], not_taken: Vec<NotTaken>) {
+    fn count_files(&mut self, artifacts: &[Artifact]) {
         self.report.files += artifacts.len() as u64;
         self.report.bytes += artifacts.iter().map(|file| file.size_bytes).sum::<u64>();
-        self.report.not_taken.extend(not_taken);
     }
 
     fn tell(&self, what: &'static str, done: usize, total: usize) {

@@ -40,8 +40,12 @@ pub struct Report {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that were not taken.
+    /// Files that are not taken, of all runs and logged models.
     pub not_taken: Vec<NotTaken>,
+    /// Runs and logged models whose folder is not there: they had no files, or it was moved.
+    pub without_folder: u64,
+    /// One of those folders.
+    pub missing_folder: Option<PathBuf>,
     /// Runs and logged models whose files stay in an object store, by the scheme of its URI.
     pub elsewhere: BTreeMap<String, u64>,
     /// Things for which there is no place here, and how many there are.
@@ -50,6 +54,17 @@ pub struct Report {
     pub differences: Vec<String>,
     /// Rows and files that were compared with the source.
     pub compared: u64,
+}
+
+impl Report {
+    /// Notes what was found of a run's or a logged model's files beside those that are taken.
+    pub(crate) fn note_files(&mut self, not_taken: Vec<NotTaken>, missing: Option<PathBuf>) {
+        self.not_taken.extend(not_taken);
+        if missing.is_some() {
+            self.without_folder += 1;
+            self.missing_folder = self.missing_folder.take().or(missing);
+        }
+    }
 }
 
 /// How far a migration is.

@@ -114,6 +114,13 @@ fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
         report.files,
         size(report.bytes)
     ));
+    if let Some(folder) = &report.missing_folder {
+        output.line(&format!(
+            "{} runs and models have no folder of artifacts, such as {}: they had no files, or it was moved",
+            report.without_folder,
+            safe(&folder.display().to_string())
+        ));
+    }
     for (scheme, count) in &report.elsewhere {
         output.line(&format!(
             "files of {count} runs and models stay where they are, at {}:",
@@ -187,6 +194,8 @@ fn report_json(source: &str, root: &Path, report: &Report) -> serde_json::Value 
         "metric_points": report.points,
         "files": report.files,
         "bytes": report.bytes,
+        "without_folder": report.without_folder,
+        "missing_folder": report.missing_folder.as_ref().map(|path| path.display().to_string()),
         "elsewhere": report.elsewhere,
         "left_behind": report.left_behind,
         "not_taken": not_taken,

@@ -435,7 +435,26 @@ fn files_that_cannot_be_artifacts_are_named_and_links_are_not_followed() {
     assert_eq!(names, ["back\\slash.txt", "link.txt", "ring"], "{report}");
     assert_eq!(report["files"], 2, "{report}");
     assert_eq!(report["differences"], serde_json::json!([]));
+    // They are named each time, not only when the run came over.
+    let again = migrate(&project, &["mlflow.db", "--json"]);
+    again.assert_code(1);
+    assert_eq!(told(&again)["not_taken"], report["not_taken"]);
+    assert_eq!(report["without_folder"], 0, "{report}");
     project.assert_sound();
+}
+
+#[test]
+fn artifacts_that_are_not_where_they_were_are_told() {
+    let (project, _database) = with_database();
+    let folder = project.path("mlruns/1").join(run_id(1));
+    std::fs::remove_dir_all(folder).unwrap();
+    let answer = migrate(&project, &["mlflow.db"]);
+    answer.assert_code(0);
+    let told = format!(
+        "1 runs and models have no folder of artifacts, such as {}",
+        project.path("mlruns/1").join(run_id(1)).display()
+    );
+    assert!(answer.out().contains(&told), "{}", answer.out());
 }
 
 #[test]

@@ -21,6 +21,15 @@ def plain(value):
     return json.dumps(value, sort_keys=True, default=str) if isinstance(value, dict) else str(value or "")
 
 
+def ordered(value):
+    """The same with all lists sorted: a folder gives them as they come."""
+    if isinstance(value, dict):
+        return {key: ordered(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return sorted(map(ordered, value), key=lambda inner: json.dumps(inner, sort_keys=True))
+    return value
+
+
 def files(path, list_files, download):
     found = {}
     for entry in list_files(path):
@@ -57,8 +66,8 @@ def run(info):
         "tags": found.data.tags,
         "latest": {key: number(value) for key, value in found.data.metrics.items()},
         "history": history,
-        "inputs": found.inputs.to_dictionary(),
-        "outputs": found.outputs.to_dictionary() if found.outputs else {},
+        "inputs": ordered(found.inputs.to_dictionary()),
+        "outputs": ordered(found.outputs.to_dictionary() if found.outputs else {}),
         "files": kept,
     }
 

@@ -80,8 +80,9 @@ impl MlflowDatabase {
 
     /// The folder that relative locations start from.
     pub(crate) fn folder(&self) -> PathBuf {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
+        let path = self.path.canonicalize();
+        let path = path.unwrap_or_else(|_| self.path.clone());
+        path.parent().unwrap_or(&path).to_owned()
     }
 
     /// Reads all but the runs.
