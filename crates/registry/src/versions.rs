@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Caller, Change, LoggedModel, ModelVersion, ModelVersionDetail, SearchKind, Stage,
-    VersionNumber, is_prompt,
+    Caller, Change, Comparison, Condition, Field, LoggedModel, ModelVersion, ModelVersionDetail,
+    Operator, SearchKind, SearchQuery, Stage, VersionNumber, is_prompt,
 };
-use store::{Page, PageRequest};
+use store::{Page, PageRequest, Prompts};
 
 use crate::registry::{Writing, model_subject, parse_query, version_subject};
 use crate::source::{Origin, Resolved};
@@ -248,22 +248,42 @@ impl Registry {
         stage: Stage,
         but: VersionNumber,
     ) -> Result<Vec<VersionNumber>, RegistryError> {
-        use entities::{Comparison, Condition, Field, Operator, SearchQuery};
-        let is = |field: &str, value: &str| Condition {
-            field: Field::Attribute(field.to_owned()),
-            comparison: Comparison::Text(Operator::Equal, value.to_owned()),
-        };
+        let versions = self.list_versions(name).await?.into_iter();
+        Ok(versions
+            .map(|found| found.version)
+            .filter(|found| found.stage == stage && found.version != but)
+            .map(|found| found.version)
+            .collect())
+    }
+
+    /// Lists the versions of a registered model or prompt, the first first.
+    pub async fn list_versions(
+        &self,
+        name: &str,
+    ) -> Result<Vec<ModelVersionDetail>, RegistryError> {
+        // Not in MLflow's grammar, since a name may hold what would have to be quoted there.
         let query = SearchQuery {
-            conditions: vec![is("name", name), is("stage", stage.as_str())],
+            conditions: vec![Condition {
+                field: Field::Attribute("name".to_owned()),
+                comparison: Comparison::Text(Operator::Equal, name.to_owned()),
+            }],
             order_by: Vec::new(),
         };
-        let page = PageRequest::first(LARGEST_VERSION_PAGE);
-        let found = self
-            .store()
-            .search_model_versions(&query, store::Prompts::Included, &page)
-            .await?;
-        let numbers = found.items.into_iter().map(|found| found.version.version);
-        Ok(numbers.filter(|version| *version != but).collect())
+        let mut page = PageRequest::first(LARGEST_VERSION_PAGE);
+        let mut versions = Vec::new();
+        loop {
+            let searching = self
+                .store()
+                .search_model_versions(&query, Prompts::Included, &page);
+            let found = searching.await?;
+            versions.extend(found.items);
+            match found.next {
+                Some(next) => page.token = Some(next),
+                None => break,
+            }
+        }
+        versions.sort_by_key(|found| found.version.version);
+        Ok(versions)
     }
 
     /// Deletes a version with the aliases that point at it. Its number is not given again.

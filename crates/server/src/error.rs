@@ -149,6 +149,14 @@ pub(crate) enum RequestError {
         /// What.
         what: String,
     },
+    /// A replay was to register what its origin did not.
+    #[error(
+        "the run that is replayed registered no further version of '{name}', and a replay registers nothing of its own"
+    )]
+    NotRegisteredThen {
+        /// Name of the registered model.
+        name: String,
+    },
     /// The captured run itself was to be deleted by its own command.
     #[error("run {run} is being captured: it can be deleted when it has ended")]
     StillCaptured {
@@ -277,7 +285,9 @@ impl RequestError {
             | Self::ModelInfo => INVALID,
             Self::BodyTooLarge { .. } => TOO_LARGE,
             Self::Unauthenticated => UNAUTHENTICATED,
-            Self::NotOfThisRun { .. } | Self::StillCaptured { .. } => DENIED,
+            Self::NotOfThisRun { .. }
+            | Self::NotRegisteredThen { .. }
+            | Self::StillCaptured { .. } => DENIED,
             Self::NotSupported { .. } | Self::ModelsByDataset => NOT_IMPLEMENTED,
         }
     }

@@ -7,8 +7,9 @@
 mod support;
 
 use axum::http::Method;
-use entities::RunId;
+use entities::{Change, Clock as _, RunId, RunStatus};
 use serde_json::{Value, json};
+use store::{LedgerStore as _, Store as _};
 use support::{PROXY, TestApp};
 use testkit::parsed;
 
@@ -312,6 +313,92 @@ async fn a_replay_is_shown_what_its_origin_registered_and_registers_nothing() {
     let found = again.get("registered-models/get?name=net").await.ok();
     assert_eq!(found["registered_model"]["aliases"], Value::Null);
     assert_eq!(again.bench.registry.get_model("net").await.unwrap(), events);
+}
+
+#[tokio::test]
+async fn a_replay_is_shown_the_versions_of_runs_inside_and_of_its_time_only() {
+    let (app, origin) = TestApp::run(Vec::new(), Vec::new()).await;
+    let new_run = json!({ "experiment_id": "0" });
+    assert_eq!(app.create_run(&new_run).await, origin.as_str());
+    let inner = app.create_run(&new_run).await;
+    register(&app, "net").await;
+    let source = upload(&app, &inner).await;
+    create_version(&app, "net", &inner, &source).await.ok();
+    let prompt = [json!({ "key": "mlflow.prompt.is_prompt", "value": "true" })];
+    let texts = json!({ "name": "hello", "source": "prompt-template", "tags": prompt });
+    app.post(
+        "registered-models/create",
+        &json!({ "name": "hello", "tags": prompt }),
+    )
+    .await
+    .ok();
+    app.post("model-versions/create", &texts).await.ok();
+    let bench = app.bench;
+    let ended = Change::RunUpdated {
+        run: origin.clone(),
+        status: Some(RunStatus::Finished),
+        ended_at: Some(bench.clock.now()),
+        name: None,
+    };
+    let commit = testkit::commit("run.finished", &[], vec![ended]);
+    bench.store.commit(commit).await.unwrap();
+    // What is registered for the run later, as by `reproof model register`, is none of what its command did.
+    let later = registry::NewModelVersion {
+        name: "net".to_owned(),
+        source: source.clone(),
+        run: Some(inner.clone()),
+        ..registry::NewModelVersion::default()
+    };
+    let creating = bench.registry.create_version(&bench.caller, later);
+    assert_eq!(creating.await.unwrap().version.version.get(), 2);
+
+    let presented = vec![origin.clone(), parsed(&inner)];
+    let (again, _) = TestApp::run_on(bench, presented, Vec::new()).await;
+    assert_eq!(again.create_run(&new_run).await, origin.as_str());
+    assert_eq!(again.create_run(&new_run).await, inner);
+    let shown = create_version(&again, "net", &inner, &source).await.ok();
+    assert_eq!(shown["model_version"]["version"], "1");
+    assert_eq!(shown["model_version"]["run_id"], inner.as_str());
+    let shown = again.post("model-versions/create", &texts).await.ok();
+    assert_eq!(shown["model_version"]["version"], "1");
+    let second = create_version(&again, "net", &inner, &source).await;
+    assert_eq!(second.error().0, 403);
+}
+
+#[tokio::test]
+async fn a_tag_of_a_captured_run_that_holds_a_secret_has_no_value_wherever_it_is() {
+    let (app, run) = TestApp::run(Vec::new(), Vec::new()).await;
+    let tags = json!([{ "key": "db_password", "value": "hunter2" }]);
+    let source = upload(&app, run.as_str()).await;
+    let version = json!({ "name": "net", "source": source, "run_id": run.as_str(), "tags": tags });
+    let dataset = json!({ "name": "d", "digest": "x", "source_type": "local", "source": "d.csv" });
+    let input = json!([{ "dataset": dataset, "tags": tags }]);
+    let tag =
+        json!({ "name": "net", "experiment_id": "0", "key": "db_password", "value": "hunter2" });
+    for (call, body) in [
+        (
+            "registered-models/create",
+            json!({ "name": "net", "tags": tags }),
+        ),
+        ("registered-models/set-tag", tag.clone()),
+        ("model-versions/create", version),
+        ("experiments/create", json!({ "name": "e", "tags": tags })),
+        ("experiments/set-experiment-tag", tag),
+        (
+            "runs/log-inputs",
+            json!({ "run_id": run.as_str(), "datasets": input }),
+        ),
+    ] {
+        app.post(call, &body).await.ok();
+    }
+    let store = &app.bench.store;
+    store.sequence().await.unwrap();
+    let events = store.list_events(0, 100).await.unwrap();
+    assert!(events.len() > 6);
+    for event in events {
+        let body = String::from_utf8_lossy(&event.body).into_owned();
+        assert!(!body.contains("hunter2"), "{body}");
+    }
 }
 
 #[tokio::test]

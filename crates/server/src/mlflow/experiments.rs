@@ -7,6 +7,7 @@ use store::{PageRequest, View};
 use tracking::{NewExperiment, parse_experiment_id};
 
 use super::Answer;
+use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{
@@ -33,7 +34,7 @@ pub(super) async fn create(
     let new = NewExperiment {
         name: required("name", request.name)?,
         artifact_location: request.artifact_location,
-        tags: pairs("tags", request.tags)?.into_iter().collect(),
+        tags: real_tags(&app, pairs("tags", request.tags)?).collect(),
     };
     let experiment = app.tracking.create_experiment(&caller, new).await?;
     app.access.note_experiment(&experiment);
@@ -126,7 +127,7 @@ pub(super) async fn set_tag(
 ) -> Answer {
     let id = parse_experiment_id(&required("experiment_id", request.experiment_id)?)?;
     let key = required("key", request.key)?;
-    let value = request.value.unwrap_or_default();
+    let value = app.access.real_tag(&key, request.value.unwrap_or_default());
     let set = app.tracking.set_experiment_tag(&caller, &id, &key, &value);
     set.await?;
     Ok(empty())

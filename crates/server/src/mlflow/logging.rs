@@ -280,8 +280,14 @@ pub(super) async fn log_inputs(
     let run = run_of(&app, run_id, None)?;
     let datasets = datasets.unwrap_or_default().into_iter().enumerate();
     let datasets: Vec<_> = datasets
-        .map(|(index, input)| input.read(index))
-        .collect::<Result<_, _>>()?;
+        .map(|(index, input)| {
+            let input = input.read(index)?;
+            Ok(DatasetInput {
+                tags: real_tags(&app, input.tags).collect(),
+                ..input
+            })
+        })
+        .collect::<Result<_, RequestError>>()?;
     let models = models.unwrap_or_default();
     let models: Vec<_> = (0..)
         .zip(&models)

@@ -1,13 +1,15 @@
 //! Calls about versions of registered models.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
-use entities::{ModelVersionDetail, RunId};
-use registry::{LARGEST_VERSION_PAGE, NewModelVersion};
+use entities::{ModelVersion, ModelVersionDetail, Run, RunId};
+use registry::NewModelVersion;
 use serde::{Deserialize, Serialize};
-use store::PageRequest;
 
 use super::Answer;
 use super::registered_models::page_of;
+use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{Json, ModelVersionView, Page, Pair, Query, empty, json, pairs, required};
@@ -54,7 +56,7 @@ pub(super) async fn create(
         run_link: run_link.filter(|link| !link.is_empty()),
         // MLflow keeps the empty text where none is given.
         description: Some(description.unwrap_or_default()),
-        tags: pairs("tags", tags)?.into_iter().collect(),
+        tags: real_tags(&app, pairs("tags", tags)?).collect(),
         name,
     };
     if let Some(origin) = access.replayed() {
@@ -87,28 +89,49 @@ async fn find_of_origin(
     name: &str,
     origin: &RunId,
 ) -> Result<ModelVersionDetail, RequestError> {
+    let run = app.tracking.get_run(origin).await?.run;
+    // A prompt has no run, and what others registered under the name before and after is not the origin's.
+    let is_of_then = |version: &ModelVersion| {
+        let is_before_end = run.ended_at.is_none_or(|ended| version.created_at <= ended);
+        version.created_at >= run.started_at && is_before_end
+    };
+    let mut of_origin = Vec::new();
+    for found in app.registry.list_versions(name).await? {
+        if is_of_then(&found.version)
+            && is_made_inside(app, found.version.run.as_ref(), &run).await?
+        {
+            of_origin.push(found);
+        }
+    }
     let place = app
         .access
         .captured()
         .map_or(0, |captured| captured.next_version(name));
-    // A name holds no backtick that could end it: it is compared here.
-    let filter = format!("run_id = '{origin}'");
-    let page = PageRequest::first(LARGEST_VERSION_PAGE);
-    let order = ["name", "version_number ASC"];
-    let mut found = Vec::new();
-    for filter in [filter.as_str(), PROMPTS] {
-        let of_filter = app.registry.search_versions(filter, &order, &page).await?;
-        found.extend(of_filter.items);
-    }
-    found.retain(|found| found.version.name == name);
-    let of_then = found.into_iter().nth(place);
-    of_then.ok_or_else(|| RequestError::NotOfThisRun {
-        what: format!("a new version of {name}: its origin registered no such one"),
+    let then = of_origin.into_iter().nth(place);
+    then.ok_or_else(|| RequestError::NotRegisteredThen {
+        name: name.to_owned(),
     })
 }
 
-/// Prompts have no run.
-const PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` = 'true'";
+/// Whether a version's run is that one, or a run inside it. One without a run may be of any.
+async fn is_made_inside(app: &App, run: Option<&RunId>, outer: &Run) -> Result<bool, RequestError> {
+    let Some(run) = run else { return Ok(true) };
+    let mut run = Some(run.clone());
+    let mut seen = BTreeSet::new();
+    while let Some(inner) = run {
+        if inner == outer.id {
+            return Ok(true);
+        }
+        // Clients may have tied runs into a ring.
+        if !seen.insert(inner.clone()) {
+            break;
+        }
+        let found = app.tracking.store().find_run(&inner).await;
+        let found = found.map_err(tracking::TrackingError::from)?;
+        run = found.and_then(|run| run.parent);
+    }
+    Ok(false)
+}
 
 #[derive(Serialize)]
 struct Found<'a> {

@@ -12,6 +12,7 @@ use store::PageRequest;
 use super::Answer;
 use super::experiments::page_limit;
 use super::model_versions::version_answer;
+use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{
@@ -36,7 +37,7 @@ pub(super) async fn create(
     let new = NewRegisteredModel {
         name: required("name", request.name)?,
         description: request.description,
-        tags: pairs("tags", request.tags)?.into_iter().collect(),
+        tags: real_tags(&app, pairs("tags", request.tags)?).collect(),
     };
     if app.access.replayed().is_some() {
         return answer(&app, &as_created(&app, new).await?);

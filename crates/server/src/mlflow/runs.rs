@@ -371,7 +371,7 @@ pub(super) fn experiment_ids_of(
 /// Reads the tags of a request as they are kept.
 pub(super) fn real_tags(
     app: &App,
-    tags: Vec<(String, String)>,
+    tags: impl IntoIterator<Item = (String, String)>,
 ) -> impl Iterator<Item = (String, String)> {
     tags.into_iter().map(|(key, value)| {
         let value = app.access.real_tag(&key, value);

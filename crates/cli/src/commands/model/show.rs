@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use entities::{ModelVersionDetail, Recipe, RecordedPath, RegisteredModelDetail, Run};
 use provenance::Evidence;
-use registry::{FilesState, LARGEST_VERSION_PAGE};
+use registry::FilesState;
 use serde_json::{Value, json};
-use store::{PageRequest, RunStore as _};
+use store::RunStore as _;
 
 use super::{find_version, name_of};
 use crate::context::Context;
@@ -40,16 +40,8 @@ pub(super) fn model_json(detail: &RegisteredModelDetail) -> Value {
 async fn show_model(context: &Context, name: &str, output: &Output) -> Result<(), CommandError> {
     let registry = &context.registry;
     let detail = registry.get_model(name).await.map_err(registry_fault)?;
-    let mut filter = format!("name = '{}'", name.replace('\'', "''"));
-    if detail.model.is_prompt() {
-        filter += " AND tags.`mlflow.prompt.is_prompt` = 'true'";
-    }
-    let page = PageRequest::first(LARGEST_VERSION_PAGE);
-    let found = registry
-        .search_versions(&filter, &["version_number DESC"], &page)
-        .await
-        .map_err(registry_fault)?;
-    let versions = found.items;
+    let mut versions = registry.list_versions(name).await.map_err(registry_fault)?;
+    versions.reverse();
     if output.is_json {
         let versions: Vec<_> = versions.iter().map(version_json).collect();
         let mut shown = model_json(&detail);
