@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use cas::Cas;
 use entities::{
-    Artifact, Caller, Change, Clock, Commit, Experiment, Lifecycle, ModelVersion, Stage, Timestamp,
-    VersionNumber,
+    Artifact, Caller, Change, Clock, Commit, Experiment, ExperimentId, Leaf, Lifecycle,
+    ModelVersion, Stage, Timestamp, VersionNumber,
 };
 use futures_util::future::try_join_all;
-use registry::Registry;
+use registry::{Registry, model_subject, version_subject};
 use store::{Store, StoreError};
 
 use crate::artifacts::store_files;
@@ -28,6 +28,9 @@ const POINTS_AT_ONCE: usize = 100_000;
 
 /// How many numbers of versions may be missing in a row.
 const LARGEST_GAP: u32 = 10_000;
+
+/// How far back it is looked for who changed an experiment last.
+const EVENTS_MAX: usize = 1000;
 
 /// Why everything that is imported was written.
 const REASON: &str = "migrated from MLflow";
@@ -105,13 +108,15 @@ impl<'s> Migration<'s> {
             target,
             places,
             on_progress,
+            reopened: BTreeMap::new(),
+            restored: BTreeSet::new(),
             report,
         };
         import.import_experiments(outline).await?;
         import.import_models(&outline.models).await?;
         import.import_runs(outline).await?;
         import.import_registered(&outline.registered).await?;
-        import.delete_experiments(&outline.experiments).await?;
+        import.close_experiments(&outline.experiments).await?;
         let mut report = import.report;
         compare(source, outline, places, target, on_progress, &mut report).await?;
         Ok(report)
@@ -137,6 +142,10 @@ struct Import<'a> {
     target: &'a Target,
     places: &'a Places,
     on_progress: &'a dyn Fn(Progress),
+    /// Experiments that were deleted here and are open while what belongs to them comes, each with its last change.
+    reopened: BTreeMap<ExperimentId, Timestamp>,
+    /// Experiments that are deleted in the source, and that somebody restored here.
+    restored: BTreeSet<ExperimentId>,
     report: Report,
 }
 
@@ -187,6 +196,13 @@ impl Import<'_> {
             if there.lifecycle == Lifecycle::Deleted && waiting.contains(id) {
                 self.set_lifecycle(id.clone(), Lifecycle::Active, there.updated_at)
                     .await?;
+                self.reopened.insert(id.clone(), there.updated_at);
+            }
+            if there.lifecycle == Lifecycle::Active
+                && experiment.lifecycle == Lifecycle::Deleted
+                && self.was_restored(id).await?
+            {
+                self.restored.insert(id.clone());
             }
             let mut missing = experiment.tags.clone();
             missing.retain(|key, _| !there.tags.contains_key(key));
@@ -204,25 +220,44 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Deletes experiments that are deleted in the source, now that all that belongs to them is there.
-    async fn delete_experiments(&self, experiments: &[Experiment]) -> Result<(), MigrateError> {
+    /// Deletes experiments that were open for what belongs to them, now that all of it is there: those that are deleted
+    /// in the source, and those that were deleted here.
+    async fn close_experiments(&self, experiments: &[Experiment]) -> Result<(), MigrateError> {
         for experiment in experiments {
-            if experiment.lifecycle == Lifecycle::Active {
-                continue;
-            }
-            let there = self.store().find_experiment(&experiment.id).await?;
-            if there.is_some_and(|there| there.lifecycle == Lifecycle::Active) {
-                let id = experiment.id.clone();
-                self.set_lifecycle(id, Lifecycle::Deleted, experiment.updated_at)
+            let id = &experiment.id;
+            let at = match self.reopened.get(id) {
+                Some(at) => *at,
+                None if experiment.lifecycle == Lifecycle::Active => continue,
+                None => experiment.updated_at,
+            };
+            let there = self.store().find_experiment(id).await?;
+            let is_open = there.is_some_and(|there| there.lifecycle == Lifecycle::Active);
+            if is_open && !self.restored.contains(id) {
+                self.set_lifecycle(id.clone(), Lifecycle::Deleted, at)
                     .await?;
             }
         }
         Ok(())
     }
 
+    /// Whether somebody restored an experiment since anything of it was imported.
+    async fn was_restored(&self, id: &ExperimentId) -> Result<bool, MigrateError> {
+        let subject = format!("experiment:{id}");
+        for event in self.store().list_events_of(&subject, EVENTS_MAX).await? {
+            let kind = Leaf::decode(&event.leaf).map_err(StoreError::from)?.kind;
+            if kind == "experiment.restored" {
+                return Ok(true);
+            }
+            if kind.ends_with(".imported") {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
     async fn set_lifecycle(
         &self,
-        experiment: entities::ExperimentId,
+        experiment: ExperimentId,
         lifecycle: Lifecycle,
         at: Timestamp,
     ) -> Result<(), MigrateError> {
@@ -238,13 +273,10 @@ impl Import<'_> {
     }
 
     async fn import_models(&mut self, models: &[SourceModel]) -> Result<(), MigrateError> {
-        for (
-            index,
-            SourceModel {
+        for (index, source) in models.iter().enumerate() {
+            let SourceModel {
                 model, is_deleted, ..
-            },
-        ) in models.iter().enumerate()
-        {
+            } = source;
             self.tell("logged models", index, models.len());
             if self.store().find_model(&model.id).await?.is_some() {
                 self.report.models.there += 1;
@@ -416,10 +448,7 @@ impl Import<'_> {
             if !version.is_deleted {
                 moved.files = self.target.registry.keep_files(&moved).await?;
             }
-            let mut subjects = vec![
-                format!("model-version:{name}/{number}"),
-                model_subject(name),
-            ];
+            let mut subjects = vec![version_subject(name, number), model_subject(name)];
             subjects.extend(moved.run.iter().map(|run| format!("run:{run}")));
             subjects.extend(moved.logged_model.iter().map(|id| format!("model:{id}")));
             let at = moved.updated_at;
@@ -507,10 +536,6 @@ impl Import<'_> {
             changes,
         }
     }
-}
-
-fn model_subject(name: &str) -> String {
-    format!("registered-model:{name}")
 }
 
 fn put(artifacts: Vec<Artifact>) -> Option<Change> {

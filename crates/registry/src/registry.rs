@@ -91,13 +91,13 @@ impl Registry {
     }
 }
 
-/// What an event about a registered model names.
-pub(crate) fn model_subject(name: &str) -> String {
+/// What an event about a registered model names as its subject.
+pub fn model_subject(name: &str) -> String {
     format!("registered-model:{name}")
 }
 
-/// What an event about a version names.
-pub(crate) fn version_subject(name: &str, version: VersionNumber) -> String {
+/// What an event about a version names as its subject.
+pub fn version_subject(name: &str, version: VersionNumber) -> String {
     format!("model-version:{name}/{version}")
 }
 

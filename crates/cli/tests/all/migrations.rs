@@ -413,6 +413,53 @@ fn what_changed_since_is_named_and_nothing_is_overwritten() {
 }
 
 #[test]
+fn an_experiment_stays_deleted_or_restored_as_somebody_left_it() {
+    let (project, database) = with_database();
+    migrate(&project, &["mlflow.db"]).assert_code(0);
+    let add_run = |number: u32, experiment: u32| {
+        let row = format!(
+            "INSERT INTO runs VALUES ('{}', 'r', 'LOCAL', 't.py', '', 'ann', 'FINISHED', 1, 9, NULL, '', 'active', 's3://b/x',
+                {experiment});",
+            run_id(number)
+        );
+        database.execute_batch(&row).unwrap();
+    };
+    let call = |name: &str, experiment: &str| {
+        let server = Server::start(&project);
+        let body = format!(r#"{{"experiment_id": "{experiment}"}}"#);
+        server.post(&format!("experiments/{name}"), &body);
+        server.end();
+    };
+    let lifecycle_of = |experiment: &str| {
+        let server = Server::start(&project);
+        let body = r#"{"view_type": "ALL", "max_results": 9}"#;
+        let found = server.post("experiments/search", body);
+        server.end();
+        let found = found["experiments"].as_array().unwrap().clone();
+        let found = found
+            .into_iter()
+            .find(|found| found["experiment_id"] == experiment);
+        found.unwrap()["lifecycle_stage"].clone()
+    };
+    // Here deleted, there not: its new run comes, and it stays deleted.
+    call("delete", "0");
+    add_run(3, 0);
+    let report = told(&migrate(&project, &["mlflow.db", "--json"]));
+    assert_eq!(report["counts"]["runs"]["new"], 1, "{report}");
+    assert_eq!(
+        report["differences"][0],
+        "experiment 0: its lifecycle differs"
+    );
+    assert_eq!(lifecycle_of("0"), "deleted");
+    // There deleted, here restored.
+    call("restore", "1");
+    add_run(4, 1);
+    migrate(&project, &["mlflow.db"]).assert_code(1);
+    assert_eq!(lifecycle_of("1"), "active");
+    project.assert_sound();
+}
+
+#[test]
 fn files_that_cannot_be_artifacts_are_named_and_links_are_not_followed() {
     let (project, _database) = with_database();
     let folder = format!("mlruns/1/{}/artifacts", run_id(1));
