@@ -9,6 +9,7 @@
 
 mod crashes;
 mod environments;
+mod given_back;
 mod listening;
 mod migrations;
 mod models;
