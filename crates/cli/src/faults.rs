@@ -33,7 +33,9 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NoTag { .. }
         | StoreError::NoRegisteredModel { .. }
         | StoreError::NoModelVersion { .. }
-        | StoreError::NoArtifact { .. } => CommandError::usage("E0022", text),
+        | StoreError::NoArtifact { .. }
+        | StoreError::NoTrace { .. }
+        | StoreError::NoAssessment { .. } => CommandError::usage("E0022", text),
         StoreError::Exists { .. }
         | StoreError::ExperimentNameTaken { .. }
         | StoreError::RegisteredModelNameTaken { .. }

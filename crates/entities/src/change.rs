@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Artifact, DatasetInput, Experiment, ExperimentId, Lifecycle, LoggedModel, Metric, ModelId,
     ModelOutput, ModelStatus, ModelVersion, ObjectId, RegisteredModel, ReplayVerdict, Run, RunId,
-    RunStatus, Stage, Timestamp, VersionNumber,
+    RunStatus, SealedRecord, Stage, Timestamp, TraceId, VersionNumber,
 };
 
 /// One change of state.
@@ -327,6 +327,57 @@ pub enum Change {
         version: VersionNumber,
         /// The tag.
         key: String,
+    },
+    /// Something was said of a trace, which is made by the first record; only those may come that make one.
+    TraceLogged {
+        /// Which.
+        trace: TraceId,
+        /// The experiment that it belongs to, where these make it.
+        experiment: ExperimentId,
+        /// URI below which its files are kept.
+        artifact_uri: String,
+        /// What was said, in its order.
+        records: Vec<SealedRecord>,
+    },
+    /// Something was said of a trace that is there; fails if it is not.
+    TraceNoted {
+        /// Which.
+        trace: TraceId,
+        /// What was said, in its order.
+        records: Vec<SealedRecord>,
+    },
+    /// A tag of a trace was deleted; fails if there is none.
+    TraceTagDeleted {
+        /// Of which trace.
+        trace: TraceId,
+        /// The tag.
+        key: String,
+    },
+    /// An assessment was deleted, which makes the one that it replaced valid again; without one, nothing happens.
+    AssessmentDeleted {
+        /// Of which trace.
+        trace: TraceId,
+        /// Its id.
+        assessment: String,
+    },
+    /// Traces were linked to a run; a second time does nothing.
+    TracesLinked {
+        /// Which.
+        traces: Vec<TraceId>,
+        /// The run.
+        run: RunId,
+    },
+    /// Versions of prompts were linked to a trace; a second time does nothing.
+    PromptsLinked {
+        /// The trace.
+        trace: TraceId,
+        /// Names and versions.
+        prompts: Vec<(String, String)>,
+    },
+    /// Traces were removed for good, with all that was said of them.
+    TracesDeleted {
+        /// Which.
+        traces: Vec<TraceId>,
     },
     /// A replay was judged.
     ReplayJudged {

@@ -81,6 +81,16 @@ text_id!(
     ModelId, "model", is_mlflow_id
 );
 text_id!(
+    /// Names a trace: `tr-` and the 32 hex digits of OpenTelemetry's id for those that clients make today.
+    TraceId, "trace", is_mlflow_id
+);
+text_id!(
+    /// Names a span within its trace: the 16 hex digits of OpenTelemetry's id.
+    SpanId,
+    "span",
+    |text| text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+);
+text_id!(
     /// Names a writer of the ledger: one installation of Reproof, not one process.
     WriterId, "writer", is_mlflow_id
 );
@@ -96,6 +106,39 @@ impl ModelId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
         Self(format!("m-{}", hex16(random)))
+    }
+}
+
+impl TraceId {
+    /// Draws a fresh id, as for a trace that a client of MLflow 2 begins.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(hex16(random))
+    }
+
+    /// The id that MLflow gives to a trace of OpenTelemetry.
+    pub fn of_open_telemetry(id: [u8; 16]) -> Self {
+        Self(format!("tr-{}", hex::encode(id)))
+    }
+
+    /// OpenTelemetry's id of a trace; none for those that came another way.
+    pub fn to_open_telemetry(&self) -> Option<[u8; 16]> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(self.0.strip_prefix("tr-")?, &mut id).ok()?;
+        Some(id)
+    }
+}
+
+impl SpanId {
+    /// Reads OpenTelemetry's form.
+    pub fn of_open_telemetry(id: [u8; 8]) -> Self {
+        Self(hex::encode(id))
+    }
+
+    /// OpenTelemetry's form.
+    pub fn to_open_telemetry(&self) -> [u8; 8] {
+        let mut id = [0; 8];
+        hex::decode_to_slice(&self.0, &mut id).expect("an id is 16 hex digits");
+        id
     }
 }
 

@@ -24,6 +24,7 @@ mod registry;
 mod run;
 mod search;
 mod time;
+mod trace;
 mod tree;
 
 pub use artifact::*;
@@ -47,4 +48,5 @@ pub use registry::*;
 pub use run::*;
 pub use search::*;
 pub use time::*;
+pub use trace::*;
 pub use tree::*;

@@ -99,6 +99,47 @@ pub fn float(value: f64) -> String {
     }
 }
 
+/// Any JSON as `json.dumps` writes it with `ensure_ascii=False`.
+pub fn dumps(value: &serde_json::Value) -> String {
+    let mut shown = String::new();
+    write_value(&mut shown, value);
+    shown
+}
+
+fn write_value(shown: &mut String, value: &serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::Array(items) => {
+            shown.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    shown.push_str(", ");
+                }
+                write_value(shown, item);
+            }
+            shown.push(']');
+        }
+        Value::Object(members) => {
+            shown.push('{');
+            for (index, (key, member)) in members.iter().enumerate() {
+                if index > 0 {
+                    shown.push_str(", ");
+                }
+                // A text in JSON is the same in both.
+                let _ = write!(shown, "{}: ", Value::from(key.as_str()));
+                write_value(shown, member);
+            }
+            shown.push('}');
+        }
+        Value::Number(number) if number.is_f64() => {
+            shown.push_str(&float(number.as_f64().unwrap_or_default()));
+        }
+        other => {
+            let _ = write!(shown, "{other}");
+        }
+    }
+}
+
 /// A path as `posixpath.normpath` writes it.
 pub fn normpath(path: &str) -> String {
     let root = match path.bytes().take_while(|&byte| byte == b'/').count() {
@@ -130,6 +171,16 @@ mod tests {
     use super::*;
 
     /// What Python 3.11 answers.
+    #[test]
+    fn json_is_written_with_spaces_and_in_unicode() {
+        let value =
+            serde_json::json!({"a\"é": [1, 1.0, 1e300, null, true, "x\n"], "b": {}, "c": []});
+        assert_eq!(
+            dumps(&value),
+            r#"{"a\"é": [1, 1.0, 1e+300, null, true, "x\n"], "b": {}, "c": []}"#
+        );
+    }
+
     #[test]
     fn texts_and_numbers_are_shown_as_python_shows_them() {
         for (text, shown) in [

@@ -30,6 +30,22 @@ pub enum Field {
     Tag(String),
     /// A field of a declared dataset: `name`, `digest` or `context`.
     Dataset(String),
+    /// What was said of a trace when it was made.
+    Metadata(String),
+    /// A field of one span of a trace: `name`, `type`, `status` or `content`.
+    ///
+    /// All conditions of a filter on spans and their attributes must hold of the same span.
+    Span(String),
+    /// An attribute of one span of a trace.
+    SpanAttribute(String),
+    /// A valid feedback on a trace, by name; one on its session counts too.
+    Feedback(String),
+    /// A valid expectation of a trace, likewise.
+    Expectation(String),
+    /// An issue that a trace is said to show.
+    Issue,
+    /// A version of a prompt that is linked to a trace, as `name/version`.
+    Prompt,
 }
 
 /// One condition.
@@ -54,6 +70,11 @@ pub enum Comparison {
         pattern: String,
         /// Whether case is ignored.
         ignores_case: bool,
+    },
+    /// `RLIKE`: a regular expression that fits somewhere in the text.
+    Matches {
+        /// The expression.
+        pattern: String,
     },
     /// `IN`, or `NOT IN` where negated.
     In {

@@ -6,6 +6,7 @@ mod metric;
 mod model;
 mod registry;
 mod run;
+mod trace;
 
 use entities::{Change, ObjectId};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -128,6 +129,13 @@ impl<'c> Applier<'c> {
             | Change::ModelVersionDeleted { .. }
             | Change::ModelVersionTagsSet { .. }
             | Change::ModelVersionTagDeleted { .. } => self.apply_to_registry(change),
+            Change::TraceLogged { .. }
+            | Change::TraceNoted { .. }
+            | Change::TraceTagDeleted { .. }
+            | Change::AssessmentDeleted { .. }
+            | Change::TracesLinked { .. }
+            | Change::PromptsLinked { .. }
+            | Change::TracesDeleted { .. } => self.apply_to_trace(change),
         }
     }
 
@@ -169,6 +177,18 @@ impl<'c> Applier<'c> {
             .map_err(database_fault("writing a change"))
     }
 
+    fn list<T, C: FromIterator<T>>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<C, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_map(values, read)?.collect())
+            .map_err(|source| sort_fault("reading rows that a change is about", source))
+    }
+
     fn find<T>(
         &self,
         sql: &str,
@@ -196,6 +216,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         model::ALL,
         registry::ALL,
         run::ALL,
+        trace::ALL,
     ]
     .concat()
 }

@@ -95,10 +95,17 @@ pub(crate) fn write_subjects(
 ) -> Result<(), StoreError> {
     let named = leaf.subject.iter().map(|subject| (subject.clone(), true));
     let listed = changes.iter().flat_map(|change| match change {
-        Change::ExperimentLifecycleSet { runs, .. } => runs.as_slice(),
-        _ => &[],
+        Change::ExperimentLifecycleSet { runs, .. } => {
+            runs.iter().map(|run| format!("run:{run}")).collect()
+        }
+        Change::TraceLogged { trace, .. } => vec![format!("trace:{trace}")],
+        Change::TracesLinked { traces, .. } | Change::TracesDeleted { traces } => {
+            let named = traces.iter().map(|trace| format!("trace:{trace}"));
+            named.collect()
+        }
+        _ => Vec::new(),
     });
-    let listed = listed.map(|run| (format!("run:{run}"), false));
+    let listed = listed.map(|subject| (subject, false));
     for (subject, is_in_leaf) in named.chain(listed) {
         connection
             .prepare_cached(ADD_SUBJECT)

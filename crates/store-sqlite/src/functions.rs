@@ -1,26 +1,54 @@
-//! The one SQL function that is ours: `LIKE` with its case kept, or ignored in all of Unicode.
+//! SQL functions that are ours.
 //!
-//! SQLite's own ignores case for ASCII letters only, and its switch for that is deprecated.
+//! `LIKE` with its case kept, or ignored in all of Unicode: SQLite's own ignores case for ASCII letters only, and its
+//! switch for that is deprecated. Regular expressions, which SQLite has a word for and no code. And what a record of a
+//! span says.
 
-use rusqlite::functions::FunctionFlags;
-use rusqlite::{Connection, Result};
+use entities::TraceRecord;
+use regex::Regex;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::{Connection, Error, Result};
 
-/// Adds `text_matches(text, pattern, ignores_case)`; null where the text is.
+/// Adds `text_matches(text, pattern, ignores_case)`, `text_fits(text, expression)`, `span_content(record)` and
+/// `span_attribute(record, key)`; each gives null where the first is null.
 pub(crate) fn register(connection: &Connection) -> Result<()> {
-    connection.create_scalar_function(
-        "text_matches",
-        3,
-        FunctionFlags::SQLITE_UTF8
-            | FunctionFlags::SQLITE_DETERMINISTIC
-            | FunctionFlags::SQLITE_DIRECTONLY,
-        |context| {
-            let Some(text) = context.get_raw(0).as_str_or_null()? else {
-                return Ok(None);
-            };
-            let pattern = context.get_raw(1).as_str()?;
-            Ok(Some(is_like(text, pattern, context.get::<bool>(2)?)))
-        },
-    )
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("text_matches", 3, flags, |context| {
+        let Some(text) = context.get_raw(0).as_str_or_null()? else {
+            return Ok(None);
+        };
+        let pattern = context.get_raw(1).as_str()?;
+        Ok(Some(is_like(text, pattern, context.get::<bool>(2)?)))
+    })?;
+    connection.create_scalar_function("text_fits", 2, flags, |context| {
+        let Some(text) = context.get_raw(0).as_str_or_null()? else {
+            return Ok(None);
+        };
+        // Compiled once a statement.
+        let expression = context.get_or_create_aux(1, |value| {
+            let pattern = value.as_str().map_err(Box::new)?;
+            Regex::new(pattern).map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+        })?;
+        Ok(Some(expression.is_match(text)))
+    })?;
+    connection.create_scalar_function("span_content", 1, flags, |context| {
+        let record = record_of(context)?;
+        Ok(record.map(|record| TraceRecord::content_of(record).to_owned()))
+    })?;
+    connection.create_scalar_function("span_attribute", 2, flags, |context| {
+        let key = context.get_raw(1).as_str()?;
+        let Some(record) = record_of(context)? else {
+            return Ok(None);
+        };
+        TraceRecord::attribute_of(record, key)
+            .map_err(|error| Error::UserFunctionError(Box::new(error)))
+    })
+}
+
+fn record_of<'c>(context: &'c Context<'_>) -> Result<Option<&'c str>> {
+    Ok(context.get_raw(0).as_str_or_null()?)
 }
 
 /// Tells whether a text fits a pattern in which `%` is any text and `_` any character.
@@ -90,6 +118,21 @@ mod tests {
             );
         }
         assert!(is_like("ÄRGER", "är%", true));
+    }
+
+    #[test]
+    fn expressions_fit_anywhere_and_nulls_nowhere() {
+        let connection = Connection::open_in_memory().unwrap();
+        register(&connection).unwrap();
+        let fits = |text: Option<&str>, pattern: &str| {
+            connection.query_row("SELECT text_fits(?1, ?2)", (text, pattern), |row| {
+                row.get::<_, Option<bool>>(0)
+            })
+        };
+        assert_eq!(fits(Some("abc"), "b").unwrap(), Some(true));
+        assert_eq!(fits(Some("abc"), "^b").unwrap(), Some(false));
+        assert_eq!(fits(None, "b").unwrap(), None);
+        assert!(fits(Some("abc"), "(").is_err());
     }
 
     #[test]

@@ -24,6 +24,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "registry",
         text: include_str!("../migrations/0002_registry.sql"),
     },
+    Migration {
+        version: 3,
+        name: "traces",
+        text: include_str!("../migrations/0003_traces.sql"),
+    },
 ];
 
 /// The schema that this program knows.

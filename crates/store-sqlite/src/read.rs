@@ -7,6 +7,7 @@ mod metrics;
 mod models;
 mod registry;
 mod runs;
+pub(crate) mod traces;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 use store::StoreError;
@@ -49,6 +50,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         models::ALL,
         registry::ALL,
         runs::ALL,
+        traces::ALL,
     ]
     .concat()
 }

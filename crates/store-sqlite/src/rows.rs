@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use entities::{
-    Lifecycle, ModelStatus, ObjectId, ReplayLevel, RunStatus, Stage, Timestamp, VersionNumber,
+    Lifecycle, ModelStatus, ObjectId, ReplayLevel, RunStatus, Stage, Timestamp, TraceState,
+    VersionNumber,
 };
 use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row};
@@ -63,6 +64,10 @@ pub(crate) fn read_run_status(row: &Row<'_>, column: usize) -> Result<RunStatus>
 
 pub(crate) fn read_model_status(row: &Row<'_>, column: usize) -> Result<ModelStatus> {
     read_word(row, column, ModelStatus::find)
+}
+
+pub(crate) fn read_trace_state(row: &Row<'_>, column: usize) -> Result<TraceState> {
+    read_word(row, column, TraceState::find)
 }
 
 pub(crate) fn read_stage(row: &Row<'_>, column: usize) -> Result<Stage> {

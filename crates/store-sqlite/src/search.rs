@@ -2,6 +2,7 @@
 
 mod columns;
 mod conditions;
+mod traces;
 
 use std::fmt::Write as _;
 
@@ -21,6 +22,7 @@ pub(crate) enum Subject {
     Models,
     RegisteredModels(Prompts),
     ModelVersions(Prompts),
+    Traces,
 }
 
 /// Each order is a join, of which SQLite takes 64.
@@ -108,6 +110,43 @@ impl Search {
     }
 }
 
+/// Counts what fits, as SQL.
+pub(crate) struct Count {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Count {
+    /// Of what fits all of the queries.
+    pub(crate) fn new(
+        subject: Subject,
+        experiments: &[ExperimentId],
+        queries: &[&SearchQuery],
+    ) -> Result<Self, StoreError> {
+        let mut compiler = Compiler::new(subject);
+        compiler.add_scope(experiments, View::All);
+        for query in queries {
+            compiler.add_conditions(query)?;
+        }
+        compiler.check_values()?;
+        let sql = format!("SELECT COUNT(*) FROM ({})", compiler.select());
+        Ok(Self {
+            sql,
+            values: compiler.values,
+        })
+    }
+
+    pub(crate) fn read(&self, connection: &Connection) -> Result<u64, StoreError> {
+        let count: i64 = connection
+            .prepare_cached(&self.sql)
+            .and_then(|mut statement| {
+                statement.query_row(params_from_iter(&self.values), |row| row.get(0))
+            })
+            .map_err(database_fault("counting"))?;
+        Ok(count as u64)
+    }
+}
+
 fn read_token(token: &str, name: &str) -> Result<usize, StoreError> {
     token
         .split_once('-')
@@ -151,19 +190,11 @@ impl Compiler {
         query: &SearchQuery,
         view: View,
     ) -> Result<(), StoreError> {
-        if query.conditions.len() > LARGEST_CONDITION_COUNT {
-            return refuse(format!(
-                "a filter has at most {LARGEST_CONDITION_COUNT} conditions"
-            ));
-        }
         if query.order_by.len() > LARGEST_ORDER_COUNT {
             return refuse(format!("an order has at most {LARGEST_ORDER_COUNT} fields"));
         }
         self.add_scope(experiments, view);
-        for condition in &query.conditions {
-            let sql = self.condition(condition)?;
-            self.conditions.push(sql);
-        }
+        self.add_conditions(query)?;
         for order in &query.order_by {
             self.add_order(order)?;
         }
@@ -177,35 +208,68 @@ impl Compiler {
             Subject::Models => &["model.created_at DESC", "model.id"],
             Subject::RegisteredModels(_) => &["registered_model.name"],
             Subject::ModelVersions(_) => &["registered_model.name", "model_version.version DESC"],
+            Subject::Traces => &["trace.requested_at DESC", "trace.id"],
         };
         self.orders.extend(ties.iter().map(|&tie| tie.to_owned()));
         Ok(())
     }
 
-    fn finish(mut self, limit: usize, offset: usize) -> Result<(String, Vec<Value>), StoreError> {
-        let from = match self.subject {
-            Subject::Runs => "SELECT run.number FROM run",
-            Subject::Experiments => "SELECT experiment.id FROM experiment",
-            Subject::Models => "SELECT model.id FROM model",
-            Subject::RegisteredModels(_) => "SELECT registered_model.number FROM registered_model",
-            Subject::ModelVersions(_) => {
-                "SELECT model_version.number FROM model_version \
-                 JOIN registered_model ON registered_model.number = model_version.model"
-            }
-        };
-        let limit = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
-        let limit = self.bind(Value::Integer(limit));
-        let offset = self.bind(Value::Integer(offset as i64));
+    fn add_conditions(&mut self, query: &SearchQuery) -> Result<(), StoreError> {
+        if query.conditions.len() > LARGEST_CONDITION_COUNT {
+            return refuse(format!(
+                "a filter has at most {LARGEST_CONDITION_COUNT} conditions"
+            ));
+        }
+        let (of_spans, others): (Vec<_>, Vec<_>) = query.conditions.iter().partition(|condition| {
+            matches!(condition.field, Field::Span(_) | Field::SpanAttribute(_))
+        });
+        for condition in others {
+            let sql = self.condition(condition)?;
+            self.conditions.push(sql);
+        }
+        if !of_spans.is_empty() {
+            let sql = self.span_conditions(&of_spans)?;
+            self.conditions.push(sql);
+        }
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<(), StoreError> {
         if self.values.len() > LARGEST_VALUE_COUNT {
             return refuse(format!(
                 "a search holds at most {LARGEST_VALUE_COUNT} values"
             ));
         }
+        Ok(())
+    }
+
+    /// Selects all that fits, in no order.
+    fn select(&self) -> String {
+        let from = match self.subject {
+            Subject::Runs => "SELECT run.number FROM run",
+            Subject::Experiments => "SELECT experiment.id FROM experiment",
+            Subject::Models => "SELECT model.id FROM model",
+            Subject::RegisteredModels(_) => "SELECT registered_model.number FROM registered_model",
+            Subject::Traces => "SELECT trace.number FROM trace",
+            Subject::ModelVersions(_) => {
+                "SELECT model_version.number FROM model_version \
+                 JOIN registered_model ON registered_model.number = model_version.model"
+            }
+        };
         let mut sql = format!("{from}{}", self.joins);
         if !self.conditions.is_empty() {
             sql += " WHERE ";
             sql += &self.conditions.join(" AND ");
         }
+        sql
+    }
+
+    fn finish(mut self, limit: usize, offset: usize) -> Result<(String, Vec<Value>), StoreError> {
+        let limit = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
+        let limit = self.bind(Value::Integer(limit));
+        let offset = self.bind(Value::Integer(offset as i64));
+        self.check_values()?;
+        let mut sql = self.select();
         sql += " ORDER BY ";
         sql += &self.orders.join(", ");
         sql += " LIMIT ";
@@ -230,6 +294,7 @@ impl Compiler {
             Subject::Runs => ("run.experiment", "run.lifecycle"),
             Subject::Experiments => ("experiment.id", "experiment.lifecycle"),
             Subject::Models => ("model.experiment", ""),
+            Subject::Traces => ("trace.experiment", ""),
             Subject::RegisteredModels(prompts) => {
                 return self.add_registry_scope("registered_model", "model", prompts);
             }
@@ -249,14 +314,14 @@ impl Compiler {
                 many => format!("{experiment} IN ({})", many.join(", ")),
             });
         }
-        if self.subject == Subject::Models {
-            self.conditions.push("model.is_deleted = 0".to_owned());
-        } else {
-            match view {
-                View::Active => self.conditions.push(format!("{lifecycle} = 'active'")),
-                View::Deleted => self.conditions.push(format!("{lifecycle} = 'deleted'")),
-                View::All => {}
+        match view {
+            _ if self.subject == Subject::Models => {
+                self.conditions.push("model.is_deleted = 0".to_owned());
             }
+            _ if self.subject == Subject::Traces => {}
+            View::Active => self.conditions.push(format!("{lifecycle} = 'active'")),
+            View::Deleted => self.conditions.push(format!("{lifecycle} = 'deleted'")),
+            View::All => {}
         }
     }
 
@@ -291,7 +356,19 @@ impl Compiler {
                 let table = columns::tag_table(self.subject);
                 self.add_text_order(&table, key, direction);
             }
-            Field::Dataset(_) => return refuse("an order cannot name a dataset"),
+            Field::Metadata(key) => {
+                let table = columns::metadata_table(self.subject)?;
+                self.add_text_order(&table, key, direction);
+            }
+            Field::Dataset(_)
+            | Field::Span(_)
+            | Field::SpanAttribute(_)
+            | Field::Feedback(_)
+            | Field::Expectation(_)
+            | Field::Issue
+            | Field::Prompt => {
+                return refuse("an order cannot name what there may be many of");
+            }
         }
         Ok(())
     }
@@ -379,6 +456,7 @@ mod tests {
             Subject::RegisteredModels(Prompts::LeftOut),
             Subject::RegisteredModels(Prompts::Included),
             Subject::ModelVersions(Prompts::LeftOut),
+            Subject::Traces,
         ] {
             for (name, column) in columns::columns_of(subject) {
                 let field = Field::Attribute((*name).to_owned());

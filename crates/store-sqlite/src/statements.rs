@@ -3,7 +3,7 @@
 /// Defines a constant for each statement, and `ALL`, which lists them.
 macro_rules! statements {
     ($($name:ident = $text:literal;)+) => {
-        $(pub(super) const $name: &str = $text;)+
+        $(pub(crate) const $name: &str = $text;)+
         #[cfg(test)]
         pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $text)),+];
     };

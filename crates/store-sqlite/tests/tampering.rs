@@ -104,7 +104,7 @@ async fn every_column_of_every_table_that_is_edited_is_found() {
                     WHEN 'real' THEN {column} + 0.5
                     WHEN 'text' THEN {column} || 'x'
                     WHEN 'blob' THEN CAST({column} || x'00' AS BLOB)
-                    ELSE CASE WHEN '{column}' LIKE '%\\_at' ESCAPE '\\' OR '{column}' IN ('process_id', 'process_start_ticks')
+                    ELSE CASE WHEN '{column}' LIKE '%\\_at' ESCAPE '\\' OR '{column}' IN ('process_id', 'process_start_ticks', 'duration_ms', 'end_ns', 'number')
                         THEN 1 WHEN '{column}' IN ('recipe', 'record') THEN x'01' ELSE 'x' END END
                 WHERE rowid_place = 1"
             );

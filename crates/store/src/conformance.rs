@@ -23,6 +23,7 @@ mod metrics;
 mod registry;
 mod runs;
 mod searches;
+mod traces;
 mod whole;
 
 pub use artifacts::*;
@@ -32,6 +33,7 @@ pub use metrics::*;
 pub use registry::*;
 pub use runs::*;
 pub use searches::*;
+pub use traces::*;
 pub use whole::*;
 
 /// Makes one test of each case.
@@ -54,6 +56,11 @@ macro_rules! conformance_tests {
             registered_models_have_versions_and_aliases
             versions_are_numbered_without_a_gap
             the_registry_is_searched_with_and_without_prompts
+            traces_grow_with_what_is_said_of_them
+            what_is_missing_of_a_trace_is_told
+            assessments_replace_each_other
+            traces_are_searched_by_all_that_they_have
+            deleted_traces_leave_nothing_but_their_events
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search

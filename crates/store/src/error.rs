@@ -1,6 +1,6 @@
 //! What can go wrong in a store.
 
-use entities::{ExperimentId, Lifecycle, ModelId, RunId, VersionNumber};
+use entities::{ExperimentId, Lifecycle, ModelId, RunId, TraceId, VersionNumber};
 
 /// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,20 @@ pub enum StoreError {
         name: String,
         /// What was asked for.
         version: VersionNumber,
+    },
+    /// No such trace.
+    #[error("no trace with id `{id}`")]
+    NoTrace {
+        /// What was asked for.
+        id: TraceId,
+    },
+    /// No such assessment.
+    #[error("no assessment with id `{id}` of trace `{trace}`")]
+    NoAssessment {
+        /// Of which trace.
+        trace: TraceId,
+        /// What was asked for.
+        id: String,
     },
     /// No such tag.
     #[error("no tag `{key}` on {subject}")]

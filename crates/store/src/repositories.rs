@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use entities::{
-    Artifact, ArtifactEntry, Commit, Experiment, ExperimentId, Lifecycle, LoggedModelDetail,
-    Metric, ModelId, ModelVersionDetail, ObjectId, RegisteredModelDetail, ReplayVerdict, Run,
-    RunDetail, RunId, SearchQuery, VersionNumber,
+    Artifact, ArtifactEntry, Assessment, Commit, Experiment, ExperimentId, Lifecycle,
+    LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId, RegisteredModelDetail,
+    ReplayVerdict, Run, RunDetail, RunId, SearchQuery, Span, Timestamp, TraceDetail, TraceId,
+    VersionNumber,
 };
 
 use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
@@ -36,7 +37,7 @@ impl View {
 /// The metadata database.
 #[async_trait]
 pub trait Store:
-    ExperimentStore + RunStore + ArtifactStore + ModelStore + RegistryStore + LedgerStore
+    ExperimentStore + RunStore + ArtifactStore + ModelStore + RegistryStore + TraceStore + LedgerStore
 {
     /// Makes all changes of a commit and its event, in one transaction, or none.
     ///
@@ -211,4 +212,53 @@ pub trait RegistryStore: Send + Sync {
 
     /// The files of every version that has some on record, for collecting garbage.
     async fn list_version_files(&self) -> Result<Vec<VersionFiles>, StoreError>;
+}
+
+/// Traces, their spans and assessments.
+#[async_trait]
+pub trait TraceStore: Send + Sync {
+    /// Looks one up.
+    async fn find_trace(&self, id: &TraceId) -> Result<Option<TraceDetail>, StoreError>;
+
+    /// Its spans, the roots first, then by their begin; of those that began at once, the longest first.
+    async fn list_spans(&self, id: &TraceId) -> Result<Vec<Span>, StoreError>;
+
+    /// An assessment of a trace.
+    async fn find_assessment(
+        &self,
+        trace: &TraceId,
+        id: &str,
+    ) -> Result<Option<Assessment>, StoreError>;
+
+    /// Searches. Without an order: last requested first. No experiments: all of them.
+    async fn search_traces(
+        &self,
+        experiments: &[ExperimentId],
+        query: &SearchQuery,
+        page: &PageRequest,
+    ) -> Result<Page<TraceDetail>, StoreError>;
+
+    /// How many traces fit all of the queries.
+    ///
+    /// Conditions on spans must hold of one span within a query, and may hold of different ones in two.
+    async fn count_traces(
+        &self,
+        experiments: &[ExperimentId],
+        queries: &[&SearchQuery],
+    ) -> Result<u64, StoreError>;
+
+    /// Ids of the traces of an experiment that were requested until then, oldest first, at most `limit`.
+    async fn list_traces_until(
+        &self,
+        experiment: &ExperimentId,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<TraceId>, StoreError>;
+
+    /// Traces that were made in a run or linked to it, oldest first, at most `limit`.
+    async fn list_traces_of_run(
+        &self,
+        run: &RunId,
+        limit: usize,
+    ) -> Result<Vec<TraceId>, StoreError>;
 }

@@ -118,7 +118,7 @@ fn conditions(filter: &str) -> Result<Vec<Condition>, CommandError> {
                 }
             }
             Comparison::Like { pattern, .. } => *pattern = pattern.to_uppercase(),
-            Comparison::Number(..) | Comparison::Null { .. } => {}
+            Comparison::Number(..) | Comparison::Null { .. } | Comparison::Matches { .. } => {}
         }
     }
     Ok(conditions)

@@ -7,9 +7,20 @@ pub(super) enum ValueKind {
     /// Params and tags: no lists, but they may be missing.
     KeyedText,
     Text,
+    /// What assessments say: a text or a number.
+    TextOrNumber,
+    /// Whole contents: patterns alone.
+    Pattern,
+    /// What is named as a whole.
+    Exact,
 }
 
 impl ValueKind {
+    /// Whether regular expressions may be looked for in it.
+    pub(super) const fn is_searched_text(self) -> bool {
+        matches!(self, Self::KeyedText | Self::Text | Self::TextOrNumber)
+    }
+
     pub(super) fn example(self, name: &str) -> String {
         match self {
             Self::Number if name.contains("time") => {
@@ -18,7 +29,10 @@ impl ValueKind {
                 )
             }
             Self::Number => format!("{name} > 0.5"),
-            Self::KeyedText | Self::Text => format!("{name} = 'text'"),
+            Self::Pattern => format!("{name} LIKE '%text%'"),
+            Self::KeyedText | Self::Text | Self::TextOrNumber | Self::Exact => {
+                format!("{name} = 'text'")
+            }
         }
     }
 
@@ -31,6 +45,11 @@ impl ValueKind {
             Self::Text => {
                 format!("`{name}` and one of =, !=, LIKE, ILIKE and a text, or [NOT] IN and a list")
             }
+            Self::TextOrNumber => format!(
+                "`{name}` and one of =, !=, LIKE, ILIKE and a text, one of =, !=, <, <=, >, >= and a number, or IS [NOT] NULL"
+            ),
+            Self::Pattern => format!("`{name}` and one of LIKE, ILIKE and a text"),
+            Self::Exact => format!("`{name} =` and a text"),
         }
     }
 }
@@ -116,13 +135,33 @@ pub(super) const MODEL_VERSION_ATTRIBUTES: &[Attribute] = &[
     ),
 ];
 
+/// `name`, `run_id`, `prompt` and `text` are kept elsewhere, and read so.
+pub(super) const TRACE_ATTRIBUTES: &[Attribute] = &[
+    attribute("request_id", &["trace_id"], ValueKind::Text),
+    attribute("timestamp_ms", &["timestamp"], ValueKind::Number),
+    attribute("execution_time_ms", &["execution_time"], ValueKind::Number),
+    attribute("end_time_ms", &["end_time"], ValueKind::Number),
+    attribute("status", &["state"], ValueKind::Text),
+    attribute("client_request_id", &[], ValueKind::Text),
+    attribute("experiment_id", &[], ValueKind::Text),
+    attribute("run_id", &[], ValueKind::Text),
+    attribute("name", &[], ValueKind::Text),
+    attribute("prompt", &[], ValueKind::Exact),
+    attribute("text", &[], ValueKind::Pattern),
+];
+
+pub(super) const SPAN_FIELDS: &[&str] = &["name", "type", "status", "content"];
+
 pub(super) const DATASET_FIELDS: &[&str] = &["name", "digest", "context"];
 
 /// Whether a name as written is that of an attribute, which alone of all numbers may be asked to be missing.
 pub(super) fn is_attribute_name(name: &str) -> bool {
     match name.split_once('.') {
         None => true,
-        Some((entity, _)) => matches!(entity, "attribute" | "attributes" | "attr" | "run"),
+        Some((entity, _)) => matches!(
+            entity,
+            "attribute" | "attributes" | "attr" | "run" | "trace"
+        ),
     }
 }
 

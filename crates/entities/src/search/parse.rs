@@ -6,10 +6,12 @@
 
 use super::fields::{
     Attribute, DATASET_FIELDS, EXPERIMENT_ATTRIBUTES, MODEL_ATTRIBUTES, MODEL_VERSION_ATTRIBUTES,
-    Nearest, REGISTERED_MODEL_ATTRIBUTES, RUN_ATTRIBUTES, ValueKind, is_attribute_name, nearest,
+    Nearest, REGISTERED_MODEL_ATTRIBUTES, RUN_ATTRIBUTES, SPAN_FIELDS, TRACE_ATTRIBUTES, ValueKind,
+    is_attribute_name, nearest,
 };
 use super::tokens::{Token, TokenFault, TokenKind, cut};
 use super::{Comparison, Condition, Field, Operator, OrderBy};
+use crate::TRACE_NAME_TAG;
 
 /// What is searched, which decides what can be searched by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum SearchKind {
     RegisteredModels,
     /// Versions of registered models.
     ModelVersions,
+    /// Traces.
+    Traces,
 }
 
 impl SearchKind {
@@ -139,8 +143,8 @@ impl<'t> Parser<'t> {
         let token = self.expect("a field, such as `metrics.loss` or `start_time`")?;
         let position = token.position;
         let (field, _) = self.field(token)?;
-        if matches!(field, Field::Dataset(_)) {
-            return Err(self.fault(position, "an order cannot name a dataset"));
+        if let Some(what) = unordered(&field) {
+            return Err(self.fault(position, format!("an order cannot name {what}")));
         }
         let is_ascending = match self.next() {
             None => true,
@@ -189,17 +193,44 @@ impl<'t> Parser<'t> {
             );
             Err(parser.fault(position, message))
         };
+        let has_number = values == ValueKind::TextOrNumber
+            && matches!(
+                self.peek().map(|token| &token.kind),
+                Some(TokenKind::Word(_))
+            );
         match &token.kind {
-            TokenKind::Operator(operator) if values == ValueKind::Number => {
+            TokenKind::Operator(operator) if values == ValueKind::Number || has_number => {
                 self.number(name, *operator)
             }
-            TokenKind::Operator(operator @ (Operator::Equal | Operator::NotEqual)) => {
+            TokenKind::Operator(Operator::NotEqual) if values == ValueKind::Exact => {
+                refuse(self, "!=")
+            }
+            TokenKind::Operator(operator @ (Operator::Equal | Operator::NotEqual))
+                if values != ValueKind::Pattern =>
+            {
                 let text = self.text_value(name)?;
                 Ok(Comparison::Text(*operator, text))
             }
+            TokenKind::Operator(_) if values == ValueKind::TextOrNumber => {
+                let said = self.peek().map(|token| token.kind.show());
+                let message = format!(
+                    "a size compares with a number, not `{}`; write {}",
+                    said.unwrap_or_default(),
+                    values.forms(name)
+                );
+                Err(self.fault(position, message))
+            }
             TokenKind::Operator(operator) => refuse(self, operator.as_str()),
+            kind if kind.is_keyword("RLIKE") => {
+                if self.kind != SearchKind::Traces || !values.is_searched_text() {
+                    return refuse(self, "RLIKE");
+                }
+                Ok(Comparison::Matches {
+                    pattern: self.text_value(name)?,
+                })
+            }
             kind if kind.is_keyword("LIKE") || kind.is_keyword("ILIKE") => {
-                if values == ValueKind::Number {
+                if matches!(values, ValueKind::Number | ValueKind::Exact) {
                     return refuse(self, "LIKE");
                 }
                 Ok(Comparison::Like {
@@ -219,7 +250,8 @@ impl<'t> Parser<'t> {
                 Ok(Comparison::In { values, is_negated })
             }
             kind if kind.is_keyword("IS") => {
-                if values == ValueKind::Number && !is_attribute_name(name) {
+                let is_unkeyed_number = values == ValueKind::Number && !is_attribute_name(name);
+                if is_unkeyed_number || matches!(values, ValueKind::Pattern | ValueKind::Exact) {
                     return refuse(self, "IS");
                 }
                 self.null()
@@ -354,6 +386,7 @@ impl<'t> Parser<'t> {
             }
             "tag" | "tags" => Ok((Field::Tag(key), ValueKind::KeyedText)),
             "attribute" | "attributes" | "attr" | "run" => self.attribute(position, &key),
+            _ if self.kind == SearchKind::Traces => self.trace_field(position, entity, key),
             "dataset" | "datasets" if self.kind == SearchKind::Runs => {
                 match nearest(&key, DATASET_FIELDS) {
                     Nearest::Same(field) => Ok((Field::Dataset(field.to_owned()), ValueKind::Text)),
@@ -366,16 +399,54 @@ impl<'t> Parser<'t> {
                     }
                 }
             }
-            _ => {
-                let entities = self.entities();
-                let message = format!(
-                    "{} cannot be searched by `{entity}`{}",
-                    self.plural(),
-                    nearest(entity, entities).advice("", entities)
-                );
-                Err(self.fault(position, message))
-            }
+            _ => self.unknown_entity(position, entity),
         }
+    }
+
+    /// What only traces have.
+    fn trace_field(
+        &self,
+        position: usize,
+        entity: &str,
+        key: String,
+    ) -> Result<(Field, ValueKind), SearchParseError> {
+        match entity {
+            "trace" => self.attribute(position, &key),
+            "metadata" | "request_metadata" => Ok((Field::Metadata(key), ValueKind::KeyedText)),
+            "feedback" => Ok((Field::Feedback(key), ValueKind::TextOrNumber)),
+            "expectation" => Ok((Field::Expectation(key), ValueKind::TextOrNumber)),
+            "issue" if key == "id" => Ok((Field::Issue, ValueKind::Exact)),
+            "span" => match key.strip_prefix("attributes.").map(unquote) {
+                Some("") => Err(self.fault(position, "a key is missing after `span.attributes.`")),
+                Some(attribute) => {
+                    Ok((Field::SpanAttribute(attribute.to_owned()), ValueKind::Text))
+                }
+                None => match nearest(&key, SPAN_FIELDS) {
+                    Nearest::Same("content") => {
+                        Ok((Field::Span("content".to_owned()), ValueKind::Pattern))
+                    }
+                    Nearest::Same(field) => Ok((Field::Span(field.to_owned()), ValueKind::Text)),
+                    near => {
+                        let advice = near.advice("span.", SPAN_FIELDS);
+                        let message = format!(
+                            "a span has no `{key}`{advice}, and `span.attributes.` with a name"
+                        );
+                        Err(self.fault(position, message))
+                    }
+                },
+            },
+            _ => self.unknown_entity(position, entity),
+        }
+    }
+
+    fn unknown_entity<T>(&self, position: usize, entity: &str) -> Result<T, SearchParseError> {
+        let entities = self.entities();
+        let message = format!(
+            "{} cannot be searched by `{entity}`{}",
+            self.plural(),
+            nearest(entity, entities).advice("", entities)
+        );
+        Err(self.fault(position, message))
     }
 
     fn attribute(
@@ -387,10 +458,13 @@ impl<'t> Parser<'t> {
         let is_meant =
             |attribute: &&Attribute| attribute.name == name || attribute.aliases.contains(&name);
         if let Some(attribute) = attributes.iter().find(is_meant) {
-            return Ok((
-                Field::Attribute(attribute.name.to_owned()),
-                attribute.values,
-            ));
+            let field = match (self.kind, attribute.name) {
+                (SearchKind::Traces, "name") => Field::Tag(TRACE_NAME_TAG.to_owned()),
+                (SearchKind::Traces, "prompt") => Field::Prompt,
+                (SearchKind::Traces, "text") => Field::Span("content".to_owned()),
+                (_, name) => Field::Attribute(name.to_owned()),
+            };
+            return Ok((field, attribute.values));
         }
         let names: Vec<_> = attributes.iter().map(|attribute| attribute.name).collect();
         let advice = match nearest(name, &names) {
@@ -414,6 +488,7 @@ impl<'t> Parser<'t> {
             SearchKind::Models => MODEL_ATTRIBUTES,
             SearchKind::RegisteredModels => REGISTERED_MODEL_ATTRIBUTES,
             SearchKind::ModelVersions => MODEL_VERSION_ATTRIBUTES,
+            SearchKind::Traces => TRACE_ATTRIBUTES,
         }
     }
 
@@ -424,6 +499,16 @@ impl<'t> Parser<'t> {
                 &["tags", "attributes"]
             }
             SearchKind::Models => &["metrics", "params", "tags", "attributes"],
+            SearchKind::Traces => &[
+                "tags",
+                "metadata",
+                "span",
+                "feedback",
+                "expectation",
+                "issue",
+                "trace",
+                "attributes",
+            ],
         }
     }
 
@@ -434,217 +519,33 @@ impl<'t> Parser<'t> {
             SearchKind::Models => "logged models",
             SearchKind::RegisteredModels => "registered models",
             SearchKind::ModelVersions => "versions of models",
+            SearchKind::Traces => "traces",
         }
     }
+}
+
+/// What an order cannot name, in words.
+fn unordered(field: &Field) -> Option<&'static str> {
+    match field {
+        Field::Dataset(_) => Some("a dataset"),
+        Field::Span(_) | Field::SpanAttribute(_) => Some("a span, of which a trace has many"),
+        Field::Feedback(_) | Field::Expectation(_) | Field::Issue => {
+            Some("an assessment, of which a trace has many")
+        }
+        Field::Prompt => Some("a prompt, of which a trace has many"),
+        Field::Attribute(_)
+        | Field::Metric(_)
+        | Field::Param(_)
+        | Field::Tag(_)
+        | Field::Metadata(_) => None,
+    }
+}
+
+/// A key without the backticks around it.
+fn unquote(key: &str) -> &str {
+    let inner = key.strip_prefix('`').and_then(|key| key.strip_suffix('`'));
+    inner.unwrap_or(key)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn runs(text: &str) -> Vec<Condition> {
-        parse_filter(text, SearchKind::Runs).unwrap()
-    }
-
-    fn message(text: &str) -> String {
-        parse_filter(text, SearchKind::Runs)
-            .unwrap_err()
-            .to_string()
-    }
-
-    fn one(field: Field, comparison: Comparison) -> Vec<Condition> {
-        vec![Condition { field, comparison }]
-    }
-
-    fn text_is(text: &str) -> Comparison {
-        Comparison::Text(Operator::Equal, text.to_owned())
-    }
-
-    #[test]
-    fn every_form_of_a_name_is_read() {
-        let loss = |text| {
-            let below = Comparison::Number(Operator::Less, 0.5);
-            assert_eq!(runs(text), one(Field::Metric("my loss".to_owned()), below));
-        };
-        loss("metrics.\"my loss\" < 0.5");
-        loss("metric.`my loss`<.5");
-        loss("  `metrics.my loss`  <  5e-1 ");
-        let dotted = one(Field::Param("a.b-c/d".to_owned()), text_is("x"));
-        assert_eq!(runs("params.a.b-c/d = 'x'"), dotted);
-        assert_eq!(runs("parameter.a.b-c/d=\"x\""), dotted);
-        let name = one(Field::Attribute("run_name".to_owned()), text_is("x"));
-        for text in [
-            "run_name = 'x'",
-            "attributes.run_name = 'x'",
-            "attr.`Run Name` = 'x'",
-            "\"run name\" = 'x'",
-            "run.run_name = 'x'",
-        ] {
-            assert_eq!(runs(text), name, "{text}");
-        }
-    }
-
-    #[test]
-    fn every_comparison_is_read() {
-        let tag = |comparison| one(Field::Tag("t".to_owned()), comparison);
-        let like = |pattern: &str, ignores_case| Comparison::Like {
-            pattern: pattern.to_owned(),
-            ignores_case,
-        };
-        assert_eq!(runs("tags.t like 'a%'"), tag(like("a%", false)));
-        assert_eq!(runs("tags.t ILIKE 'a%'"), tag(like("a%", true)));
-        assert_eq!(
-            runs("tags.t IS NULL"),
-            tag(Comparison::Null { is_negated: false })
-        );
-        assert_eq!(
-            runs("tags.t is not null"),
-            tag(Comparison::Null { is_negated: true })
-        );
-        assert_eq!(runs("tags.t = 'it''s'"), tag(text_is("it's")));
-        let list = Comparison::In {
-            values: vec!["a".to_owned(), "b".to_owned()],
-            is_negated: true,
-        };
-        assert_eq!(
-            runs("run_id NOT IN ('a',\"b\")"),
-            one(Field::Attribute("run_id".to_owned()), list)
-        );
-        let both = runs("metrics.a >= -1 and dataset.name != 'd' AND end_time IS NULL");
-        assert_eq!(both.len(), 3);
-        assert_eq!(
-            both[0].comparison,
-            Comparison::Number(Operator::GreaterOrEqual, -1.0)
-        );
-        assert!(runs(" \n ").is_empty());
-    }
-
-    #[test]
-    fn messages_say_what_where_and_what_to_write() {
-        let cases = [
-            (
-                "metrics.a = 'x'",
-                "`metrics.a` compares with a number, not `'x'`; write `metrics.a = 0.5` (at character 13",
-            ),
-            ("metrics.a = '3'", "write `metrics.a = 3`"),
-            (
-                "params.p = 3",
-                "compares with a text in quotes, not `3`; write `'3'` (at character 12",
-            ),
-            (
-                "params.p > '3'",
-                "`params.p` cannot be compared by >; write `params.p` and one of =, !=",
-            ),
-            ("params.p IN ('a')", "cannot be compared by a list"),
-            ("metrics.a LIKE 'x'", "cannot be compared by LIKE"),
-            ("metric.a = 1 OR metric.b = 2", "there is no OR, only AND"),
-            (
-                "metrics.a == 1",
-                "`==` is not a comparison; write `=` (at character 11",
-            ),
-            ("statsu = 'FINISHED'", "did you mean `status`?"),
-            ("metrcs.a > 1", "did you mean `metrics`?"),
-            ("name LIKE 'a%'", "did you mean `run_name`?"),
-            ("user = 'ann'", "did you mean `user_id`?"),
-            ("loss > 1", "`metrics.loss`"),
-            ("dataset.nme = 'x'", "did you mean `dataset.name`?"),
-            (
-                "params.p = 'x",
-                "the quote ' is not closed (at character 12",
-            ),
-            (
-                "params.p =",
-                "expected a text in quotes, found the end (at character 11",
-            ),
-            (
-                "params.p",
-                "expected a comparison, such as `params.p = 'text'`, found the end",
-            ),
-            ("metrics. > 1", "a key is missing after `metrics.`"),
-            ("metrics.a > 1 metrics.b > 1", "expected AND"),
-            ("metrics.a > 1 AND", "expected a condition"),
-            ("metrics.a > nan", "compares with a number"),
-            ("run_id IN ()", "compares with a text in quotes, not `)`"),
-            ("run_id IN 'a'", "expected a list, found `'a'`"),
-            ("(metrics.a > 1)", "expected a field"),
-            ("metrics.a > 1; DROP TABLE run", "`;` has no meaning here"),
-        ];
-        for (text, expected) in cases {
-            let message = message(text);
-            assert!(message.contains(expected), "{text}: {message}");
-        }
-    }
-
-    #[test]
-    fn each_kind_has_its_own_fields() {
-        assert!(parse_filter("name LIKE 'x%'", SearchKind::Experiments).is_ok());
-        assert!(parse_filter("metrics.a > 1", SearchKind::Experiments).is_err());
-        assert!(parse_filter("metrics.a > 1", SearchKind::Models).is_ok());
-        assert!(parse_filter("dataset.name = 'x'", SearchKind::Models).is_err());
-        let aliased = parse_filter("creation_time > 5", SearchKind::Models).unwrap();
-        assert_eq!(
-            aliased[0].field,
-            Field::Attribute("creation_timestamp".to_owned())
-        );
-        assert!(
-            parse_filter(
-                "name LIKE 'x%' AND tags.t = '1'",
-                SearchKind::RegisteredModels
-            )
-            .is_ok()
-        );
-        assert!(parse_filter("metrics.a > 1", SearchKind::RegisteredModels).is_err());
-        assert!(
-            parse_filter(
-                "version_number >= 2 AND run_id IN ('a')",
-                SearchKind::ModelVersions
-            )
-            .is_ok()
-        );
-        assert!(parse_filter("version_number = '2'", SearchKind::ModelVersions).is_err());
-        assert!(parse_order_by(&["timestamp DESC"], SearchKind::RegisteredModels).is_ok());
-    }
-
-    #[test]
-    fn orders_are_read() {
-        let order = |clause| parse_order_by(&[clause], SearchKind::Runs);
-        let by = |field, is_ascending| {
-            Ok(vec![OrderBy {
-                field,
-                is_ascending,
-            }])
-        };
-        let loss = Field::Metric("loss".to_owned());
-        assert_eq!(order("metrics.loss"), by(loss.clone(), true));
-        assert_eq!(order("metrics.`loss` desc"), by(loss, false));
-        let start = Field::Attribute("start_time".to_owned());
-        assert_eq!(order("Created DESC"), by(start, false));
-        assert!(order("dataset.name").is_err());
-        assert!(order("").is_err());
-        let error = order("metrics.loss DOWN").unwrap_err();
-        assert_eq!(error.position, 13);
-        assert!(error.message.contains("expected ASC or DESC"));
-        assert!(order("metrics.loss DESC, metrics.acc").is_err());
-    }
-
-    #[test]
-    fn no_text_makes_the_parser_panic() {
-        let pieces = [
-            "metrics", ".", "\"", "'", "`", "a", " ", "=", "IN", "(", ")", ",", "ä", "IS", "NOT",
-            "1",
-        ];
-        let mut number = 1_u64;
-        for _ in 0..20_000 {
-            let mut text = String::new();
-            for _ in 0..8 {
-                number = number
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                text += pieces[(number >> 33) as usize % pieces.len()];
-            }
-            if let Err(error) = parse_filter(&text, SearchKind::Runs) {
-                assert!(error.position <= text.chars().count(), "{text}: {error}");
-            }
-        }
-    }
-}
+mod tests;

@@ -145,6 +145,42 @@ const MODEL_VERSION_COLUMNS: &[(&str, Column)] = &[
     ),
 ];
 
+const TRACE_COLUMNS: &[(&str, Column)] = &[
+    ("request_id", column("trace.id", ColumnKind::Text)),
+    (
+        "experiment_id",
+        column("trace.experiment", ColumnKind::Decimal),
+    ),
+    (
+        "timestamp_ms",
+        column("trace.requested_at", ColumnKind::Time),
+    ),
+    (
+        "execution_time_ms",
+        nullable("trace.duration_ms", ColumnKind::Integer),
+    ),
+    (
+        "end_time_ms",
+        column(
+            "(trace.requested_at + coalesce(trace.duration_ms, 0) * 1000)",
+            ColumnKind::Time,
+        ),
+    ),
+    ("status", column("trace.state", ColumnKind::Text)),
+    (
+        "client_request_id",
+        nullable("trace.client_request_id", ColumnKind::Text),
+    ),
+    // A condition on it finds traces that are linked to the run too.
+    (
+        "run_id",
+        nullable(
+            "(SELECT value FROM trace_metadata WHERE trace_metadata.trace = trace.number AND key = 'mlflow.sourceRun')",
+            ColumnKind::Text,
+        ),
+    ),
+];
+
 pub(super) const fn columns_of(subject: Subject) -> &'static [(&'static str, Column)] {
     match subject {
         Subject::Runs => RUN_COLUMNS,
@@ -152,6 +188,7 @@ pub(super) const fn columns_of(subject: Subject) -> &'static [(&'static str, Col
         Subject::Models => MODEL_COLUMNS,
         Subject::RegisteredModels(_) => REGISTERED_MODEL_COLUMNS,
         Subject::ModelVersions(_) => MODEL_VERSION_COLUMNS,
+        Subject::Traces => TRACE_COLUMNS,
     }
 }
 
@@ -226,5 +263,21 @@ pub(super) fn tag_table(subject: Subject) -> KeyedTable {
             owner: "model_version.number",
             owner_column: "model_version",
         },
+        Subject::Traces => KeyedTable {
+            table: "trace_tag",
+            owner: "trace.number",
+            owner_column: "trace",
+        },
+    }
+}
+
+pub(super) fn metadata_table(subject: Subject) -> Result<KeyedTable, StoreError> {
+    match subject {
+        Subject::Traces => Ok(KeyedTable {
+            table: "trace_metadata",
+            owner: "trace.number",
+            owner_column: "trace",
+        }),
+        _ => refuse("only traces have metadata to search by"),
     }
 }

@@ -4,7 +4,9 @@ use entities::{Comparison, Condition, Field, Operator};
 use rusqlite::types::Value;
 use store::StoreError;
 
-use super::columns::{ColumnKind, KeyedTable, find_column, metric_table, param_table, tag_table};
+use super::columns::{
+    ColumnKind, KeyedTable, find_column, metadata_table, metric_table, param_table, tag_table,
+};
 use super::{Compiler, Subject, refuse};
 
 impl Compiler {
@@ -25,6 +27,15 @@ impl Compiler {
                 self.keyed_condition(&table, key, comparison, Compiler::value_condition)
             }
             Field::Dataset(name) => self.dataset_condition(name, comparison),
+            Field::Metadata(key) => {
+                let table = metadata_table(self.subject)?;
+                self.keyed_condition(&table, key, comparison, Compiler::value_condition)
+            }
+            Field::Feedback(name) => self.assessment_condition("feedback", name, comparison),
+            Field::Expectation(name) => self.assessment_condition("expectation", name, comparison),
+            Field::Issue => self.issue_condition(comparison),
+            Field::Prompt => self.prompt_condition(comparison),
+            Field::Span(_) | Field::SpanAttribute(_) => self.span_conditions(&[condition]),
         }
     }
 
@@ -34,6 +45,9 @@ impl Compiler {
         comparison: &Comparison,
     ) -> Result<String, StoreError> {
         let column = find_column(self.subject, name)?;
+        if (self.subject, name) == (Subject::Traces, "run_id") {
+            return self.trace_run_condition(comparison);
+        }
         match (column.kind, comparison) {
             (_, Comparison::Null { is_negated }) => Ok(is_null(column.sql, *is_negated)),
             (ColumnKind::Time, Comparison::Number(operator, millis)) => {
@@ -126,7 +140,7 @@ impl Compiler {
         Ok(format!("run.number IN ({rows} {condition})"))
     }
 
-    fn text_condition(
+    pub(super) fn text_condition(
         &mut self,
         column: &str,
         comparison: &Comparison,
@@ -145,6 +159,13 @@ impl Compiler {
                 let pattern = self.bind_text(pattern);
                 let ignores_case = i32::from(*ignores_case);
                 format!("text_matches({column}, {pattern}, {ignores_case})")
+            }
+            Comparison::Matches { pattern } => {
+                if let Err(error) = regex::Regex::new(pattern) {
+                    return refuse(format!("`{pattern}` is no regular expression: {error}"));
+                }
+                let pattern = self.bind_text(pattern);
+                format!("text_fits({column}, {pattern})")
             }
             Comparison::In { values, is_negated } => {
                 let names: Vec<_> = values.iter().map(|value| self.bind_text(value)).collect();
@@ -181,7 +202,7 @@ impl Compiler {
     }
 }
 
-const fn operator_sql(operator: Operator) -> &'static str {
+pub(super) const fn operator_sql(operator: Operator) -> &'static str {
     match operator {
         Operator::Equal => "=",
         Operator::NotEqual => "<>",
@@ -213,6 +234,8 @@ fn without_prefix(comparison: &Comparison) -> Comparison {
             values: values.iter().map(strip).collect(),
             is_negated: *is_negated,
         },
-        Comparison::Number(..) | Comparison::Null { .. } => comparison.clone(),
+        Comparison::Number(..) | Comparison::Null { .. } | Comparison::Matches { .. } => {
+            comparison.clone()
+        }
     }
 }

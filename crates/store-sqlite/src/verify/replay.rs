@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Change, EventBody, Leaf, MetricBlock, ObjectId, WriterId};
-use rusqlite::{Connection, OptionalExtension as _};
+use entities::{Change, EventBody, Leaf, MetricBlock, ObjectId, SealedRecord, TraceId, WriterId};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{RowFault, StoreError};
 
 use super::leaf_in_words;
@@ -34,6 +34,9 @@ statements! {
         ORDER BY position DESC LIMIT 1";
     COUNT_BLOCKS = "SELECT coalesce(MAX(number), 0) FROM metric_block";
     FIND_BLOCK = "SELECT encoded FROM metric_block WHERE number = ?1";
+    FIND_RECORD = "SELECT encoded
+        FROM trace_record JOIN trace ON trace.number = trace_record.trace
+        WHERE trace.id = ?1 AND digest = ?2";
 }
 
 /// Checks all that an event's row tells by itself.
@@ -112,7 +115,7 @@ impl<'c> Replayer<'c> {
         }
         let applier = Applier::without_blocks(self.rebuilt);
         for change in &mut changes {
-            if let Some(fault) = self.fill_block(change)? {
+            if let Some(fault) = self.fill(change)? {
                 return Ok(Some(fault));
             }
             if let Err(error) = applier.apply(change) {
@@ -170,11 +173,53 @@ impl<'c> Replayer<'c> {
         }))
     }
 
-    /// Fetches the bytes of a block, which are not in the body, and checks them against their digest.
-    fn fill_block(&self, change: &mut Change) -> Result<Option<RowFault>, StoreError> {
-        let Change::MetricsLogged { block, encoded, .. } = change else {
-            return Ok(None);
-        };
+    /// Fetches the bytes that are not in the body, and checks them against their digest.
+    fn fill(&self, change: &mut Change) -> Result<Option<RowFault>, StoreError> {
+        match change {
+            Change::MetricsLogged { block, encoded, .. } => self.fill_block(block, encoded),
+            Change::TraceLogged { trace, records, .. } | Change::TraceNoted { trace, records } => {
+                for record in records {
+                    if let Some(fault) = self.fill_record(trace, record)? {
+                        return Ok(Some(fault));
+                    }
+                }
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A record that is not there was removed with its trace; if it was not, the rebuilt row of the record has no match.
+    fn fill_record(
+        &self,
+        trace: &TraceId,
+        record: &mut SealedRecord,
+    ) -> Result<Option<RowFault>, StoreError> {
+        let key = params![trace.as_str(), record.digest.as_bytes()];
+        record.encoded = self
+            .original
+            .prepare_cached(FIND_RECORD)
+            .and_then(|mut statement| statement.query_row(key, |row| row.get(0)).optional())
+            .map_err(database_fault("reading a record of a trace"))?;
+        let found = record
+            .encoded
+            .as_deref()
+            .map(|text| ObjectId::of(text.as_bytes()));
+        Ok(found
+            .filter(|digest| *digest != record.digest)
+            .map(|digest| RowFault {
+                table: "trace_record".to_owned(),
+                key: format!("{trace}, {}", record.digest),
+                expected: Some(format!("a text with digest {}", record.digest)),
+                found: Some(format!("a text with digest {digest}")),
+            }))
+    }
+
+    fn fill_block(
+        &self,
+        block: &ObjectId,
+        encoded: &mut Vec<u8>,
+    ) -> Result<Option<RowFault>, StoreError> {
         let fault = || database_fault("reading a metric block");
         let number: i64 = self
             .rebuilt
