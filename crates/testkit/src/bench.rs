@@ -10,6 +10,7 @@ use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
 use store_sqlite::{OpenOptions, SqliteStore};
 use tempfile::TempDir;
+use traces::Traces;
 use tracking::{LedgerPublisher, NewRun, Remembered, SignedMemory, Tracking, first_commit};
 
 use crate::{MockClock, SeededRandom, parsed};
@@ -25,6 +26,8 @@ pub struct TestBench {
     pub tracking: Tracking,
     /// The services over registered models.
     pub registry: Registry,
+    /// The services over traces.
+    pub traces: Traces,
     /// The database below them.
     pub store: Arc<SqliteStore>,
     /// Their clock.
@@ -84,6 +87,11 @@ impl TestBench {
             cas.clone(),
             Arc::clone(&clock) as _,
         );
+        let traces = Traces::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&clock) as _,
+            Arc::clone(&random) as _,
+        );
         let tracking = Tracking::new(
             Arc::clone(&store) as _,
             cas,
@@ -93,6 +101,7 @@ impl TestBench {
         Self {
             tracking,
             registry,
+            traces,
             store,
             clock,
             random,

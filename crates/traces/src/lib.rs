@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod assessments;
+mod correlation;
+mod deletion;
+mod error;
+mod notes;
+mod spans;
+mod traces;
+mod translate;
+mod validation;
+mod wholes;
+
+pub use assessments::*;
+pub use correlation::*;
+pub use deletion::*;
+pub use error::*;
+pub use notes::*;
+pub use spans::*;
+pub use traces::*;
+pub use validation::parse_trace_id;
+pub use wholes::*;
