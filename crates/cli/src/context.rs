@@ -13,6 +13,7 @@ use ledger::{CHECKPOINT_PATH, DirectoryTiles, SigningKey, TreeHead, VerifierKey}
 use registry::Registry;
 use store::{ExperimentStore as _, LedgerProgress, PageRequest, RunStore as _, StoreError, View};
 use store_sqlite::{OpenOptions, SqliteStore};
+use traces::Traces;
 use tracking::{
     Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
 };
@@ -32,6 +33,7 @@ use crate::system::{SystemClock, SystemRandom, user_name};
 pub(crate) struct Context {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) registry: Registry,
+    pub(crate) traces: Traces,
     pub(crate) bench: Workbench,
     pub(crate) settings: Settings,
     /// The public key of the ledger, as text.
@@ -130,12 +132,14 @@ impl Context {
             Arc::new(SystemRandom),
         );
         let registry = Registry::new(store.clone(), cas.clone(), Arc::clone(&clock));
-        let endpoints = LoopbackEndpoints::new(
-            tracking.clone(),
-            registry.clone(),
-            Arc::new(SystemRandom),
-            user_name(),
-        );
+        let traces = Traces::new(store.clone(), Arc::clone(&clock), Arc::new(SystemRandom));
+        let endpoints = LoopbackEndpoints {
+            tracking: tracking.clone(),
+            registry: registry.clone(),
+            traces: traces.clone(),
+            random: Arc::new(SystemRandom),
+            user: user_name(),
+        };
         let bench = Workbench {
             tracking,
             cas,
@@ -157,6 +161,7 @@ impl Context {
         Ok(Self {
             store,
             registry,
+            traces,
             bench,
             settings,
             verifier_key,

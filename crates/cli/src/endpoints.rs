@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use traces::Traces;
 use tracking::Tracking;
 
 /// How long an endpoint that is closed waits for requests under way. The command has ended by then, so whoever
@@ -21,26 +22,11 @@ const CLOSING_TIME: Duration = Duration::from_secs(5);
 
 /// Opens endpoints on 127.0.0.1.
 pub(crate) struct LoopbackEndpoints {
-    tracking: Tracking,
-    registry: Registry,
-    random: Arc<dyn Random>,
-    user: String,
-}
-
-impl LoopbackEndpoints {
-    pub(crate) fn new(
-        tracking: Tracking,
-        registry: Registry,
-        random: Arc<dyn Random>,
-        user: String,
-    ) -> Self {
-        Self {
-            tracking,
-            registry,
-            random,
-            user,
-        }
-    }
+    pub(crate) tracking: Tracking,
+    pub(crate) registry: Registry,
+    pub(crate) traces: Traces,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) user: String,
 }
 
 #[async_trait]
@@ -70,6 +56,7 @@ impl EndpointFactory for LoopbackEndpoints {
         let options = ServerOptions {
             tracking: self.tracking.clone(),
             registry: self.registry.clone(),
+            traces: self.traces.clone(),
             random: Arc::clone(&self.random),
             allowed_hosts: AllowedHosts::default(),
             scope: Scope::Run(scope),

@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use entities::{Actor, Caller, Random};
 use registry::Registry;
+use traces::Traces;
 use tracking::Tracking;
 
 use crate::scope::Access;
@@ -19,6 +20,7 @@ pub(crate) type App = Arc<Server>;
 pub(crate) struct Server {
     pub(crate) tracking: Tracking,
     pub(crate) registry: Registry,
+    pub(crate) traces: Traces,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) random: Arc<dyn Random>,
@@ -33,6 +35,7 @@ impl Server {
         let ServerOptions {
             tracking,
             registry,
+            traces,
             random,
             allowed_hosts,
             scope,
@@ -51,6 +54,7 @@ impl Server {
             access: Access::new(scope),
             tracking,
             registry,
+            traces,
             hosts: allowed_hosts,
             random,
             user,

@@ -6,6 +6,7 @@ use cas::CasError;
 use entities::ErrorClass;
 use registry::RegistryError;
 use serde::Serialize;
+use traces::TracesError;
 use tracking::TrackingError;
 
 /// What can go wrong with a request; its message is what a client reads, unless the fault is the server's.
@@ -17,6 +18,9 @@ pub(crate) enum RequestError {
     /// The registry refused it, or failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The services over traces refused it, or failed.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -138,6 +142,34 @@ pub(crate) enum RequestError {
     #[error("Malformed model info: it is not a JSON object with a run_id and an artifact_path.")]
     ModelInfo,
 
+    /// A trace that was to be had with its spans is not there.
+    #[error("Trace with ID {id} is not found.")]
+    NoWholeTrace {
+        /// What was asked for.
+        id: String,
+    },
+    /// An id that no trace may have.
+    #[error("Invalid trace ID '{id}'. It has at most 256 letters, digits, '_' and '-'.")]
+    InvalidTraceId {
+        /// What was given.
+        id: String,
+    },
+    /// A file of a trace without the trace.
+    #[error("Request must include the \"request_id\" query parameter.")]
+    NoRequestId,
+    /// An assessment that says nothing.
+    #[error("Unknown assessment type: None")]
+    NoAssessmentValue,
+    /// A structure in another form than JSON.
+    #[error("Unknown serialization format: {format}. Only JSON_FORMAT is supported.")]
+    SerializationFormat {
+        /// The form.
+        format: String,
+    },
+    /// A structure that is no JSON.
+    #[error("the serialized value of the expectation is not JSON")]
+    SerializedValue,
+
     /// No token, or another one.
     #[error("this is the endpoint of a captured run; it answers those who bring its token")]
     Unauthenticated,
@@ -211,6 +243,12 @@ const INVALID: ErrorCode = ErrorCode::new(
     "KAM00",
     "INVALID_PARAMETER_VALUE",
 );
+const BAD_REQUEST: ErrorCode = ErrorCode::new(
+    StatusCode::BAD_REQUEST,
+    "BAD_REQUEST",
+    "KAM00",
+    "INVALID_PARAMETER_VALUE",
+);
 const TOO_LARGE: ErrorCode = ErrorCode::new(
     StatusCode::PAYLOAD_TOO_LARGE,
     "INVALID_PARAMETER_VALUE",
@@ -266,6 +304,7 @@ impl RequestError {
         match self {
             Self::Tracking(error) => code_of_class(error.class()),
             Self::Registry(error) => code_of_class(error.class()),
+            Self::Traces(error) => code_of_class(error.class()),
             Self::Cas(_) | Self::BrokenOff { .. } | Self::Encoding(_) => INTERNAL,
             Self::MissingValue { .. }
             | Self::WrongType { .. }
@@ -282,7 +321,13 @@ impl RequestError {
             | Self::BackwardSteps { .. }
             | Self::HalfStepRange
             | Self::SampleSize { .. }
-            | Self::ModelInfo => INVALID,
+            | Self::ModelInfo
+            | Self::InvalidTraceId { .. }
+            | Self::NoAssessmentValue
+            | Self::SerializationFormat { .. }
+            | Self::SerializedValue => INVALID,
+            Self::NoRequestId => BAD_REQUEST,
+            Self::NoWholeTrace { .. } => NOT_FOUND,
             Self::BodyTooLarge { .. } => TOO_LARGE,
             Self::Unauthenticated => UNAUTHENTICATED,
             Self::NotOfThisRun { .. }

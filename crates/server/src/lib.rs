@@ -8,6 +8,7 @@ mod guard;
 mod hosts;
 mod mlflow;
 mod options;
+mod otlp;
 mod scope;
 mod serve;
 mod wire;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use entities::{ModelId, Random, RunId};
 use registry::Registry;
+use traces::Traces;
 use tracking::Tracking;
 
 use crate::AllowedHosts;
@@ -14,6 +15,8 @@ pub struct ServerOptions {
     pub tracking: Tracking,
     /// Those over registered models.
     pub registry: Registry,
+    /// Those over traces.
+    pub traces: Traces,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::ServerOptions;
 use crate::app::{App, Server};
 use crate::guard::guard;
-use crate::{artifacts, mlflow};
+use crate::{artifacts, mlflow, otlp};
 
 /// How long requests that are under way at the end may take: about what a gigabyte needs on a slow disk.
 const CLOSING_TIME: Duration = Duration::from_secs(30);
@@ -25,13 +25,18 @@ const CLOSING_TIME: Duration = Duration::from_secs(30);
 pub fn router(options: ServerOptions) -> Router {
     let app: App = Arc::new(Server::new(options));
     let calls = mlflow::calls();
+    let calls_v3 = mlflow::calls_v3();
+    let pages = mlflow::page_calls();
     let proxy = artifacts::calls();
     Router::new()
         .nest("/api/2.0/mlflow", calls.clone())
-        .nest("/ajax-api/2.0/mlflow", calls)
+        .nest("/ajax-api/2.0/mlflow", calls.merge(pages.clone()))
+        .nest("/api/3.0/mlflow", calls_v3.clone())
+        .nest("/ajax-api/3.0/mlflow", calls_v3.merge(pages))
         .nest("/api/2.0/mlflow-artifacts", proxy.clone())
         .nest("/ajax-api/2.0/mlflow-artifacts", proxy)
         .merge(mlflow::server_calls())
+        .merge(otlp::calls())
         .route("/get-artifact", get(artifacts::get_of_run))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

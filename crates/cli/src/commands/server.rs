@@ -70,6 +70,7 @@ async fn serve(
     let options = ServerOptions {
         tracking: context.bench.tracking.clone(),
         registry: context.registry.clone(),
+        traces: context.traces.clone(),
         random: Arc::clone(&context.bench.random),
         allowed_hosts: AllowedHosts::new(allowed_hosts),
         scope: Scope::Team,

@@ -135,6 +135,13 @@ pub(crate) async fn get_of_run(State(app): State<App>, query: Query, headers: He
     send_path(&app, &whole, path, &headers).await
 }
 
+/// A file below a folder of artifacts, which is given as its URI.
+pub(crate) async fn get_below(app: &App, uri: &str, path: &str, headers: &HeaderMap) -> Answer {
+    check_path(path)?;
+    let whole = format!("{}/{path}", here(uri)?);
+    send_path(app, &whole, path, headers).await
+}
+
 /// `GET logged-models/{id}/artifacts/files`: a file of a logged model.
 pub(crate) async fn get_of_model(
     State(app): State<App>,

@@ -1,5 +1,6 @@
 //! The calls of MLflow's REST API, one file a noun.
 
+mod assessments;
 mod experiments;
 mod histories;
 mod info;
@@ -8,6 +9,8 @@ mod model_versions;
 mod models;
 mod registered_models;
 mod runs;
+mod traces;
+mod traces_v2;
 
 use axum::Router;
 use axum::routing::{delete, get, patch, post};
@@ -25,6 +28,18 @@ pub(crate) fn calls() -> Router<App> {
         .merge(run_calls())
         .merge(model_calls())
         .merge(registry_calls())
+        .merge(trace_calls_v2())
+        .merge(old_trace_calls())
+}
+
+/// The calls below `/api/3.0/mlflow`, which are the same below `/ajax-api/3.0/mlflow`.
+pub(crate) fn calls_v3() -> Router<App> {
+    trace_calls_v2().merge(trace_calls())
+}
+
+/// Calls that only pages make, below `/ajax-api/2.0/mlflow` and `/ajax-api/3.0/mlflow`.
+pub(crate) fn page_calls() -> Router<App> {
+    Router::new().route("/get-trace-artifact", get(traces::get_artifact))
 }
 
 fn experiment_calls() -> Router<App> {
@@ -150,5 +165,45 @@ fn registry_calls() -> Router<App> {
         .route(
             "/model-versions/delete-tag",
             delete(model_versions::delete_tag),
+        )
+}
+
+/// Calls of both versions.
+fn trace_calls_v2() -> Router<App> {
+    Router::new()
+        .route("/traces/delete-traces", post(traces::delete))
+        .route("/traces/link-to-run", post(traces::link_to_run))
+        .route("/traces/link-prompts", post(traces::link_prompts))
+        .route(
+            "/traces/{trace}/tags",
+            patch(traces::set_tag).delete(traces::delete_tag),
+        )
+}
+
+fn old_trace_calls() -> Router<App> {
+    Router::new()
+        .route("/traces", post(traces_v2::start).get(traces_v2::search))
+        .route("/traces/{trace}", patch(traces_v2::end))
+        .route("/traces/{trace}/info", get(traces_v2::find))
+}
+
+fn trace_calls() -> Router<App> {
+    Router::new()
+        .route("/traces", post(traces::start))
+        .route("/traces/search", post(traces::search))
+        .route("/traces/get", get(traces::find_whole))
+        .route("/traces/batchGet", get(traces::find_wholes))
+        .route("/traces/batchGetInfos", post(traces::find_infos))
+        .route(
+            "/traces/calculate-filter-correlation",
+            post(traces::correlate),
+        )
+        .route("/traces/{trace}", get(traces::find_info))
+        .route("/traces/{trace}/assessments", post(assessments::create))
+        .route(
+            "/traces/{trace}/assessments/{assessment}",
+            get(assessments::find)
+                .patch(assessments::update)
+                .delete(assessments::delete),
         )
 }

@@ -4,11 +4,14 @@ mod run;
 mod token;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
 use entities::{
-    Experiment, ExperimentId, ModelId, Run, RunDetail, RunId, RunStatus, Timestamp, VersionNumber,
+    Caller, Experiment, ExperimentId, ModelId, Run, RunDetail, RunId, RunStatus, Span,
+    TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY, Timestamp, TraceId, VersionNumber,
 };
+use traces::{LARGEST_LINK_COUNT, Traces, parse_trace_id};
 use tracking::{PARENT_TAG, RUN_NAME_TAG, Tracking, parse_model_id, parse_run_id};
 
 use crate::Scope;
@@ -88,6 +91,98 @@ impl Access {
                 what: format!("logged model {id}"),
             }),
             _ => Ok(id),
+        }
+    }
+
+    /// Reads the id of a trace that is to be changed.
+    pub(crate) fn writable_trace(&self, text: &str) -> Result<TraceId, RequestError> {
+        let id = parse_trace_id(text)?;
+        match self {
+            Self::Run(run) if !run.has_trace(&id) => Err(RequestError::NotOfThisRun {
+                what: format!("trace {id}"),
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// Refuses to add to a trace that is there and did not come here first.
+    pub(crate) async fn check_trace(
+        &self,
+        id: &TraceId,
+        traces: &Traces,
+    ) -> Result<(), RequestError> {
+        match self {
+            Self::Run(run) if !run.has_trace(id) && traces.find_trace(id).await?.is_some() => {
+                Err(RequestError::NotOfThisRun {
+                    what: format!("trace {id}"),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to delete traces that did not come here; `is_by_id` where they are named.
+    pub(crate) fn check_deletion(
+        &self,
+        ids: &[TraceId],
+        is_by_id: bool,
+    ) -> Result<(), RequestError> {
+        let Self::Run(run) = self else { return Ok(()) };
+        let foreign = ids.iter().find(|id| !run.has_trace(id));
+        match (is_by_id, foreign) {
+            (true, None) => Ok(()),
+            (true, Some(id)) => Err(RequestError::NotOfThisRun {
+                what: format!("trace {id}"),
+            }),
+            (false, _) => Err(RequestError::NotOfThisRun {
+                what: "what an experiment holds of others".to_owned(),
+            }),
+        }
+    }
+
+    /// Notes traces that came here. One that names no run belongs to the captured run.
+    pub(crate) async fn note_traces(
+        &self,
+        caller: &Caller,
+        ids: &BTreeSet<TraceId>,
+        traces: &Traces,
+    ) -> Result<(), RequestError> {
+        let Self::Run(run) = self else { return Ok(()) };
+        let mut unlinked = Vec::new();
+        for id in ids {
+            let is_new = !run.has_trace(id);
+            let Some(detail) = traces.find_trace(id).await? else {
+                continue;
+            };
+            let location = detail.trace.tags.get(TRACE_ARTIFACTS_TAG);
+            run.note_trace(id, location.map_or("", String::as_str));
+            if is_new && !detail.trace.metadata.contains_key(TRACE_RUN_KEY) {
+                unlinked.push(id.clone());
+            }
+        }
+        for chunk in unlinked.chunks(LARGEST_LINK_COUNT) {
+            traces.link_to_run(caller, chunk, run.id()).await?;
+        }
+        Ok(())
+    }
+
+    /// The value of a trace's tag or metadata as it is kept: its run is one, and a secret is none.
+    pub(crate) fn real_trace_note(&self, key: &str, value: String) -> String {
+        match self {
+            Self::Run(run) if key == TRACE_RUN_KEY => run.ids.real(&value).into_owned(),
+            _ => self.real_tag(key, value),
+        }
+    }
+
+    /// Takes the values of secrets out of what a span says, by their names.
+    pub(crate) fn mask_span(&self, span: &mut Span) {
+        let Self::Run(run) = self else { return };
+        run.mask_attributes(&mut span.attributes);
+        for event in &mut span.events {
+            run.mask_attributes(&mut event.attributes);
+        }
+        for link in &mut span.links {
+            run.mask_attributes(&mut link.attributes);
         }
     }
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use entities::{ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp, VersionNumber};
+use entities::{ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp, TraceId, VersionNumber};
+use serde_json::{Map, Value};
 use tracking::{Tracking, TrackingError};
 
 use super::token::Token;
@@ -26,6 +27,8 @@ struct State {
     is_given: bool,
     runs: BTreeSet<RunId>,
     models: BTreeSet<ModelId>,
+    /// Traces that came here first.
+    traces: BTreeSet<TraceId>,
     experiments: BTreeSet<ExperimentId>,
     /// Names that were registered here.
     registered: BTreeSet<String>,
@@ -87,6 +90,26 @@ impl RunAccess {
         match &self.mask {
             Some(mask) if mask(key, OPAQUE) != OPAQUE => mask(key, &value),
             _ => value,
+        }
+    }
+
+    /// What a span says likewise, however deep: an object's members are named too.
+    pub(super) fn mask_attributes(&self, attributes: &mut Map<String, Value>) {
+        if self.mask.is_none() {
+            return;
+        }
+        for (key, value) in attributes {
+            self.mask_value(key, value);
+        }
+    }
+
+    /// Depth is bounded by that of the decoder.
+    fn mask_value(&self, key: &str, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.masked_tag(key, std::mem::take(text)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.mask_value(key, item)),
+            Value::Object(members) => self.mask_attributes(members),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
@@ -202,6 +225,18 @@ impl RunAccess {
 
     pub(super) fn has_model(&self, id: &ModelId) -> bool {
         self.lock().models.contains(id)
+    }
+
+    pub(super) fn has_trace(&self, id: &TraceId) -> bool {
+        self.lock().traces.contains(id)
+    }
+
+    pub(super) fn note_trace(&self, id: &TraceId, artifact_uri: &str) {
+        let mut state = self.lock();
+        state.traces.insert(id.clone());
+        state
+            .roots
+            .extend(proxied_path(artifact_uri).map(str::to_owned));
     }
 
     pub(super) fn has_experiment(&self, id: &ExperimentId) -> bool {

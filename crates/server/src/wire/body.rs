@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{Method, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
@@ -27,7 +27,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
+/// MLflow asks for it where there must be a body.
 fn check_content_type(request: &Request) -> Result<(), RequestError> {
+    if !matches!(*request.method(), Method::POST | Method::PUT) {
+        return Ok(());
+    }
     let Some(found) = request.headers().get(header::CONTENT_TYPE) else {
         return Err(RequestError::NoContentType);
     };
@@ -41,7 +45,7 @@ fn check_content_type(request: &Request) -> Result<(), RequestError> {
 }
 
 /// Reads a whole body that must not be long.
-async fn read_body(body: Body) -> Result<Bytes, RequestError> {
+pub(crate) async fn read_body(body: Body) -> Result<Bytes, RequestError> {
     let mut frames = body.into_data_stream();
     let mut collected = BytesMut::new();
     let mut first: Option<Bytes> = None;

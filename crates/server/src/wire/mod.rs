@@ -2,19 +2,25 @@
 
 mod body;
 mod decode;
+mod moment;
 mod number;
 mod query;
+mod trace_views;
 mod views;
 mod word;
 
-pub(crate) use body::Json;
+pub(crate) use body::{Json, read_body};
+pub(crate) use moment::{Millis, Moment};
 pub(crate) use number::{Double, Int64};
 pub(crate) use query::Query;
+pub(crate) use trace_views::{
+    AssessmentView, SpanFileView, SpanView, TraceInfoV2View, TraceInfoView,
+};
 pub(crate) use views::{
     ExperimentView, FileView, MetricView, ModelVersionView, ModelView, Page, RegisteredModelView,
     RunInfoView, RunView,
 };
-pub(crate) use word::{ModelStatusWord, RunStatusWord, ViewWord};
+pub(crate) use word::{ModelStatusWord, RunStatusWord, SourceWord, TraceStateWord, ViewWord};
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};

@@ -57,6 +57,20 @@ impl Query {
         of_that_name.map(|(_, value)| value.as_str())
     }
 
+    /// `true` or `false`.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, RequestError> {
+        match self.text(name) {
+            None => Ok(None),
+            Some("true" | "True") => Ok(Some(true)),
+            Some("false" | "False") => Ok(Some(false)),
+            Some(other) => Err(RequestError::WrongType {
+                field: name.to_owned(),
+                value: show(&Value::from(other)),
+                kind: "str",
+            }),
+        }
+    }
+
     /// A whole number.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, RequestError> {
         let Some(text) = self.text(name) else {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use entities::{ModelStatus, RunStatus};
+use entities::{ModelStatus, RunStatus, TraceState};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use store::View;
@@ -17,6 +17,14 @@ pub(crate) struct RunStatusWord(pub(crate) RunStatus);
 /// A logged model's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ModelStatusWord(pub(crate) ModelStatus);
+
+/// How a trace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TraceStateWord(pub(crate) TraceState);
+
+/// Who assesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SourceWord(pub(crate) &'static str);
 
 /// Which of the active and the deleted are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +44,22 @@ const MODEL_STATUSES: &[(&str, u64, ModelStatus)] = &[
     ("LOGGED_MODEL_UPLOAD_FAILED", 3, ModelStatus::UploadFailed),
 ];
 
+/// With the word that clients of MLflow 2 have for the first.
+const TRACE_STATES: &[(&str, u64, TraceState)] = &[
+    ("STATE_UNSPECIFIED", 0, TraceState::StateUnspecified),
+    ("OK", 1, TraceState::Ok),
+    ("ERROR", 2, TraceState::Error),
+    ("IN_PROGRESS", 3, TraceState::InProgress),
+    ("TRACE_STATUS_UNSPECIFIED", 0, TraceState::StateUnspecified),
+];
+
+const SOURCES: &[(&str, u64, &str)] = &[
+    ("SOURCE_TYPE_UNSPECIFIED", 0, "SOURCE_TYPE_UNSPECIFIED"),
+    ("HUMAN", 1, "HUMAN"),
+    ("LLM_JUDGE", 2, "LLM_JUDGE"),
+    ("CODE", 3, "CODE"),
+];
+
 const VIEWS: &[(&str, u64, View)] = &[
     ("ACTIVE_ONLY", 1, View::Active),
     ("DELETED_ONLY", 2, View::Deleted),
@@ -53,6 +77,18 @@ impl<'de> Deserialize<'de> for ModelStatusWord {
         deserializer
             .deserialize_any(Words(MODEL_STATUSES))
             .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceStateWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(TRACE_STATES)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SourceWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(SOURCES)).map(Self)
     }
 }
 

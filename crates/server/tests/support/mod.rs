@@ -150,6 +150,7 @@ pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
     ServerOptions {
         tracking: bench.tracking.clone(),
         registry: bench.registry.clone(),
+        traces: bench.traces.clone(),
         random: Arc::clone(&bench.random) as _,
         allowed_hosts: AllowedHosts::default(),
         scope,
