@@ -52,12 +52,18 @@ class Client:
     def __init__(self):
         self.connection = http.client.HTTPConnection(URL.hostname, URL.port, timeout=120)
 
-    def post(self, path, body):
-        text = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
+    def post(self, path, body, **headers):
+        path = path if path.startswith("/") else "/api/2.0/mlflow/" + path
+        return self.send("POST", path, json.dumps(body).encode(), headers)
+
+    def get(self, path):
+        return self.send("GET", path, None, {})
+
+    def send(self, method, path, text, headers):
+        headers = {"Content-Type": "application/json", **headers}
         for attempt in range(2):
             try:
-                self.connection.request("POST", "/api/2.0/mlflow/" + path, text, headers)
+                self.connection.request(method, path, text, headers)
                 response = self.connection.getresponse()
                 break
             except (ConnectionError, http.client.RemoteDisconnected):
@@ -68,7 +74,8 @@ class Client:
         answer = response.read()
         if response.status != 200:
             raise SystemExit(f"{path}: {response.status} {answer[:300]}")
-        return json.loads(answer or b"{}")
+        is_json = response.getheader("Content-Type", "").startswith("application/json")
+        return json.loads(answer or b"{}") if is_json else {}
 
 
 def now_ms():
@@ -155,6 +162,49 @@ def main():
     def create_run(client):
         return lambda _: make_run(client)
 
+    def text(key, value):
+        return {"key": key, "value": {"stringValue": value}}
+
+    def make_trace(client):
+        """A request to an agent: its root, and four steps with prompts and answers."""
+        trace = os.urandom(16).hex()
+        ids = [os.urandom(8).hex() for _ in range(5)]
+        start = time.time_ns()
+        spans = [
+            {
+                "traceId": trace,
+                "spanId": id,
+                "parentSpanId": ids[0] if place else "",
+                "name": f"step {place}",
+                "startTimeUnixNano": str(start + place),
+                "endTimeUnixNano": str(start + 1_000_000_000),
+                "attributes": [
+                    text("gen_ai.operation.name", "chat"),
+                    text("gen_ai.request.model", "a-model"),
+                    text("mlflow.spanInputs", json.dumps({"messages": [{"role": "user", "content": "why " * 50}]})),
+                    text("mlflow.spanOutputs", json.dumps({"answer": "because " * 50})),
+                    {"key": "gen_ai.usage.input_tokens", "value": {"intValue": 50}},
+                    {"key": "gen_ai.usage.output_tokens", "value": {"intValue": 60}},
+                ],
+            }
+            for place, id in enumerate(ids)
+        ]
+        body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+        client.post("/v1/traces", body, **{"x-mlflow-experiment-id": experiment})
+        return "tr-" + trace
+
+    def trace(client):
+        return lambda _: make_trace(client)
+
+    def search_traces(client):
+        place = [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}]
+        body = {"locations": place, "filter": "span.name = 'step 3'", "max_results": 100}
+        return lambda _: client.post("/api/3.0/mlflow/traces/search", body)
+
+    def get_trace(client):
+        id = make_trace(client)
+        return lambda _: client.get(f"/api/3.0/mlflow/traces/get?trace_id={id}")
+
     warm = log_metric(client)
     for number in range(20):
         warm(number)
@@ -163,6 +213,10 @@ def main():
     measure("log_metric, 8 connections", log_metric, connections=8)
     measure("log_batch of 1000", log_batch)
     measure("create_run", create_run)
+    measure("trace of 5 spans", trace)
+    measure("trace of 5 spans, 8 connections", trace, connections=8)
+    measure("search for 100 traces by a span", search_traces)
+    measure("get a trace of 5 spans", get_trace)
 
 
 main()

@@ -15,7 +15,7 @@ use crate::functions;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Prepared statements that a connection keeps: more than there are static ones, so that only those of searches go.
-const STATEMENT_CACHE_SIZE: usize = 192;
+const STATEMENT_CACHE_SIZE: usize = 320;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,12 @@ pub(crate) fn open_connection(path: &Path, purpose: Purpose) -> Result<Connectio
         return Ok(connection);
     }
     harden(&connection).map_err(fault())?;
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .map_err(fault())?;
+    // What is deleted is overwritten: what traces said may have to be gone.
+    for (pragma, value) in [("synchronous", "FULL"), ("secure_delete", "ON")] {
+        connection
+            .pragma_update(None, pragma, value)
+            .map_err(fault())?;
+    }
     // Kibibytes where negative. With SQLite's own 2 MiB the writer was seen to read pages of its indexes again and
     // again.
     connection

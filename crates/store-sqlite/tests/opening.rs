@@ -233,3 +233,46 @@ async fn a_store_opened_for_reading_only_sees_all_that_was_written_and_makes_no_
     assert!(matches!(error, StoreError::ReadOnly), "{error}");
     assert_eq!(list(), ["reproof.db"]);
 }
+
+#[tokio::test]
+async fn what_a_deleted_trace_said_is_not_in_the_file() {
+    const SAID: &str = "my number is 0815-4711";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reproof.db");
+    let store = support::open(&path);
+    store.commit(initialisation()).await.unwrap();
+    let trace: entities::TraceId = "tr-1".parse().unwrap();
+    let tagged = entities::TraceRecord::Tagged {
+        tags: [("said".to_owned(), SAID.to_owned())].into(),
+    };
+    let logged = Change::TraceLogged {
+        trace: trace.clone(),
+        experiment: "0".parse().unwrap(),
+        artifact_uri: "mlflow-artifacts:/0/traces/tr-1/artifacts".to_owned(),
+        records: vec![entities::SealedRecord::seal(&tagged)],
+    };
+    let subject = format!("trace:{trace}");
+    store
+        .commit(commit("trace.logged", &subject, vec![logged]))
+        .await
+        .unwrap();
+    drop(store);
+    let is_there = || {
+        let bytes = std::fs::read(&path).unwrap();
+        bytes
+            .windows(SAID.len())
+            .any(|window| window == SAID.as_bytes())
+    };
+    assert!(is_there());
+    let store = support::open(&path);
+    let deleted = Change::TracesDeleted {
+        traces: vec![trace],
+    };
+    store
+        .commit(commit("traces.deleted", &subject, vec![deleted]))
+        .await
+        .unwrap();
+    assert_eq!(store.verify_projection().await.unwrap(), None);
+    drop(store);
+    assert!(!is_there());
+}

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use entities::{Artifact, ReplayVerdict, Run, RunDetail};
 use provenance::{Evidence, FileSet, RunFacts, evidence_level};
 use serde_json::{Value, json};
-use store::{ArtifactStore as _, ExperimentStore as _, ModelStore as _, RunStore as _};
+use store::{
+    ArtifactStore as _, ExperimentStore as _, ModelStore as _, RunStore as _, TraceStore as _,
+};
 
 use crate::arguments::ShowArguments;
 use crate::commands::references::is_forgotten;
@@ -35,6 +37,9 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Traces that are listed; a service may have millions.
+const LARGEST_TRACE_LIST: usize = 1000;
+
 /// Everything that is known of a run.
 struct Known {
     facts: RunFacts,
@@ -43,6 +48,8 @@ struct Known {
     replays: Vec<ReplayVerdict>,
     artifacts: Vec<Artifact>,
     models: Vec<entities::LoggedModelDetail>,
+    /// Those that were made in it or linked to it, oldest first; not all where there are very many.
+    traces: Vec<entities::TraceDetail>,
     /// What of its content is not there any more, though it was kept: `reproof forget`, or damage.
     gone: Vec<Gone>,
 }
@@ -96,6 +103,21 @@ impl Known {
                     .map_err(store_fault)?,
             );
         }
+        let mut traces = Vec::new();
+        for trace in context
+            .store
+            .list_traces_of_run(&run.id, LARGEST_TRACE_LIST)
+            .await
+            .map_err(store_fault)?
+        {
+            traces.extend(
+                context
+                    .store
+                    .find_trace(&trace)
+                    .await
+                    .map_err(store_fault)?,
+            );
+        }
         let experiment =
             experiment.map_or_else(|| run.experiment.to_string(), |experiment| experiment.name);
         let gone = find_gone(context, &facts).await?;
@@ -106,6 +128,7 @@ impl Known {
             replays,
             artifacts,
             models,
+            traces,
             gone,
         })
     }
@@ -122,9 +145,11 @@ impl Known {
             replays,
             artifacts,
             models,
+            traces,
             gone,
         } = self;
         let models: Vec<_> = models.iter().map(|detail| &detail.model).collect();
+        let traces: Vec<_> = traces.iter().map(|detail| &detail.trace).collect();
         json!({
             "run": run_json(&facts.detail),
             "experiment": experiment,
@@ -138,6 +163,7 @@ impl Known {
             "gone": gone,
             "artifacts": artifacts,
             "models": models,
+            "traces": traces,
             "datasets": facts.detail.datasets,
         })
     }

@@ -24,6 +24,55 @@ pub(crate) fn say(words: &str) {
     eprintln!("{words}");
 }
 
+const TRACED: &str = r#"
+import mlflow
+
+@mlflow.trace(span_type="TOOL")
+def half(number):
+    if number % 2:
+        raise ValueError("odd")
+    return number // 2
+
+@mlflow.trace
+def halves(numbers):
+    return [half(number) for number in numbers]
+
+halves([2, 4])
+try:
+    half(3)
+except ValueError:
+    pass
+with mlflow.start_run():
+    halves([8])
+"#;
+
+#[test]
+fn what_a_script_traces_is_of_its_captured_run() {
+    let Some(python) = python() else { return };
+    let project = Project::empty();
+    project.write("traced.py", TRACED);
+    let answer = project.reproof(&["run", &python, "traced.py"]);
+    answer.assert_code(0);
+    let shown = project.json(&["show"]);
+    let traces = shown["traces"].as_array().unwrap();
+    let told: Vec<_> = traces
+        .iter()
+        .map(|trace| {
+            (
+                trace["tags"]["mlflow.traceName"].as_str().unwrap(),
+                trace["state"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("halves", "OK"), ("half", "ERROR"), ("halves", "OK")]
+    );
+    let page = project.reproof(&["show"]).out();
+    assert!(page.contains("traces") && page.contains("error"), "{page}");
+    project.reproof(&["audit", "verify"]).assert_code(0);
+}
+
 const TRAIN: &str = r#"
 import sys
 import mlflow

@@ -71,6 +71,10 @@ async fn export(
     let experiment = parse_experiment_id(experiment)?;
     let run = text_of(&headers, RUN_HEADER).filter(|run| !run.is_empty());
     let run = run.map(|run| app.access.writable_run(run)).transpose()?;
+    if let Some(run) = &run {
+        // Before the spans are kept: a client that is refused sends them again.
+        app.tracking.get_run(run).await?;
+    }
     if spans.is_empty() {
         return Ok(exported());
     }

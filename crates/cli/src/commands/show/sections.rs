@@ -1,13 +1,13 @@
 //! A run for people: sections of lines, the most important first.
 
-use entities::{RecordedPath, ReplayVerdict, RunDetail};
+use entities::{RecordedPath, ReplayVerdict, RunDetail, TRACE_NAME_TAG};
 use executor::short_id;
 use provenance::{Evidence, EvidenceLevel};
 
-use super::Known;
 use super::files::files;
 use super::page::Page;
 use super::surroundings::{environment, machine, observation};
+use super::{Known, LARGEST_TRACE_LIST};
 use crate::commands::outcome::ending_in_words;
 use crate::output::{duration, in_shell_words, local_time, metric_value, safe, size};
 
@@ -232,6 +232,24 @@ fn logged(page: &mut Page, known: &Known) {
         ]
     });
     page.rows("models", models);
+    let traces = known.traces.iter().map(|detail| {
+        let trace = &detail.trace;
+        let name = trace.tags.get(TRACE_NAME_TAG).map(String::as_str);
+        [
+            trace.id.to_string(),
+            safe(name.unwrap_or_default()),
+            trace.state.as_str().to_lowercase().replace('_', " "),
+            trace
+                .duration_ms
+                .map_or_else(String::new, |duration| format!("{duration} ms")),
+        ]
+    });
+    let heading = if known.traces.len() < LARGEST_TRACE_LIST {
+        "traces".to_owned()
+    } else {
+        format!("traces, the first {LARGEST_TRACE_LIST}")
+    };
+    page.rows(&heading, traces);
 }
 
 fn replays(page: &mut Page, replays: &[ReplayVerdict]) {
