@@ -141,21 +141,6 @@ CREATE TABLE latest_metric (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX latest_metric_by_value ON latest_metric (key, is_nan, value);
 
--- The latest point of each metric that names a logged model, for each dataset; no dataset is two empty texts.
-CREATE TABLE model_metric (
-    model TEXT NOT NULL,
-    key TEXT NOT NULL,
-    dataset_name TEXT NOT NULL,
-    dataset_digest TEXT NOT NULL,
-    run INTEGER NOT NULL REFERENCES run (number),
-    value REAL NOT NULL,
-    is_nan INTEGER NOT NULL,
-    timestamp_ms INTEGER NOT NULL,
-    step INTEGER NOT NULL,
-    PRIMARY KEY (model, key, dataset_name, dataset_digest)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX model_metric_by_value ON model_metric (key, is_nan, value);
-
 CREATE TABLE dataset_input (
     run INTEGER NOT NULL REFERENCES run (number),
     name TEXT NOT NULL,
@@ -392,3 +377,18 @@ CREATE TABLE trace_prompt (
     PRIMARY KEY (prompt, trace)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX trace_prompt_by_trace ON trace_prompt (trace);
+-- Every point of a metric that names a logged model; no dataset is two empty texts.
+CREATE TABLE model_metric (
+    model TEXT NOT NULL,
+    key TEXT NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    run INTEGER NOT NULL REFERENCES run (number),
+    dataset_name TEXT NOT NULL,
+    dataset_digest TEXT NOT NULL,
+    value REAL NOT NULL,
+    is_nan INTEGER NOT NULL,
+    PRIMARY KEY (model, key, timestamp_ms, step, run, dataset_name, dataset_digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX model_metric_by_value ON model_metric (key, is_nan, value);
+CREATE INDEX model_metric_by_dataset ON model_metric (dataset_name, dataset_digest);

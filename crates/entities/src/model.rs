@@ -68,6 +68,6 @@ pub struct LoggedModel {
 pub struct LoggedModelDetail {
     /// The model.
     pub model: LoggedModel,
-    /// The latest point of each metric that names it, with the run that logged the point.
+    /// The points of metrics that name it, with the run that logged each; by metric, time and step.
     pub metrics: Vec<(RunId, Metric)>,
 }

@@ -30,6 +30,13 @@ pub enum Field {
     Tag(String),
     /// A field of a declared dataset: `name`, `digest` or `context`.
     Dataset(String),
+    /// What was measured of a logged model on one of some datasets: a metric, or anything.
+    Measured {
+        /// The metric.
+        metric: Option<String>,
+        /// The datasets.
+        datasets: Vec<DatasetName>,
+    },
     /// What was said of a trace when it was made.
     Metadata(String),
     /// A field of one span of a trace: `name`, `type`, `status` or `content`.
@@ -46,6 +53,15 @@ pub enum Field {
     Issue,
     /// A version of a prompt that is linked to a trace, as `name/version`.
     Prompt,
+}
+
+/// Names a dataset by its name, and its digest where that matters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DatasetName {
+    /// Its name.
+    pub name: String,
+    /// Its digest.
+    pub digest: Option<String>,
 }
 
 /// One condition.

@@ -201,9 +201,15 @@ pub(crate) enum RequestError {
         /// What.
         what: &'static str,
     },
-    /// A search for models by what was measured on a dataset.
-    #[error("searching logged models by dataset is not supported")]
-    ModelsByDataset,
+    /// A dataset to search by without its name.
+    #[error("`dataset_name` in the `datasets` clause must be specified.")]
+    UnnamedDataset,
+    /// Datasets of no experiments, or of too many, were asked for.
+    #[error("SearchDatasets request {fault}")]
+    DatasetsOf {
+        /// What is wrong.
+        fault: String,
+    },
 }
 
 /// MLflow's name of an error, and what goes with it.
@@ -322,6 +328,8 @@ impl RequestError {
             | Self::HalfStepRange
             | Self::SampleSize { .. }
             | Self::ModelInfo
+            | Self::UnnamedDataset
+            | Self::DatasetsOf { .. }
             | Self::InvalidTraceId { .. }
             | Self::NoAssessmentValue
             | Self::SerializationFormat { .. }
@@ -333,7 +341,7 @@ impl RequestError {
             Self::NotOfThisRun { .. }
             | Self::NotRegisteredThen { .. }
             | Self::StillCaptured { .. } => DENIED,
-            Self::NotSupported { .. } | Self::ModelsByDataset => NOT_IMPLEMENTED,
+            Self::NotSupported { .. } => NOT_IMPLEMENTED,
         }
     }
 }

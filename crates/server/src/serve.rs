@@ -36,6 +36,7 @@ pub fn router(options: ServerOptions) -> Router {
         .nest("/api/2.0/mlflow-artifacts", proxy.clone())
         .nest("/ajax-api/2.0/mlflow-artifacts", proxy)
         .merge(mlflow::server_calls())
+        .merge(mlflow::slashless_calls())
         .merge(otlp::calls())
         .route("/get-artifact", get(artifacts::get_of_run))
         .fallback(not_found)

@@ -7,7 +7,7 @@
 mod support;
 
 use axum::http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{TestApp, steady};
 
 #[tokio::test]
@@ -182,9 +182,6 @@ async fn a_logged_model_is_answered_whole() {
         .await
         .ok();
     assert_eq!(app.get(&one).await.status, StatusCode::NOT_FOUND);
-    let by_dataset = json!({"experiment_ids": ["0"], "datasets": [{"dataset_name": "d"}]});
-    let refused = app.post("logged-models/search", &by_dataset).await;
-    assert_eq!(refused.error().1, "NOT_IMPLEMENTED");
 }
 
 #[tokio::test]
@@ -380,4 +377,97 @@ async fn every_event_names_its_request() {
         (leaf.actor.id.as_str(), leaf.actor.auth.as_str()),
         ("u:ann", "none")
     );
+}
+
+#[tokio::test]
+async fn models_are_found_and_ordered_by_what_was_measured_on_a_dataset() {
+    let app = TestApp::team().await;
+    let run = json!({"experiment_id": "0", "start_time": 1});
+    let run = app.post("runs/create", &run).await.ok();
+    let run = run["run"]["info"]["run_id"].clone();
+    let mut models = Vec::new();
+    // The first is better on the test set, the second on the other.
+    for (name, on_test, on_other) in [("one", 0.9, 0.2), ("two", 0.5, 0.8)] {
+        let model = json!({"experiment_id": "0", "name": name});
+        let model = app.post("logged-models", &model).await.ok();
+        let id = model["model"]["info"]["model_id"].clone();
+        for (dataset, value) in [("test", on_test), ("other", on_other)] {
+            let point = json!({
+                "run_id": run, "key": "acc", "value": value, "timestamp": 1, "step": 0, "model_id": id,
+                "dataset_name": dataset, "dataset_digest": format!("{dataset}-digest"),
+            });
+            app.post("runs/log-metric", &point).await.ok();
+        }
+        models.push(id);
+    }
+    let find = async |body: Value| {
+        let mut body = body;
+        body["experiment_ids"] = json!(["0"]);
+        let found = app.post("logged-models/search", &body).await.ok();
+        let found = found["models"].as_array().cloned().unwrap_or_default();
+        let ids = found.iter().map(|model| model["info"]["model_id"].clone());
+        ids.collect::<Vec<_>>()
+    };
+    let (one, two) = (&models[0], &models[1]);
+    let on_test = json!([{"dataset_name": "test"}]);
+    let good_on_test = json!({"filter": "metrics.acc > 0.7", "datasets": on_test});
+    assert_eq!(find(good_on_test).await, [one.clone()]);
+    let good = json!({"filter": "metrics.acc > 0.7"});
+    assert_eq!(find(good).await.len(), 2);
+    let other_digest = json!({"datasets": [{"dataset_name": "test", "dataset_digest": "x"}]});
+    assert!(find(other_digest).await.is_empty());
+    let either = json!({"datasets": [{"datasetName": "test", "datasetDigest": "test-digest"}, {"dataset_name": "none"}]});
+    assert_eq!(find(either).await.len(), 2);
+    for (dataset, expected) in [("test", [one, two]), ("other", [two, one])] {
+        let order =
+            json!([{"field_name": "metrics.acc", "ascending": false, "dataset_name": dataset}]);
+        let found = find(json!({"order_by": order})).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{dataset}");
+    }
+    let unnamed = json!({"experiment_ids": ["0"], "datasets": [{"dataset_digest": "x"}]});
+    let refused = app.post("logged-models/search", &unnamed).await.error();
+    assert_eq!(refused.0, 400);
+    assert!(refused.2.contains("`dataset_name`"), "{}", refused.2);
+}
+
+#[tokio::test]
+async fn datasets_of_experiments_are_summed_up() {
+    let app = TestApp::team().await;
+    let run = json!({"experiment_id": "0", "start_time": 1});
+    let run = app.post("runs/create", &run).await.ok();
+    let inputs = json!({
+        "run_id": run["run"]["info"]["run_id"],
+        "datasets": [{
+            "tags": [{"key": "mlflow.data.context", "value": "train"}],
+            "dataset": {"name": "d", "digest": "x", "source_type": "local", "source": "{}"},
+        }],
+    });
+    app.post("runs/log-inputs", &inputs).await.ok();
+    let expected = json!({"dataset_summaries": [
+        {"experiment_id": "0", "name": "d", "digest": "x", "context": "train"},
+    ]});
+    let of_default = json!({"experiment_ids": ["0"]});
+    // The first is MLflow's own address, which lacks a slash.
+    for path in [
+        "/api/2.0mlflow/experiments/search-datasets",
+        "/ajax-api/2.0/mlflow/experiments/search-datasets",
+    ] {
+        let answer = app
+            .request(Method::POST, path, of_default.to_string())
+            .await;
+        assert_eq!(answer.ok(), expected, "{path}");
+    }
+    let none = app.post("experiments/search-datasets", &json!({})).await;
+    assert_eq!(
+        none.error().2,
+        "SearchDatasets request must specify at least one experiment_id."
+    );
+    let many: Vec<String> = (0..21).map(|id| id.to_string()).collect();
+    let many = app
+        .post(
+            "experiments/search-datasets",
+            &json!({"experiment_ids": many}),
+        )
+        .await;
+    assert!(many.error().2.ends_with("Received 21 experiment_ids."));
 }

@@ -1,15 +1,37 @@
 //! The schema's history: numbered steps, each taken once, in order, under the database's write lock.
 
+use entities::MetricBlock;
 use rusqlite::{Connection, TransactionBehavior, params};
 use sha2::Digest as _;
 use store::StoreError;
 
+use crate::apply::Applier;
 use crate::fault::{damaged, database_fault};
+
+type Fill = fn(&Connection) -> Result<(), StoreError>;
 
 struct Migration {
     version: u32,
     name: &'static str,
     text: &'static str,
+    /// Fills what no SQL can: rows that follow from bytes.
+    fill: Option<Fill>,
+}
+
+/// Points that name a logged model, from the blocks that hold them.
+fn fill_model_points(connection: &Connection) -> Result<(), StoreError> {
+    let fault = || database_fault("filling the points of logged models");
+    let applier = Applier::new(connection);
+    let mut statement = connection.prepare(LIST_BLOCKS).map_err(fault())?;
+    let mut rows = statement.query([]).map_err(fault())?;
+    while let Some(row) = rows.next().map_err(fault())? {
+        let run: i64 = row.get(0).map_err(fault())?;
+        let encoded = row.get_ref(1).and_then(|value| Ok(value.as_blob()?));
+        let block = MetricBlock::decode(encoded.map_err(fault())?)
+            .map_err(|error| damaged(error.to_string()))?;
+        applier.add_model_points(run, &block.points)?;
+    }
+    Ok(())
 }
 
 /// Never edit one that has been released: add the next.
@@ -18,16 +40,25 @@ const MIGRATIONS: &[Migration] = &[
         version: 1,
         name: "initial",
         text: include_str!("../migrations/0001_initial.sql"),
+        fill: None,
     },
     Migration {
         version: 2,
         name: "registry",
         text: include_str!("../migrations/0002_registry.sql"),
+        fill: None,
     },
     Migration {
         version: 3,
         name: "traces",
         text: include_str!("../migrations/0003_traces.sql"),
+        fill: None,
+    },
+    Migration {
+        version: 4,
+        name: "model_points",
+        text: include_str!("../migrations/0004_model_points.sql"),
+        fill: Some(fill_model_points),
     },
 ];
 
@@ -37,6 +68,7 @@ pub(crate) fn known_version() -> u32 {
 }
 
 statements! {
+    LIST_BLOCKS = "SELECT run, encoded FROM metric_block ORDER BY number";
     FIND_VERSION = "SELECT user_version FROM pragma_user_version";
 }
 
@@ -60,6 +92,10 @@ const ADD_TO_HISTORY: &str =
 
 /// Takes the steps that are missing; a database with other steps than ours is refused.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    migrate_to(connection, known_version())
+}
+
+fn migrate_to(connection: &mut Connection, version: u32) -> Result<(), StoreError> {
     let fault = || database_fault("migrating the schema");
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -74,13 +110,19 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     transaction.execute(CREATE_HISTORY, []).map_err(fault())?;
     check_history(&transaction, found)?;
-    for migration in MIGRATIONS.iter().filter(|step| step.version > found) {
+    let missing = MIGRATIONS
+        .iter()
+        .filter(|step| step.version > found && step.version <= version);
+    for migration in missing {
         transaction.execute_batch(migration.text).map_err(fault())?;
+        if let Some(fill) = migration.fill {
+            fill(&transaction)?;
+        }
         let row = params![migration.version, migration.name, checksum(migration)];
         transaction.execute(ADD_TO_HISTORY, row).map_err(fault())?;
     }
     transaction
-        .pragma_update(None, "user_version", known_version())
+        .pragma_update(None, "user_version", version.max(found))
         .map_err(fault())?;
     transaction.commit().map_err(fault())
 }
@@ -145,6 +187,44 @@ mod tests {
         migrate(&mut connection).unwrap();
         assert_eq!(schema_of(&connection), before);
         assert_eq!(find_version(&connection).unwrap(), known_version());
+    }
+
+    #[test]
+    fn points_of_logged_models_are_found_in_the_blocks_of_an_older_store() {
+        let mut connection = open_scratch().unwrap();
+        migrate_to(&mut connection, 3).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO experiment VALUES ('0', 'Default', 'a', 'active', 1, 1);
+                INSERT INTO run (number, id, experiment, name, user, status, started_at, lifecycle, artifact_uri,
+                    is_interrupted)
+                VALUES (7, 'r', '0', 'n', 'u', 'RUNNING', 1, 'active', 'a', 0);",
+            )
+            .unwrap();
+        let point = |timestamp_ms: i64, model: Option<&str>| entities::Metric {
+            model: model.map(|model| model.parse().unwrap()),
+            ..entities::Metric::new("acc", 0.5, timestamp_ms, 1)
+        };
+        let points = vec![point(1, Some("m-1")), point(2, None), point(3, Some("m-1"))];
+        let encoded = MetricBlock { points }.encode();
+        let digest = MetricBlock::digest(&encoded);
+        connection
+            .execute(
+                "INSERT INTO metric_block (run, digest, points, encoded) VALUES (7, ?1, 3, ?2)",
+                params![digest.as_bytes(), encoded],
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let times: Vec<i64> = connection
+            .prepare(
+                "SELECT timestamp_ms FROM model_metric WHERE model = 'm-1' AND run = 7 ORDER BY 1",
+            )
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(times, [1, 3]);
     }
 
     #[test]

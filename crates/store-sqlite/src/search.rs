@@ -6,7 +6,7 @@ mod traces;
 
 use std::fmt::Write as _;
 
-use entities::{ExperimentId, Field, ObjectId, OrderBy, PROMPT_TAG, SearchQuery};
+use entities::{DatasetName, ExperimentId, Field, ObjectId, OrderBy, PROMPT_TAG, SearchQuery};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use store::{Page, PageRequest, Prompts, StoreError, View};
@@ -356,6 +356,12 @@ impl Compiler {
                 let table = columns::tag_table(self.subject);
                 self.add_text_order(&table, key, direction);
             }
+            Field::Measured { metric, datasets } => {
+                let Some(metric) = metric else {
+                    return refuse("an order names a metric");
+                };
+                self.add_model_metric_order(metric, datasets, direction);
+            }
             Field::Metadata(key) => {
                 let table = columns::metadata_table(self.subject)?;
                 self.add_text_order(&table, key, direction);
@@ -382,17 +388,7 @@ impl Compiler {
     /// Numbers first, then NaN, then runs without the metric, whatever the direction.
     fn add_metric_order(&mut self, key: &str, direction: &str) -> Result<(), StoreError> {
         if self.subject == Subject::Models {
-            let key = self.bind_text(key);
-            let latest = |column: &str| {
-                format!(
-                    "(SELECT {column} FROM model_metric WHERE model_metric.model = model.id \
-                     AND model_metric.key = {key} \
-                     ORDER BY step DESC, timestamp_ms DESC, is_nan DESC, value DESC LIMIT 1)"
-                )
-            };
-            self.orders
-                .push(format!("coalesce({}, 2)", latest("is_nan")));
-            self.orders.push(format!("{} {direction}", latest("value")));
+            self.add_model_metric_order(key, &[], direction);
             return Ok(());
         }
         let table = columns::metric_table(self.subject)?;
@@ -400,6 +396,41 @@ impl Compiler {
         self.orders.push(format!("coalesce({alias}.is_nan, 2)"));
         self.orders.push(format!("{alias}.value {direction}"));
         Ok(())
+    }
+
+    /// By the latest point of a logged model, on any dataset or on some.
+    fn add_model_metric_order(&mut self, key: &str, datasets: &[DatasetName], direction: &str) {
+        let key = self.bind_text(key);
+        let measured = self.measured_on(datasets);
+        let latest = |column: &str| {
+            format!(
+                "(SELECT {column} FROM model_metric WHERE model_metric.model = model.id \
+                 AND model_metric.key = {key}{measured} \
+                 ORDER BY timestamp_ms DESC, step DESC, run LIMIT 1)"
+            )
+        };
+        self.orders
+            .push(format!("coalesce({}, 2)", latest("is_nan")));
+        self.orders.push(format!("{} {direction}", latest("value")));
+    }
+
+    /// What a point's dataset must be, as further conditions on its row; without datasets, none.
+    fn measured_on(&mut self, datasets: &[DatasetName]) -> String {
+        let mut each = Vec::with_capacity(datasets.len());
+        for DatasetName { name, digest } in datasets {
+            let name = self.bind_text(name);
+            each.push(match digest {
+                Some(digest) => {
+                    let digest = self.bind_text(digest);
+                    format!("dataset_name = {name} AND dataset_digest = {digest}")
+                }
+                None => format!("dataset_name = {name}"),
+            });
+        }
+        if each.is_empty() {
+            return String::new();
+        }
+        format!(" AND ({})", each.join(" OR "))
     }
 
     /// Joins the row of a key, where there is one; gives the name of the joined table.

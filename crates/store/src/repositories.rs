@@ -74,6 +74,19 @@ pub trait ExperimentStore: Send + Sync {
     ) -> Result<Vec<RunId>, StoreError>;
 }
 
+/// A dataset as runs of an experiment declared it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DatasetSummary {
+    /// The experiment.
+    pub experiment: ExperimentId,
+    /// Its name.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// What it was used for, such as `training`.
+    pub context: Option<String>,
+}
+
 /// Runs, with their params, tags and metrics.
 #[async_trait]
 pub trait RunStore: Send + Sync {
@@ -109,6 +122,13 @@ pub trait RunStore: Send + Sync {
         key: &str,
         page: &PageRequest,
     ) -> Result<Page<Metric>, StoreError>;
+
+    /// The datasets that runs of experiments declared, with their contexts, each once; at most `limit`.
+    async fn list_datasets(
+        &self,
+        experiments: &[ExperimentId],
+        limit: usize,
+    ) -> Result<Vec<DatasetSummary>, StoreError>;
 
     /// Replays of a run, oldest first.
     async fn list_replays(&self, origin: &RunId) -> Result<Vec<ReplayVerdict>, StoreError>;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Caller, Change, DatasetInput, Metric, ModelId, ModelOutput, RunId};
-use store::{Page, PageRequest};
+use entities::{Caller, Change, DatasetInput, ExperimentId, Metric, ModelId, ModelOutput, RunId};
+use store::{DatasetSummary, Page, PageRequest};
 
 use crate::runs::RUN_NAME_TAG;
 use crate::tracking::{Writing, model_subject, run_subject};
@@ -26,7 +26,21 @@ pub struct LogBatch {
 /// Points that are read at once where a whole history is wanted.
 const HISTORY_PAGE: usize = 50_000;
 
+/// Datasets that are listed in one answer.
+const LARGEST_DATASET_LIST: usize = 1000;
+
 impl Tracking {
+    /// The datasets that runs of experiments declared, each once for each of its contexts; the first 1000.
+    pub async fn list_datasets(
+        &self,
+        experiments: &[ExperimentId],
+    ) -> Result<Vec<DatasetSummary>, TrackingError> {
+        let store = self.store();
+        Ok(store
+            .list_datasets(experiments, LARGEST_DATASET_LIST)
+            .await?)
+    }
+
     /// Logs one point. The same point again changes nothing.
     pub async fn log_metric(
         &self,

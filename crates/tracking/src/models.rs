@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Caller, Change, ExperimentId, LoggedModel, LoggedModelDetail, ModelId, ModelStatus, RunId,
-    SearchKind,
+    Caller, Change, Comparison, Condition, DatasetName, ExperimentId, Field, LoggedModel,
+    LoggedModelDetail, ModelId, ModelStatus, RunId, SearchKind, SearchQuery,
 };
 use store::{Page, PageRequest};
 
@@ -31,6 +31,60 @@ pub struct NewModel {
     pub tags: BTreeMap<String, String>,
     /// Params.
     pub params: BTreeMap<String, String>,
+}
+
+/// What logged models are searched for.
+#[derive(Clone, Debug, Default)]
+pub struct ModelSearch {
+    /// A filter in MLflow's grammar.
+    pub filter: String,
+    /// Datasets on one of which they were measured; the metrics of the filter are those on them. None: on any or none.
+    pub datasets: Vec<DatasetName>,
+    /// Orders in MLflow's grammar, the most important first; a metric may be that on one dataset.
+    pub order_by: Vec<(String, Option<DatasetName>)>,
+}
+
+impl ModelSearch {
+    fn query(&self) -> Result<SearchQuery, TrackingError> {
+        let Self {
+            filter,
+            datasets,
+            order_by,
+        } = self;
+        let clauses: Vec<&str> = order_by.iter().map(|(clause, _)| clause.as_str()).collect();
+        let mut query = parse_query(filter, &clauses, SearchKind::Models)?;
+        for (order, (_, dataset)) in query.order_by.iter_mut().zip(order_by) {
+            if let (Field::Metric(key), Some(dataset)) = (&order.field, dataset) {
+                order.field = Field::Measured {
+                    metric: Some(key.clone()),
+                    datasets: vec![dataset.clone()],
+                };
+            }
+        }
+        if datasets.is_empty() {
+            return Ok(query);
+        }
+        let mut has_metric = false;
+        for condition in &mut query.conditions {
+            if let Field::Metric(key) = &condition.field {
+                has_metric = true;
+                condition.field = Field::Measured {
+                    metric: Some(key.clone()),
+                    datasets: datasets.clone(),
+                };
+            }
+        }
+        if !has_metric {
+            query.conditions.push(Condition {
+                field: Field::Measured {
+                    metric: None,
+                    datasets: datasets.clone(),
+                },
+                comparison: Comparison::Null { is_negated: true },
+            });
+        }
+        Ok(query)
+    }
 }
 
 impl Tracking {
@@ -118,12 +172,11 @@ impl Tracking {
     pub async fn search_models(
         &self,
         experiments: &[ExperimentId],
-        filter: &str,
-        order_by: &[&str],
+        search: &ModelSearch,
         page: &PageRequest,
     ) -> Result<Page<LoggedModelDetail>, TrackingError> {
         check_page(page)?;
-        let query = parse_query(filter, order_by, SearchKind::Models)?;
+        let query = search.query()?;
         Ok(self
             .store()
             .search_models(experiments, &query, page)

@@ -8,7 +8,7 @@ use entities::{
 };
 use store::{ArtifactStore as _, LedgerStore as _, PageRequest};
 use testkit::{TestBench, map, new_run, parsed, process, run_id, series};
-use tracking::{FinishedRun, LogBatch, NewModel, NewRun, RunUpdate, TrackingError};
+use tracking::{FinishedRun, LogBatch, ModelSearch, NewModel, NewRun, RunUpdate, TrackingError};
 
 fn new_model() -> NewModel {
     NewModel {
@@ -499,8 +499,12 @@ async fn a_logged_model_lives_and_dies() {
         std::slice::from_ref(&model.id)
     );
     let page = PageRequest::first(9);
+    let search = ModelSearch {
+        filter: "params.depth = '3'".to_owned(),
+        ..ModelSearch::default()
+    };
     let found = tracking
-        .search_models(&[parsed("0")], "params.depth = '3'", &[], &page)
+        .search_models(&[parsed("0")], &search, &page)
         .await
         .unwrap();
     assert_eq!(found.items.len(), 1);

@@ -537,6 +537,7 @@ fn unordered(field: &Field) -> Option<&'static str> {
         | Field::Metric(_)
         | Field::Param(_)
         | Field::Tag(_)
+        | Field::Measured { .. }
         | Field::Metadata(_) => None,
     }
 }

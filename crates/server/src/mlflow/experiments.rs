@@ -220,6 +220,58 @@ async fn find_all(app: &App, request: Search) -> Answer {
 }
 
 /// A limit as the services take it: what is below 0 is refused as 0 is.
+#[derive(Deserialize)]
+pub(crate) struct SearchDatasets {
+    #[serde(alias = "experimentIds")]
+    experiment_ids: Option<Vec<String>>,
+}
+
+/// Experiments in one request for datasets.
+const LARGEST_DATASET_SEARCH: usize = 20;
+
+/// `POST experiments/search-datasets`: what runs of some experiments declared.
+pub(crate) async fn search_datasets(
+    State(app): State<App>,
+    Json(request): Json<SearchDatasets>,
+) -> Answer {
+    #[derive(Serialize)]
+    struct Found {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        dataset_summaries: Vec<Summary>,
+    }
+    #[derive(Serialize)]
+    struct Summary {
+        experiment_id: String,
+        name: String,
+        digest: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<String>,
+    }
+    let ids = request.experiment_ids.unwrap_or_default();
+    if ids.is_empty() {
+        let fault = "must specify at least one experiment_id.".to_owned();
+        return Err(RequestError::DatasetsOf { fault });
+    }
+    if ids.len() > LARGEST_DATASET_SEARCH {
+        let fault = format!(
+            "cannot specify more than {LARGEST_DATASET_SEARCH} experiment_ids. Received {} experiment_ids.",
+            ids.len()
+        );
+        return Err(RequestError::DatasetsOf { fault });
+    }
+    let experiments = super::runs::experiment_ids_of(Some(ids))?;
+    let found = app.tracking.list_datasets(&experiments).await?;
+    let summaries = found.into_iter().map(|summary| Summary {
+        experiment_id: summary.experiment.into(),
+        name: summary.name,
+        digest: summary.digest,
+        context: summary.context,
+    });
+    json(&Found {
+        dataset_summaries: summaries.collect(),
+    })
+}
+
 pub(super) fn page_limit(limit: i64) -> usize {
     usize::try_from(limit).unwrap_or(0)
 }

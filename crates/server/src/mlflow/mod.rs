@@ -37,6 +37,14 @@ pub(crate) fn calls_v3() -> Router<App> {
     trace_calls_v2().merge(trace_calls())
 }
 
+/// A call whose path lacks a slash in MLflow, and which its page makes with it.
+pub(crate) fn slashless_calls() -> Router<App> {
+    let search = post(experiments::search_datasets);
+    Router::new()
+        .route("/api/2.0mlflow/experiments/search-datasets", search.clone())
+        .route("/ajax-api/2.0mlflow/experiments/search-datasets", search)
+}
+
 /// Calls that only pages make, below `/ajax-api/2.0/mlflow` and `/ajax-api/3.0/mlflow`.
 pub(crate) fn page_calls() -> Router<App> {
     Router::new().route("/get-trace-artifact", get(traces::get_artifact))
@@ -57,6 +65,10 @@ fn experiment_calls() -> Router<App> {
         .route(
             "/experiments/delete-experiment-tag",
             post(experiments::delete_tag),
+        )
+        .route(
+            "/experiments/search-datasets",
+            post(experiments::search_datasets),
         )
         .route(
             "/experiments/search",

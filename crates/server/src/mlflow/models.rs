@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use entities::{LoggedModelDetail, ModelId, RunId};
+use entities::{DatasetName, LoggedModelDetail, ModelId, RunId};
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
-use tracking::{NewModel, parse_experiment_id};
+use tracking::{ModelSearch, NewModel, parse_experiment_id};
 
 use super::Answer;
 use super::experiments::page_limit;
@@ -197,7 +197,7 @@ pub(super) struct Search {
     #[serde(alias = "experimentIds")]
     experiment_ids: Option<Vec<String>>,
     filter: Option<String>,
-    datasets: Option<Vec<serde::de::IgnoredAny>>,
+    datasets: Option<Vec<DatasetBody>>,
     #[serde(alias = "maxResults")]
     max_results: Option<Int64>,
     #[serde(alias = "orderBy")]
@@ -213,6 +213,31 @@ struct Order {
     ascending: Option<bool>,
     #[serde(alias = "datasetName")]
     dataset_name: Option<String>,
+    #[serde(alias = "datasetDigest")]
+    dataset_digest: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DatasetBody {
+    #[serde(alias = "datasetName")]
+    dataset_name: Option<String>,
+    #[serde(alias = "datasetDigest")]
+    dataset_digest: Option<String>,
+}
+
+impl DatasetBody {
+    fn read(self) -> Result<DatasetName, RequestError> {
+        dataset_of(self.dataset_name, self.dataset_digest).ok_or(RequestError::UnnamedDataset)
+    }
+}
+
+/// None without a name; an empty text is none, as in protobuf.
+fn dataset_of(name: Option<String>, digest: Option<String>) -> Option<DatasetName> {
+    let told = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Some(DatasetName {
+        name: told(name)?,
+        digest: told(digest),
+    })
 }
 
 pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
@@ -231,21 +256,14 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
     } = request;
     let experiments = experiment_ids.ok_or_else(|| missing("experiment_ids"))?;
     let experiments = experiment_ids_of(Some(experiments))?;
-    let order_by = order_by.unwrap_or_default();
-    let names_dataset = |order: &Order| {
-        order
-            .dataset_name
-            .as_ref()
-            .is_some_and(|name| !name.is_empty())
-    };
-    if !datasets.unwrap_or_default().is_empty() || order_by.iter().any(names_dataset) {
-        return Err(RequestError::ModelsByDataset);
-    }
-    let order_by = order_by.into_iter().map(order_text);
-    let order_by = order_by.collect::<Result<Vec<_>, _>>()?;
-    let order_by: Vec<&str> = order_by.iter().map(String::as_str).collect();
+    let datasets = datasets.unwrap_or_default().into_iter();
+    let order_by = order_by.unwrap_or_default().into_iter();
     let filter = filter.unwrap_or_default();
-    let filter = app.access.real_filter(&filter);
+    let search = ModelSearch {
+        filter: app.access.real_filter(&filter).into_owned(),
+        datasets: datasets.map(DatasetBody::read).collect::<Result<_, _>>()?,
+        order_by: order_by.map(order_of).collect::<Result<_, _>>()?,
+    };
     if experiments.is_empty() {
         return Ok(empty());
     }
@@ -254,9 +272,7 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
         limit: page_limit(limit.unwrap_or(DEFAULT_PAGE)),
         token: page_token.filter(|token| !token.is_empty()),
     };
-    let searching = app
-        .tracking
-        .search_models(&experiments, &filter, &order_by, &page);
+    let searching = app.tracking.search_models(&experiments, &search, &page);
     let mut found = searching.await?;
     found
         .items
@@ -272,20 +288,23 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
     })
 }
 
-/// An order as the grammar has it. The field comes as it is, its key without quotes.
-fn order_text(order: Order) -> Result<String, RequestError> {
+/// An order as the grammar has it, and the dataset that it speaks of. The field comes as it is, its key without quotes.
+fn order_of(order: Order) -> Result<(String, Option<DatasetName>), RequestError> {
     let Order {
         field_name,
         ascending,
-        dataset_name: _,
+        dataset_name,
+        dataset_digest,
     } = order;
+    let dataset = dataset_of(dataset_name, dataset_digest);
     let field = required("order_by.field_name", field_name)?;
     let direction = match ascending {
         Some(false) => "DESC",
         _ => "ASC",
     };
-    Ok(match field.split_once('.') {
+    let clause = match field.split_once('.') {
         Some((entity, key)) if !key.contains('`') => format!("{entity}.`{key}` {direction}"),
         _ => format!("{field} {direction}"),
-    })
+    };
+    Ok((clause, dataset))
 }

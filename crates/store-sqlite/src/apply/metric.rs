@@ -19,17 +19,11 @@ statements! {
             dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
         WHERE (excluded.step, excluded.timestamp_ms, excluded.is_nan, excluded.value)
             > (latest_metric.step, latest_metric.timestamp_ms, latest_metric.is_nan, latest_metric.value)";
-    SET_LATEST_OF_MODEL = "INSERT INTO model_metric
+    ADD_MODEL_POINT = "INSERT INTO model_metric
             (model, key, dataset_name, dataset_digest, run, value, is_nan, timestamp_ms, step)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-        ON CONFLICT DO UPDATE SET run = excluded.run, value = excluded.value, is_nan = excluded.is_nan,
-            timestamp_ms = excluded.timestamp_ms, step = excluded.step
-        WHERE (excluded.step, excluded.timestamp_ms, excluded.is_nan, excluded.value)
-            > (model_metric.step, model_metric.timestamp_ms, model_metric.is_nan, model_metric.value)";
+        ON CONFLICT DO NOTHING";
 }
-
-/// Model, key and dataset that points have in common.
-type ModelSeries<'b> = (&'b ModelId, &'b str, Option<&'b (String, String)>);
 
 /// What a block holds of one key.
 struct Series<'b> {
@@ -53,27 +47,28 @@ impl Applier<'_> {
         self.execute(ADD_BLOCK, row)?;
         let number = self.connection.last_insert_rowid();
         let mut series: BTreeMap<&str, Series<'_>> = BTreeMap::new();
-        let mut of_models: BTreeMap<ModelSeries<'_>, &Metric> = BTreeMap::new();
         for point in &block.points {
             series
                 .entry(&point.key)
                 .and_modify(|series| series.add(point))
                 .or_insert_with(|| Series::of(point));
-            if let Some(model) = &point.model {
-                of_models
-                    .entry((model, &point.key, point.dataset.as_ref()))
-                    .and_modify(|latest| *latest = later(latest, point))
-                    .or_insert(point);
-            }
         }
         for (key, series) in &series {
             let row = params![run, key, series.earliest_ms, number, series.latest_ms];
             self.execute(ADD_SERIES, row)?;
             self.set_latest(run, series.latest)?;
         }
-        of_models
-            .iter()
-            .try_for_each(|((model, ..), point)| self.set_latest_of_model(model, run, point))
+        self.add_model_points(run, &block.points)
+    }
+
+    /// Points that name a logged model; a repeated request changes nothing.
+    pub(crate) fn add_model_points(&self, run: i64, points: &[Metric]) -> Result<(), StoreError> {
+        for point in points {
+            if let Some(model) = &point.model {
+                self.add_model_point(model, run, point)?;
+            }
+        }
+        Ok(())
     }
 
     fn set_latest(&self, run: i64, point: &Metric) -> Result<(), StoreError> {
@@ -92,12 +87,7 @@ impl Applier<'_> {
         self.execute(SET_LATEST, row).map(drop)
     }
 
-    fn set_latest_of_model(
-        &self,
-        model: &ModelId,
-        run: i64,
-        point: &Metric,
-    ) -> Result<(), StoreError> {
+    fn add_model_point(&self, model: &ModelId, run: i64, point: &Metric) -> Result<(), StoreError> {
         let (value, is_nan) = value_in_columns(point.value);
         let (name, digest) = point
             .dataset
@@ -114,7 +104,7 @@ impl Applier<'_> {
             point.timestamp_ms,
             point.step,
         ];
-        self.execute(SET_LATEST_OF_MODEL, row).map(drop)
+        self.execute(ADD_MODEL_POINT, row).map(drop)
     }
 }
 

@@ -21,7 +21,7 @@ statements! {
     LIST_METRICS = "SELECT run.id, model_metric.key, value, is_nan, timestamp_ms, step, dataset_name, dataset_digest
         FROM model_metric JOIN run ON run.number = model_metric.run
         WHERE model = ?1
-        ORDER BY model_metric.key, dataset_name, dataset_digest";
+        ORDER BY model_metric.key, timestamp_ms, step, model_metric.run, dataset_name, dataset_digest";
     LIST_OF_RUN = "SELECT id FROM model WHERE source_run = ?1 AND is_deleted = 0 ORDER BY number";
 }
 

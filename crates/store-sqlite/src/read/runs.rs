@@ -6,7 +6,7 @@ use entities::{
     RunDetail, RunId, SearchQuery,
 };
 use rusqlite::{Connection, Row, params};
-use store::{Page, PageRequest, RunStore, StoreError, View};
+use store::{DatasetSummary, Page, PageRequest, RunStore, StoreError, View};
 
 use super::{find_row, list_rows, metrics};
 use crate::fault::damaged;
@@ -18,6 +18,14 @@ use crate::search::{Search, Subject};
 use crate::store::SqliteStore;
 
 statements! {
+    SUM_UP_DATASETS = "SELECT DISTINCT dataset_input.name, dataset_input.digest, dataset_input_tag.value
+        FROM run JOIN dataset_input ON dataset_input.run = run.number
+            LEFT JOIN dataset_input_tag ON dataset_input_tag.run = dataset_input.run
+                AND dataset_input_tag.name = dataset_input.name AND dataset_input_tag.digest = dataset_input.digest
+                AND dataset_input_tag.key = 'mlflow.data.context'
+        WHERE run.experiment = ?1
+        ORDER BY 1, 2, 3
+        LIMIT ?2";
     FIND = "SELECT number, id, experiment, name, user, status, started_at, ended_at, lifecycle, artifact_uri,
             parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted, recipe, record
         FROM run WHERE id = ?1";
@@ -133,6 +141,32 @@ impl RunStore for SqliteStore {
         let (run, key, page) = (run.clone(), key.to_owned(), page.clone());
         self.read(move |connection| metrics::list_points(connection, &run, &key, &page))
             .await
+    }
+
+    async fn list_datasets(
+        &self,
+        experiments: &[ExperimentId],
+        limit: usize,
+    ) -> Result<Vec<DatasetSummary>, StoreError> {
+        let experiments = experiments.to_vec();
+        self.read(move |connection| {
+            let mut found: Vec<DatasetSummary> = Vec::new();
+            for experiment in &experiments {
+                let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+                let key = params![experiment.as_str(), left];
+                let more: Vec<_> = list_rows(connection, SUM_UP_DATASETS, key, |row| {
+                    Ok(DatasetSummary {
+                        experiment: experiment.clone(),
+                        name: row.get(0)?,
+                        digest: row.get(1)?,
+                        context: row.get(2)?,
+                    })
+                })?;
+                found.extend(more);
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn list_replays(&self, origin: &RunId) -> Result<Vec<ReplayVerdict>, StoreError> {

@@ -1,6 +1,6 @@
 //! Conditions as SQL. What is missing fits no condition but `IS NULL`.
 
-use entities::{Comparison, Condition, Field, Operator};
+use entities::{Comparison, Condition, DatasetName, Field, Operator};
 use rusqlite::types::Value;
 use store::StoreError;
 
@@ -27,6 +27,9 @@ impl Compiler {
                 self.keyed_condition(&table, key, comparison, Compiler::value_condition)
             }
             Field::Dataset(name) => self.dataset_condition(name, comparison),
+            Field::Measured { metric, datasets } => {
+                self.measured_condition(metric.as_deref(), datasets, comparison)
+            }
             Field::Metadata(key) => {
                 let table = metadata_table(self.subject)?;
                 self.keyed_condition(&table, key, comparison, Compiler::value_condition)
@@ -109,6 +112,30 @@ impl Compiler {
             Operator::NotEqual => format!("(is_nan = 1 OR value <> {number})"),
             _ => format!("is_nan = 0 AND value {} {number}", operator_sql(*operator)),
         })
+    }
+
+    fn measured_condition(
+        &mut self,
+        metric: Option<&str>,
+        datasets: &[DatasetName],
+        comparison: &Comparison,
+    ) -> Result<String, StoreError> {
+        if self.subject != Subject::Models {
+            return refuse("only logged models are searched by what was measured on datasets");
+        }
+        let measured = self.measured_on(datasets);
+        let fits = match (metric, comparison) {
+            (None, Comparison::Null { is_negated: true }) => "1".to_owned(),
+            (Some(metric), comparison) => {
+                let metric = self.bind_text(metric);
+                let condition = self.metric_condition(comparison)?;
+                format!("key = {metric} AND {condition}")
+            }
+            _ => return refuse("a metric compares with a number"),
+        };
+        Ok(format!(
+            "model.id IN (SELECT model FROM model_metric WHERE {fits}{measured})"
+        ))
     }
 
     fn dataset_condition(

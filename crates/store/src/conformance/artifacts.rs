@@ -1,7 +1,8 @@
 //! Cases of artifacts and models.
 
 use entities::{
-    Artifact, Change, LoggedModel, Metric, ModelStatus, ObjectId, SearchKind, SearchQuery,
+    Artifact, Change, Comparison, Condition, DatasetName, Field, LoggedModel, Metric, ModelStatus,
+    ObjectId, Operator, OrderBy, SearchKind, SearchQuery,
 };
 
 use super::{all, at, id, initialisation, log, make, map, refuse, with_runs, zero};
@@ -124,7 +125,50 @@ pub async fn logged_models_live_and_die(store: &dyn Store) {
         ..model
     };
     assert_eq!(found.model, expected);
-    assert_eq!(found.metrics, [(id("a"), point)]);
+    assert_eq!(found.metrics, [(id("a"), point.clone())]);
+    // Each point once, and all of them; the latest is by time.
+    let mut early = point.clone();
+    (early.timestamp_ms, early.step, early.value) = (0, 5, 0.1);
+    let mut elsewhere = point.clone();
+    elsewhere.dataset = Some(("e".to_owned(), "y".to_owned()));
+    elsewhere.value = 0.4;
+    log(
+        store,
+        "a",
+        vec![early.clone(), point.clone(), elsewhere.clone()],
+    )
+    .await;
+    let found = store.find_model(&m1).await.unwrap().unwrap();
+    let points: Vec<_> = found.metrics.into_iter().map(|(_, point)| point).collect();
+    assert_eq!(points, [early, point, elsewhere]);
+    let on = |metric: Option<&str>, name: &str, digest: Option<&str>| Field::Measured {
+        metric: metric.map(str::to_owned),
+        datasets: vec![DatasetName {
+            name: name.to_owned(),
+            digest: digest.map(str::to_owned),
+        }],
+    };
+    let there = Comparison::Null { is_negated: true };
+    let above = |number| Comparison::Number(Operator::Greater, number);
+    for (field, comparison, count) in [
+        (on(None, "e", None), there.clone(), 1),
+        (on(None, "e", Some("y")), there.clone(), 1),
+        (on(None, "e", Some("x")), there, 0),
+        (on(Some("acc"), "e", None), above(0.3), 1),
+        (on(Some("acc"), "e", None), above(0.5), 0),
+        (on(Some("acc"), "d", Some("x")), above(0.5), 1),
+        (on(Some("loss"), "d", None), above(0.0), 0),
+    ] {
+        let query = SearchQuery {
+            order_by: vec![OrderBy {
+                field: on(Some("acc"), "d", None),
+                is_ascending: false,
+            }],
+            conditions: vec![Condition { field, comparison }],
+        };
+        let page = store.search_models(&[zero()], &query, &all()).await;
+        assert_eq!(page.unwrap().items.len(), count, "{:?}", query.conditions);
+    }
     let models = store.list_models_of(&id("a")).await.unwrap();
     assert_eq!(models, std::slice::from_ref(&m1));
     for (filter, count) in [

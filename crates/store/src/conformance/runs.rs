@@ -5,8 +5,8 @@ use entities::{
     ReplayLevel, ReplayVerdict, Run, RunStatus,
 };
 
-use super::{at, commit, find, id, make, map, refuse, run, with_runs};
-use crate::{Store, StoreError};
+use super::{at, commit, find, id, make, map, refuse, run, with_runs, zero};
+use crate::{DatasetSummary, Store, StoreError};
 
 /// All changes of a commit happen, or none, and no event tells of a refused one.
 pub async fn a_refused_commit_leaves_nothing_behind(store: &dyn Store) {
@@ -179,7 +179,7 @@ pub async fn inputs_outputs_and_replays_are_kept(store: &dyn Store) {
     };
     make(store, "outputs.logged", "run:a", outputs).await;
     let detail = store.find_run_detail(&id("a")).await.unwrap().unwrap();
-    assert_eq!(detail.datasets, [dataset]);
+    assert_eq!(detail.datasets, std::slice::from_ref(&dataset));
     assert_eq!(
         (detail.model_inputs, detail.model_outputs),
         (vec![model], vec![output])
@@ -189,6 +189,26 @@ pub async fn inputs_outputs_and_replays_are_kept(store: &dyn Store) {
         ["a"]
     );
     assert_eq!(find(store, "dataset.name IN ('d', 'e')", &[]).await, ["a"]);
+    let bare = DatasetInput {
+        digest: "y".to_owned(),
+        tags: map(&[]),
+        ..dataset.clone()
+    };
+    let inputs = Change::InputsLogged {
+        run: id("b"),
+        datasets: vec![bare, dataset],
+        models: Vec::new(),
+    };
+    make(store, "inputs.logged", "run:b", inputs).await;
+    let summary = |digest: &str, context: Option<&str>| DatasetSummary {
+        experiment: zero(),
+        name: "d".to_owned(),
+        digest: digest.to_owned(),
+        context: context.map(str::to_owned),
+    };
+    let listed = store.list_datasets(&[zero()], 9).await.unwrap();
+    assert_eq!(listed, [summary("x", Some("training")), summary("y", None)]);
+    assert_eq!(store.list_datasets(&[zero()], 1).await.unwrap().len(), 1);
     let verdict = ReplayVerdict {
         origin: id("a"),
         replay: id("b"),
