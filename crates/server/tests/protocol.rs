@@ -411,7 +411,7 @@ async fn models_are_found_and_ordered_by_what_was_measured_on_a_dataset() {
     let (one, two) = (&models[0], &models[1]);
     let on_test = json!([{"dataset_name": "test"}]);
     let good_on_test = json!({"filter": "metrics.acc > 0.7", "datasets": on_test});
-    assert_eq!(find(good_on_test).await, [one.clone()]);
+    assert_eq!(find(good_on_test).await, std::slice::from_ref(one));
     let good = json!({"filter": "metrics.acc > 0.7"});
     assert_eq!(find(good).await.len(), 2);
     let other_digest = json!({"datasets": [{"dataset_name": "test", "dataset_digest": "x"}]});
