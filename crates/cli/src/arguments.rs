@@ -1,11 +1,14 @@
 //! The command line.
 
+mod server;
+
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use server::{FrameOptions, ServerArguments, Unsupported};
 
 /// Record ML experiments, run them again exactly, compare and prove them.
 #[derive(Debug, Parser)]
@@ -72,7 +75,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Serve the MLflow REST API
-    Server(ServerArguments),
+    Server(Box<ServerArguments>),
     /// Take over what another tool has on record
     #[command(subcommand)]
     Migrate(MigrateCommand),
@@ -435,22 +438,6 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         rewritten: bool,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServerArguments {
-    /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) host: IpAddr,
-    /// Port to listen on; 0 takes a free one
-    #[arg(long, default_value_t = 5000)]
-    pub(crate) port: u16,
-    /// Host names that requests may ask for, besides this machine's loopback names
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
-    pub(crate) allowed_hosts: Vec<String>,
-    /// Directory whose store is served; found upward from here if not given
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

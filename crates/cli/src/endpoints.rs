@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use entities::Random;
 use executor::{Endpoint, EndpointFactory, EndpointRequest, ExecutorError};
 use registry::Registry;
-use server::{AllowedHosts, RunScope, Scope, ServerOptions};
+use server::{ArtifactOptions, RunScope, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,8 @@ impl EndpointFactory for LoopbackEndpoints {
             registry: self.registry.clone(),
             traces: self.traces.clone(),
             random: Arc::clone(&self.random),
-            allowed_hosts: AllowedHosts::default(),
+            web: WebOptions::default(),
+            artifacts: ArtifactOptions::default(),
             scope: Scope::Run(scope),
             user: self.user.clone(),
         };

@@ -27,13 +27,7 @@ impl MlflowSource {
     /// *Errors*: `UnknownSource` for another kind of URI; `Database` and `File` if it cannot be read; `NotMlflow` and
     /// `NotMlruns`; `Row` if a folder holds what MLflow does not write.
     pub fn open(uri: &str) -> Result<Self, MigrateError> {
-        let path = match uri.split_once(':') {
-            // `sqlite:///a` is a relative path, `sqlite:////a` an absolute one.
-            Some(("sqlite", rest)) => rest.strip_prefix("///").map(PathBuf::from),
-            _ => local_path(uri),
-        };
-        let path = path.filter(|path| path != Path::new(""));
-        let path = path.ok_or_else(|| MigrateError::UnknownSource {
+        let path = Self::path(uri).ok_or_else(|| MigrateError::UnknownSource {
             uri: uri.to_owned(),
         })?;
         Ok(Self(if path.is_dir() {
@@ -41,6 +35,16 @@ impl MlflowSource {
         } else {
             Kind::Database(MlflowDatabase::open(&path)?)
         }))
+    }
+
+    /// The file or folder that a URI of that kind names, whether there is one or not.
+    pub fn path(uri: &str) -> Option<PathBuf> {
+        let path = match uri.split_once(':') {
+            // `sqlite:///a` is a relative path, `sqlite:////a` an absolute one.
+            Some(("sqlite", rest)) => rest.strip_prefix("///").map(PathBuf::from),
+            _ => local_path(uri),
+        };
+        path.filter(|path| path != Path::new(""))
     }
 
     /// The folder that relative locations start from.

@@ -11,7 +11,9 @@ use traces::Traces;
 use tracking::Tracking;
 
 use crate::scope::Access;
-use crate::{AllowedHosts, Scope, ServerOptions};
+use crate::{
+    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, Scope, ServerOptions, WebOptions,
+};
 
 /// What every handler is given: a cheap clone.
 pub(crate) type App = Arc<Server>;
@@ -23,6 +25,12 @@ pub(crate) struct Server {
     pub(crate) traces: Traces,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
+    pub(crate) origins: AllowedOrigins,
+    pub(crate) framing: Framing,
+    /// What stands before every path.
+    pub(crate) prefix: String,
+    /// What clients write the artifacts of new experiments below; the proxy if not given.
+    pub(crate) artifact_root: Option<String>,
     pub(crate) random: Arc<dyn Random>,
     /// Who owns the process.
     pub(crate) user: String,
@@ -37,10 +45,18 @@ impl Server {
             registry,
             traces,
             random,
-            allowed_hosts,
+            web,
+            artifacts,
             scope,
             user,
         } = options;
+        let WebOptions {
+            hosts,
+            origins,
+            framing,
+            prefix,
+        } = web;
+        let ArtifactOptions { root, .. } = artifacts;
         // Nobody proves who they are to a server without sign-on; a run's token was given to its command alone.
         let auth = match &scope {
             Scope::Team => "none",
@@ -55,7 +71,11 @@ impl Server {
             tracking,
             registry,
             traces,
-            hosts: allowed_hosts,
+            hosts,
+            origins,
+            framing,
+            prefix,
+            artifact_root: root,
             random,
             user,
         }

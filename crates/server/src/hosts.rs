@@ -7,20 +7,33 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// The names by which a server may be called: those of this machine, and those that were added.
+use crate::pattern::fits;
+
+/// The names by which a server may be called: those of this machine, and more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
+    allows_private: bool,
     added: Vec<String>,
 }
 
 impl AllowedHosts {
-    /// Loopback names and addresses, and these: a name (with any port), a name with a port, `*.domain` for every name
-    /// below a domain, or `*` for every name.
+    /// Loopback names and addresses, and the addresses of private networks (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16,
+    /// fc00::/7), which no other name can resolve to and still be what the Host header says.
+    pub fn private_network() -> Self {
+        Self {
+            allows_private: true,
+            added: Vec::new(),
+        }
+    }
+
+    /// Loopback names and addresses, and these: a name (with any port), a name with a port, or either with `*` for any
+    /// characters, such as `*.domain`, `192.168.*` or `*` alone.
     pub fn new(added: Vec<String>) -> Self {
         let lower = added
             .into_iter()
             .map(|host| host.trim().to_ascii_lowercase());
         Self {
+            allows_private: false,
             added: lower.filter(|host| !host.is_empty()).collect(),
         }
     }
@@ -31,7 +44,9 @@ impl AllowedHosts {
         let Some(name) = name_of(&host) else {
             return false;
         };
-        is_loopback(name) || self.added.iter().any(|allowed| fits(allowed, &host, name))
+        is_loopback(name)
+            || self.allows_private && address_of(name).is_some_and(is_private)
+            || self.added.iter().any(|allowed| allow(allowed, &host, name))
     }
 
     /// Whether a request may be answered: its one Host header must be allowed, and so must the name in its target.
@@ -46,31 +61,8 @@ impl AllowedHosts {
     }
 }
 
-/// Whether a request comes from a page of another origin than the one that it is sent to.
-///
-/// Browsers name the origin of every request that changes something.
-pub(crate) fn is_cross_origin(headers: &HeaderMap) -> bool {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    let (origin, more) = (origins.next(), origins.next());
-    let Some(origin) = origin else {
-        return false;
-    };
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let origin = origin.to_str().unwrap_or_default();
-    let named = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"));
-    let is_same = match (named, host) {
-        (Some(named), Some(host)) => named.eq_ignore_ascii_case(host),
-        _ => false,
-    };
-    more.is_some() || !is_same
-}
-
 /// The name in `name`, `name:port`, `[address]` or `[address]:port`.
-fn name_of(host: &str) -> Option<&str> {
+pub(crate) fn name_of(host: &str) -> Option<&str> {
     if host.starts_with('[') {
         let (address, port) = host.split_at(host.find(']')? + 1);
         return is_port(port).then_some(address);
@@ -87,25 +79,34 @@ fn is_port(text: &str) -> bool {
             .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn is_loopback(name: &str) -> bool {
+pub(crate) fn is_loopback(name: &str) -> bool {
+    name == "localhost" || address_of(name).is_some_and(|address| address.is_loopback())
+}
+
+/// The address that a name is; of IPv6 in brackets.
+fn address_of(name: &str) -> Option<IpAddr> {
     let address = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'));
-    name == "localhost"
-        || address
-            .unwrap_or(name)
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    address.unwrap_or(name).parse().ok()
 }
 
-fn fits(allowed: &str, host: &str, name: &str) -> bool {
-    if allowed == "*" || allowed == host || allowed == name {
-        return true;
+/// Whether an address is one of a private network, or stands for all of this machine's.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private() || address.is_unspecified(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unspecified(),
     }
-    let domain = allowed
-        .strip_prefix('*')
-        .filter(|rest| rest.starts_with('.'));
-    domain.is_some_and(|domain| name.len() > domain.len() && name.ends_with(domain))
+}
+
+/// Whether what was allowed is this host. A pattern of an address, such as `10.*`, is for addresses alone.
+fn allow(allowed: &str, host: &str, name: &str) -> bool {
+    let is_for_addresses =
+        allowed != "*" && allowed.bytes().all(|byte| b"0123456789.*:".contains(&byte));
+    if is_for_addresses && address_of(name).is_none() {
+        return false;
+    }
+    fits(allowed, host) || fits(allowed, name)
 }
 
 #[cfg(test)]
@@ -155,13 +156,24 @@ mod tests {
 
     #[test]
     fn added_names_are_allowed_with_their_port_or_any() {
-        let added = ["Ml.Example.org", "other:81", "*.lab.example", " "];
+        let added = [
+            "Ml.Example.org",
+            "other:81",
+            "*.lab.example",
+            "app-*.example.org",
+            "192.168.*",
+            " ",
+        ];
         let hosts = AllowedHosts::new(added.map(str::to_owned).to_vec());
         for host in [
             "ml.example.org",
             "ML.example.org:443",
             "other:81",
             "a.b.lab.example:1",
+            "app-7.example.org",
+            "app-7.example.org:8080",
+            "192.168.1.5",
+            "192.168.1.5:5000",
         ] {
             assert!(hosts.allows(host), "{host} was refused");
         }
@@ -169,13 +181,43 @@ mod tests {
             "other",
             "other:80",
             "lab.example",
-            ".lab.example",
             "xlab.example",
             "example.org",
+            "app-7.example.org.evil.com",
+            "192.168.evil.com",
+            "192.169.1.5",
+            "10.0.0.1",
         ] {
             assert!(!hosts.allows(host), "{host} was allowed");
         }
         assert!(AllowedHosts::new(vec!["*".to_owned()]).allows("anything:1"));
+    }
+
+    #[test]
+    fn addresses_of_private_networks_are_allowed_and_names_like_them_are_not() {
+        let hosts = AllowedHosts::private_network();
+        for host in [
+            "localhost:5000",
+            "10.1.2.3:5000",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.0.9:80",
+            "0.0.0.0:5000",
+            "[fd00::1]:5000",
+        ] {
+            assert!(hosts.allows(host), "{host} was refused");
+        }
+        for host in [
+            "10.evil.com",
+            "192.168.1.5.evil.com",
+            "172.32.0.1",
+            "8.8.8.8",
+            "169.254.169.254",
+            "[2001:db8::1]",
+            "ml.example.org",
+        ] {
+            assert!(!hosts.allows(host), "{host} was allowed");
+        }
     }
 
     fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
@@ -197,29 +239,5 @@ mod tests {
         assert!(!hosts.allow(&two, &plain));
         assert!(!hosts.allow(&one, &Uri::from_static("http://evil.com/health")));
         assert!(hosts.allow(&one, &Uri::from_static("http://localhost:1/health")));
-    }
-
-    #[test]
-    fn an_origin_is_the_same_or_foreign() {
-        let of = |origin| headers(&[(header::HOST, "localhost:5000"), (header::ORIGIN, origin)]);
-        assert!(!is_cross_origin(&headers(&[(
-            header::HOST,
-            "localhost:5000"
-        )])));
-        assert!(!is_cross_origin(&of("http://localhost:5000")));
-        for origin in [
-            "http://localhost:5001",
-            "http://localhost",
-            "http://evil.com",
-            "null",
-            "",
-            "localhost:5000",
-            "http://localhost:5000.evil.com",
-        ] {
-            assert!(is_cross_origin(&of(origin)), "{origin} was taken");
-        }
-        let mut two = of("http://localhost:5000");
-        two.append(header::ORIGIN, HeaderValue::from_static("http://evil.com"));
-        assert!(is_cross_origin(&two));
     }
 }

@@ -8,11 +8,14 @@ mod guard;
 mod hosts;
 mod mlflow;
 mod options;
+mod origins;
 mod otlp;
+mod pattern;
 mod scope;
 mod serve;
 mod wire;
 
 pub use hosts::AllowedHosts;
-pub use options::{Mask, RunScope, Scope, ServerOptions};
+pub use options::{ArtifactOptions, Framing, Mask, RunScope, Scope, ServerOptions, WebOptions};
+pub use origins::AllowedOrigins;
 pub use serve::{router, serve};

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
 use entities::{ModelId, Random, RunId};
 use registry::Registry;
 use traces::Traces;
 use tracking::Tracking;
 
-use crate::AllowedHosts;
+use crate::{AllowedHosts, AllowedOrigins};
 
 /// What a server is made of.
 pub struct ServerOptions {
@@ -19,12 +20,58 @@ pub struct ServerOptions {
     pub traces: Traces,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
-    /// By which names it may be called.
-    pub allowed_hosts: AllowedHosts,
+    /// By which names it may be called, and more of what is asked of the web.
+    pub web: WebOptions,
+    /// Where artifacts are.
+    pub artifacts: ArtifactOptions,
     /// For whom it answers.
     pub scope: Scope,
     /// Who owns the process: the principal of what is written.
     pub user: String,
+}
+
+/// What a server asks of the web around it. By default only this machine may call, and only by the server's own pages.
+#[derive(Clone, Debug, Default)]
+pub struct WebOptions {
+    /// By which names it may be called.
+    pub hosts: AllowedHosts,
+    /// Which pages may ask beside its own.
+    pub origins: AllowedOrigins,
+    /// Which pages may show its pages inside them.
+    pub framing: Framing,
+    /// What stands before every path, such as `/mlflow`; nothing by default.
+    pub prefix: String,
+}
+
+/// Which pages may show the server's pages inside them (`X-Frame-Options`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Those of the server itself.
+    #[default]
+    SameOrigin,
+    /// None.
+    Deny,
+    /// All: nothing is said.
+    Any,
+}
+
+impl Framing {
+    pub(crate) fn header(self) -> Option<HeaderValue> {
+        match self {
+            Self::SameOrigin => Some(HeaderValue::from_static("SAMEORIGIN")),
+            Self::Deny => Some(HeaderValue::from_static("DENY")),
+            Self::Any => None,
+        }
+    }
+}
+
+/// Where a server's artifacts are. By default in the store, through the proxy.
+#[derive(Clone, Debug, Default)]
+pub struct ArtifactOptions {
+    /// The URI that clients write the artifacts of new experiments below by themselves; the proxy's if not given.
+    pub root: Option<String>,
+    /// Whether the proxy is closed.
+    pub is_proxy_closed: bool,
 }
 
 /// For whom a server answers.

@@ -23,22 +23,35 @@ const CLOSING_TIME: Duration = Duration::from_secs(30);
 
 /// All that is answered, for a server of one's own or for tests.
 pub fn router(options: ServerOptions) -> Router {
+    let prefix = options.web.prefix.clone();
+    let proxy = if options.artifacts.is_proxy_closed {
+        artifacts::closed_calls()
+    } else {
+        artifacts::calls()
+    };
     let app: App = Arc::new(Server::new(options));
     let calls = mlflow::calls();
     let calls_v3 = mlflow::calls_v3();
     let pages = mlflow::page_calls();
-    let proxy = artifacts::calls();
-    Router::new()
+    let proxy = Router::new()
+        .nest("/api/2.0/mlflow-artifacts", proxy.clone())
+        .nest("/ajax-api/2.0/mlflow-artifacts", proxy);
+    let table = Router::new()
         .nest("/api/2.0/mlflow", calls.clone())
         .nest("/ajax-api/2.0/mlflow", calls.merge(pages.clone()))
         .nest("/api/3.0/mlflow", calls_v3.clone())
         .nest("/ajax-api/3.0/mlflow", calls_v3.merge(pages))
-        .nest("/api/2.0/mlflow-artifacts", proxy.clone())
-        .nest("/ajax-api/2.0/mlflow-artifacts", proxy)
+        .merge(proxy.clone())
         .merge(mlflow::server_calls())
         .merge(mlflow::slashless_calls())
         .merge(otlp::calls())
-        .route("/get-artifact", get(artifacts::get_of_run))
+        .route("/get-artifact", get(artifacts::get_of_run));
+    let table = match prefix.as_str() {
+        "" => table,
+        // As MLflow answers its proxy in both places.
+        prefix => Router::new().nest(prefix, table).merge(proxy),
+    };
+    table
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&app), guard))

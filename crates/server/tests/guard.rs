@@ -9,7 +9,7 @@ mod support;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::json;
-use server::{AllowedHosts, Scope};
+use server::{AllowedHosts, AllowedOrigins, Framing, Scope, ServerOptions};
 use support::{Answer, TestApp, options};
 
 async fn ask(app: &TestApp, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -47,7 +47,7 @@ async fn a_foreign_host_is_refused_but_for_the_pulse() {
         assert_eq!(answer.body, said.as_bytes());
     }
     let mut named = options(&app.bench, Scope::Team);
-    named.allowed_hosts = AllowedHosts::new(vec!["ml.example.org".to_owned()]);
+    named.web.hosts = AllowedHosts::new(vec!["ml.example.org".to_owned()]);
     let app = TestApp {
         router: server::router(named),
         ..app
@@ -122,4 +122,163 @@ async fn a_body_must_say_that_it_is_json_and_not_be_endless() {
     let huge = json!({"name": "x".repeat(65 << 20)}).to_string();
     let refused = app.request(Method::POST, path, huge).await;
     assert_eq!(refused.error().0, 413);
+}
+
+/// A server for a team, with other options than by default.
+async fn app_with(change: impl FnOnce(&mut ServerOptions)) -> TestApp {
+    let app = TestApp::team().await;
+    let mut options = options(&app.bench, Scope::Team);
+    change(&mut options);
+    TestApp {
+        router: server::router(options),
+        ..app
+    }
+}
+
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    let value = answer.headers.get(name)?;
+    Some(value.to_str().unwrap())
+}
+
+/// Names and values are those that MLflow 3.17.2 answers with.
+#[tokio::test]
+async fn a_page_that_is_let_in_may_ask_and_read() {
+    let origins = vec!["https://app.example.org".to_owned()];
+    let app = app_with(|options| options.web.origins = AllowedOrigins::new(origins)).await;
+    let path = "/api/2.0/mlflow/experiments/search";
+    let json = ("content-type", "application/json");
+    let asking = |origin| {
+        [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "content-type,x-mine"),
+        ]
+    };
+    for origin in ["http://localhost:8888", "https://app.example.org"] {
+        let asked = ask(&app, Method::OPTIONS, path, &asking(origin)).await;
+        assert_eq!(asked.status, StatusCode::OK);
+        assert_eq!(asked.body, b"OK");
+        assert_eq!(
+            header(&asked, "access-control-allow-methods"),
+            Some("GET, POST, PUT, DELETE, OPTIONS, PATCH")
+        );
+        assert_eq!(
+            header(&asked, "access-control-allow-headers"),
+            Some("content-type,x-mine")
+        );
+        assert_eq!(header(&asked, "access-control-max-age"), Some("600"));
+        let posted = ask(&app, Method::POST, path, &[("origin", origin), json]).await;
+        assert_eq!(posted.error().1, "INVALID_PARAMETER_VALUE");
+        let read = ask(&app, Method::GET, "/version", &[("origin", origin)]).await;
+        for answer in [asked, posted, read] {
+            assert_eq!(header(&answer, "access-control-allow-origin"), Some(origin));
+            assert_eq!(
+                header(&answer, "access-control-allow-credentials"),
+                Some("true")
+            );
+            assert_eq!(header(&answer, "access-control-expose-headers"), Some("*"));
+            assert_eq!(header(&answer, "vary"), Some("Origin"));
+        }
+    }
+    let foreign = ask(&app, Method::OPTIONS, path, &asking("http://evil.com")).await;
+    assert_eq!(foreign.status, StatusCode::BAD_REQUEST);
+    assert_eq!(foreign.body, b"Disallowed CORS origin");
+    assert_eq!(header(&foreign, "access-control-allow-origin"), None);
+    let posted = ask(
+        &app,
+        Method::POST,
+        path,
+        &[("origin", "http://evil.com"), json],
+    )
+    .await;
+    assert_eq!(posted.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn pages_may_be_framed_as_was_chosen() {
+    for (framing, said) in [
+        (Framing::SameOrigin, Some("SAMEORIGIN")),
+        (Framing::Deny, Some("DENY")),
+        (Framing::Any, None),
+    ] {
+        let app = app_with(|options| options.web.framing = framing).await;
+        let answer = ask(&app, Method::GET, "/version", &[]).await;
+        assert_eq!(header(&answer, "x-frame-options"), said);
+        assert_eq!(header(&answer, "x-content-type-options"), Some("nosniff"));
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_stands_before_every_path_and_the_proxy_answers_without_it_too() {
+    let app = app_with(|options| options.web.prefix = "/mlflow".to_owned()).await;
+    let get = "/api/2.0/mlflow/experiments/get?experiment_id=0";
+    let list = "/api/2.0/mlflow-artifacts/artifacts";
+    for path in [get, list, "/version"] {
+        let answer = ask(&app, Method::GET, &format!("/mlflow{path}"), &[]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+    }
+    assert_eq!(
+        ask(&app, Method::GET, list, &[]).await.status,
+        StatusCode::OK
+    );
+    for path in [get, "/version", "/mlflow/mlflow/version"] {
+        let answer = ask(&app, Method::GET, path, &[]).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let foreign = [("host", "evil.com")];
+    for (path, status) in [
+        ("/mlflow/health", StatusCode::OK),
+        ("/health", StatusCode::FORBIDDEN),
+        (
+            "/mlflow/api/2.0/mlflow/experiments/get",
+            StatusCode::FORBIDDEN,
+        ),
+    ] {
+        let answer = ask(&app, Method::GET, path, &foreign).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn where_the_proxy_is_closed_clients_are_told_and_new_experiments_are_elsewhere() {
+    let app = app_with(|options| {
+        options.artifacts.is_proxy_closed = true;
+        options.artifacts.root = Some("s3://bucket/mlflow".to_owned());
+    })
+    .await;
+    for (method, path) in [
+        (Method::GET, "/api/2.0/mlflow-artifacts/artifacts"),
+        (Method::PUT, "/api/2.0/mlflow-artifacts/artifacts/0/a"),
+        (
+            Method::DELETE,
+            "/ajax-api/2.0/mlflow-artifacts/artifacts/0/a",
+        ),
+        (Method::POST, "/api/2.0/mlflow-artifacts/mpu/create/0/a"),
+    ] {
+        let answer = ask(&app, method, path, &[]).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        let said = String::from_utf8(answer.body).unwrap();
+        let start = format!(
+            "Endpoint: {path} disabled due to the mlflow server running with `--no-serve-artifacts`."
+        );
+        assert!(said.starts_with(&start), "{said}");
+    }
+    let create = "/api/2.0/mlflow/experiments/create";
+    let made = |body: serde_json::Value| {
+        let app = &app;
+        async move {
+            let made = app
+                .request(Method::POST, create, body.to_string())
+                .await
+                .ok();
+            let id = made["experiment_id"].as_str().unwrap().to_owned();
+            let path = format!("/api/2.0/mlflow/experiments/get?experiment_id={id}");
+            let found = ask(app, Method::GET, &path, &[]).await.ok();
+            (id, found["experiment"]["artifact_location"].clone())
+        }
+    };
+    let (id, location) = made(json!({"name": "a"})).await;
+    assert_eq!(location, format!("s3://bucket/mlflow/{id}"));
+    let (_, location) = made(json!({"name": "b", "artifact_location": "s3://own/b"})).await;
+    assert_eq!(location, "s3://own/b");
 }

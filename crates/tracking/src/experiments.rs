@@ -19,6 +19,8 @@ pub struct NewExperiment {
     pub name: String,
     /// URI below which its runs keep their artifacts; one below `mlflow-artifacts:/` where none is given.
     pub artifact_location: Option<String>,
+    /// Where none is given: URI of the folder in which its own is to be, under its id.
+    pub artifact_root: Option<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -38,6 +40,7 @@ impl Tracking {
         let NewExperiment {
             name,
             artifact_location,
+            artifact_root,
             tags,
         } = new;
         check_experiment_name(&name)?;
@@ -53,7 +56,11 @@ impl Tracking {
             let id = self.free_id(&name).await?;
             let at = self.now();
             let experiment = Experiment {
-                artifact_location: location.clone().unwrap_or_else(|| default_location(&id)),
+                artifact_location: match (&location, &artifact_root) {
+                    (Some(location), _) => location.clone(),
+                    (None, Some(root)) => join_location(root, &[id.as_str()]),
+                    (None, None) => default_location(&id),
+                },
                 id,
                 name: name.clone(),
                 lifecycle: Lifecycle::Active,

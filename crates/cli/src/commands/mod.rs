@@ -58,7 +58,7 @@ fn dispatch(command: Command, output: &Output) -> Answer {
         Command::Forget(arguments) => block_on(forget::run(&arguments, output)),
         Command::Audit(command) => block_on(audit::run(&command, output)),
         Command::Migrate(command) => block_on(migrate::run(command, output)),
-        Command::Server(arguments) => block_on(server::run(arguments, output)),
+        Command::Server(arguments) => block_on(server::run(*arguments, output)),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
     }

@@ -1,36 +1,40 @@
 //! `reproof server`
 
+mod mlflow_options;
+
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use server::{AllowedHosts, Scope, ServerOptions};
+use server::{ArtifactOptions, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::ServerArguments;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::output::Output;
+use crate::output::{Output, safe};
 
 pub(crate) async fn run(
     arguments: ServerArguments,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
-    if let Some(root) = &arguments.root {
+    mlflow_options::check_others(&arguments, output)?;
+    let artifacts = mlflow_options::artifacts(&arguments, output)?;
+    let root = mlflow_options::root(&arguments, output)?;
+    let web = mlflow_options::web(&arguments, output);
+    let ServerArguments { host, port, .. } = arguments;
+    let listener = listen(&host, port).await?;
+    if let Some(root) = &root {
         std::env::set_current_dir(root).map_err(|error| {
             CommandError::usage("E0022", format!("cannot serve {}: {error}", root.display()))
         })?;
     }
     let context = Context::open_or_create(output).await?;
-    let address = std::net::SocketAddr::new(arguments.host, arguments.port);
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        CommandError::system("E0018", format!("cannot listen on {address}: {error}"))
-            .hint("`--port 0` takes a free port")
-    })?;
     let address = listener.local_addr().map_err(|error| {
         CommandError::system("E0018", format!("cannot tell the address: {error}"))
     })?;
-    let url = format!("http://{address}");
+    let url = format!("http://{address}{}", web.prefix);
     if !address.ip().is_loopback() {
         output.warn("whoever can reach this address can read and change everything: nobody is asked who they are");
     }
@@ -45,15 +49,29 @@ pub(crate) async fn run(
             "in Python: mlflow.set_tracking_uri(\"{url}\")    (Ctrl-C ends)"
         ));
     }
-    serve(&context, listener, arguments.allowed_hosts, output).await?;
+    serve(&context, listener, web, artifacts, output).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn listen(host: &str, port: u16) -> Result<TcpListener, CommandError> {
+    TcpListener::bind((host, port)).await.map_err(|error| {
+        let told = format!("cannot listen on {}:{port}: {error}", safe(host));
+        let refused = CommandError::system("E0018", told);
+        match error.kind() {
+            ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+                refused.hint("`--port 0` takes a free port")
+            }
+            _ => refused,
+        }
+    })
 }
 
 /// Answers until Ctrl-C or SIGTERM, then what was asked until then.
 async fn serve(
     context: &Context,
     listener: TcpListener,
-    allowed_hosts: Vec<String>,
+    web: WebOptions,
+    artifacts: ArtifactOptions,
     output: &Output,
 ) -> Result<(), CommandError> {
     let cannot = |error: std::io::Error| {
@@ -72,7 +90,8 @@ async fn serve(
         registry: context.registry.clone(),
         traces: context.traces.clone(),
         random: Arc::clone(&context.bench.random),
-        allowed_hosts: AllowedHosts::new(allowed_hosts),
+        web,
+        artifacts,
         scope: Scope::Team,
         user: context.bench.user.clone(),
     };

@@ -1,22 +1,32 @@
 //! `reproof server`, for tests that talk to it.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::Project;
 
 /// A server at work, ended when it goes.
 pub(crate) struct Server {
     process: std::process::Child,
+    /// What it said of itself.
+    pub(crate) said: serde_json::Value,
     pub(crate) url: String,
     pub(crate) agent: ureq::Agent,
 }
 
 impl Server {
     pub(crate) fn start(project: &Project) -> Self {
-        let mut process = project
-            .program()
+        Self::start_with(project, &[])
+    }
+
+    pub(crate) fn start_with(project: &Project, options: &[&str]) -> Self {
+        Self::start_program(project.program(), options)
+    }
+
+    pub(crate) fn start_program(mut program: Command, options: &[&str]) -> Self {
+        let mut process = program
             .args(["server", "--port", "0", "--json"])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -37,9 +47,17 @@ impl Server {
             .into();
         Self {
             process,
+            said,
             url,
             agent,
         }
+    }
+
+    /// The answer at a path.
+    pub(crate) fn get(&self, path: &str) -> serde_json::Value {
+        let answer = self.agent.get(format!("{}/{path}", self.url)).call();
+        let text = answer.unwrap().body_mut().read_to_string().unwrap();
+        serde_json::from_str(&text).unwrap()
     }
 
     pub(crate) fn post(&self, call: &str, body: &str) -> serde_json::Value {

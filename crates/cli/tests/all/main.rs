@@ -22,6 +22,7 @@ mod repositories;
 mod secrets;
 mod several;
 mod standard_input;
+mod start_scripts;
 mod support;
 mod tampering;
 mod whole;

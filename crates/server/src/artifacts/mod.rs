@@ -7,10 +7,10 @@ mod range;
 mod upload;
 
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
-use axum::response::Response;
-use axum::routing::{get, post};
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
 use entities::ArtifactEntry;
 use serde::Serialize;
 use tracking::TrackingError;
@@ -36,6 +36,25 @@ pub(crate) fn calls() -> Router<App> {
         .route("/mpu/complete/{*path}", post(no_multipart_upload))
         .route("/mpu/abort/{*path}", post(no_multipart_upload))
         .route("/presigned/{*path}", get(no_multipart_download))
+}
+
+/// The proxy where it is closed.
+pub(crate) fn closed_calls() -> Router<App> {
+    let parts = ["artifacts", "mpu", "presigned"];
+    parts.into_iter().fold(Router::new(), |table, part| {
+        table
+            .route(&format!("/{part}"), any(closed))
+            .route(&format!("/{part}/"), any(closed))
+            .route(&format!("/{part}/{{*path}}"), any(closed))
+    })
+}
+
+async fn closed(uri: OriginalUri) -> Response {
+    let path = uri.0.path();
+    let said = format!(
+        "Endpoint: {path} disabled due to the mlflow server running with `--no-serve-artifacts`. To enable artifacts server functionality, run `mlflow server` with `--serve-artifacts`"
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
 }
 
 async fn download(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Answer {

@@ -34,6 +34,7 @@ pub(super) async fn create(
     let new = NewExperiment {
         name: required("name", request.name)?,
         artifact_location: request.artifact_location,
+        artifact_root: app.artifact_root.clone(),
         tags: real_tags(&app, pairs("tags", request.tags)?).collect(),
     };
     let experiment = app.tracking.create_experiment(&caller, new).await?;

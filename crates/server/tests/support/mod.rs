@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use entities::{ModelId, RunId};
 use serde_json::Value;
-use server::{AllowedHosts, RunScope, Scope, ServerOptions};
+use server::{ArtifactOptions, RunScope, Scope, ServerOptions, WebOptions};
 use testkit::{MockClock, TestBench};
 use tower::ServiceExt as _;
 
@@ -152,7 +152,8 @@ pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
         registry: bench.registry.clone(),
         traces: bench.traces.clone(),
         random: Arc::clone(&bench.random) as _,
-        allowed_hosts: AllowedHosts::default(),
+        web: WebOptions::default(),
+        artifacts: ArtifactOptions::default(),
         scope,
         user: "ann".to_owned(),
     }

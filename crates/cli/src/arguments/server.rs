@@ -1,0 +1,222 @@
+//! `reproof server`, with the options of `mlflow server`.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct ServerArguments {
+    /// Address or name to listen on
+    #[arg(
+        short = 'h',
+        long,
+        env = "MLFLOW_HOST",
+        hide_env_values = true,
+        default_value = "127.0.0.1"
+    )]
+    pub(crate) host: String,
+    /// Port to listen on; 0 takes a free one
+    #[arg(
+        short,
+        long,
+        env = "MLFLOW_PORT",
+        hide_env_values = true,
+        default_value_t = 5000
+    )]
+    pub(crate) port: u16,
+    /// Directory whose store is served; found upward from here if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Instead of --root, as MLflow names it: the store of that folder, or of the folder of that database
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "MLFLOW_BACKEND_STORE_URI",
+        hide_env_values = true
+    )]
+    pub(crate) backend_store_uri: Option<String>,
+    /// Where clients write the artifacts of new experiments by themselves; into the store, through the server, if not
+    /// given
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+        hide_env_values = true
+    )]
+    pub(crate) default_artifact_root: Option<String>,
+    /// Let clients read and write artifacts through the server (the default)
+    #[arg(
+        long,
+        env = "MLFLOW_SERVE_ARTIFACTS",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        overrides_with = "no_serve_artifacts"
+    )]
+    pub(crate) serve_artifacts: Option<bool>,
+    /// Do not; where no root is given, clients then write to ./mlruns
+    #[arg(long, overrides_with = "serve_artifacts")]
+    pub(crate) no_serve_artifacts: bool,
+    /// Host names that requests may ask for, besides this machine's loopback names; private addresses if not given
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "MLFLOW_SERVER_ALLOWED_HOSTS",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Web pages that may ask, such as https://app.example.org, besides those of this machine
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) cors_allowed_origins: Vec<String>,
+    /// Which pages may show the server's inside them: its own, none or all
+    #[arg(
+        long,
+        value_enum,
+        ignore_case = true,
+        env = "MLFLOW_SERVER_X_FRAME_OPTIONS", hide_env_values = true,
+        default_value_t = FrameOptions::SameOrigin
+    )]
+    pub(crate) x_frame_options: FrameOptions,
+    /// Answer by any name and to any page: dangerous
+    #[arg(
+        long,
+        conflicts_with_all = ["allowed_hosts", "cors_allowed_origins", "x_frame_options"]
+    )]
+    pub(crate) disable_security_middleware: bool,
+    /// What stands before every path, such as /mlflow
+    #[arg(long, value_name = "PREFIX", env = "MLFLOW_STATIC_PREFIX", hide_env_values = true, value_parser = parse_prefix)]
+    pub(crate) static_prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) without_meaning: WithoutMeaning,
+    #[command(flatten)]
+    pub(crate) unsupported: Unsupported,
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// Options of `mlflow server` about what there is nothing of here.
+#[derive(Debug, Args)]
+pub(crate) struct WithoutMeaning {
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_REGISTRY_STORE_URI",
+        hide_env_values = true
+    )]
+    pub(crate) registry_store_uri: Option<String>,
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_ARTIFACTS_DESTINATION",
+        hide_env_values = true
+    )]
+    pub(crate) artifacts_destination: Option<String>,
+    #[arg(
+        short,
+        long,
+        hide = true,
+        env = "MLFLOW_WORKERS",
+        hide_env_values = true
+    )]
+    pub(crate) workers: Option<String>,
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_GUNICORN_OPTS",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) gunicorn_opts: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    pub(crate) waitress_opts: Option<String>,
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_UVICORN_OPTS",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) uvicorn_opts: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) dev: bool,
+    #[arg(long, hide = true)]
+    pub(crate) secrets_cache_ttl: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) secrets_cache_max_size: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) disable_workspaces: bool,
+}
+
+/// Options of `mlflow server` without which its users would not get what they rely on.
+#[derive(Debug, Args)]
+pub(crate) struct Unsupported {
+    #[arg(long, hide = true)]
+    pub(crate) app_name: Option<String>,
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI",
+        hide_env_values = true
+    )]
+    pub(crate) read_replica_backend_store_uri: Option<String>,
+    #[arg(long, hide = true, env = "MLFLOW_ARTIFACTS_ONLY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) artifacts_only: bool,
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_EXPOSE_PROMETHEUS",
+        hide_env_values = true
+    )]
+    pub(crate) expose_prometheus: Option<String>,
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_TRACE_ARCHIVAL_CONFIG",
+        hide_env_values = true
+    )]
+    pub(crate) trace_archival_config: Option<String>,
+    #[arg(long, hide = true, env = "MLFLOW_ENABLE_WORKSPACES", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) enable_workspaces: bool,
+    #[arg(
+        long,
+        hide = true,
+        env = "MLFLOW_WORKSPACE_STORE_URI",
+        hide_env_values = true
+    )]
+    pub(crate) workspace_store_uri: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FrameOptions {
+    #[value(name = "SAMEORIGIN")]
+    SameOrigin,
+    #[value(name = "DENY")]
+    Deny,
+    #[value(name = "NONE")]
+    Any,
+}
+
+/// A prefix of paths, as MLflow takes them: it begins with a slash and does not end with one.
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b"/-._~".contains(&letter);
+    if !text.starts_with('/') || text.ends_with('/') || text.contains("//") {
+        return Err("it begins with a slash, and no other follows it or ends it".to_owned());
+    }
+    if !text.bytes().all(is_plain) {
+        return Err("it holds letters, digits, `-`, `.`, `_`, `~` and slashes alone".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,298 @@
+//! What the options of `mlflow server` mean here.
+
+use std::path::{Path, PathBuf};
+
+use migrate::{MigrateError, MlflowSource};
+use server::{AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, WebOptions};
+
+use crate::arguments::{FrameOptions, ServerArguments, Unsupported};
+use crate::error::CommandError;
+use crate::faults::migrate_fault;
+use crate::output::{Output, safe};
+use crate::project::cannot_write;
+
+/// The folder whose store is served; none where it is found from the working directory.
+///
+/// *Errors*: E0026 where the URI is that of MLflow's own record, or of a database server.
+pub(super) fn root(
+    arguments: &ServerArguments,
+    output: &Output,
+) -> Result<Option<PathBuf>, CommandError> {
+    let Some(uri) = given(arguments.backend_store_uri.as_ref()) else {
+        return Ok(arguments.root.clone());
+    };
+    if let Some(root) = &arguments.root {
+        output.say("`--root` decides what is served; `--backend-store-uri` is not looked at");
+        return Ok(Some(root.clone()));
+    }
+    let shown = without_password(uri);
+    let Some(path) = MlflowSource::path(without_query(uri)) else {
+        return Err(refusal(format!(
+            "`--backend-store-uri {shown}` cannot be served: the record is kept in a store of Reproof's own"
+        ))
+        .hint("`--root DIR` in its place names the folder of a store, which is made if it is not there"));
+    };
+    if path.exists() {
+        refuse_mlflow(uri, &path)?;
+    }
+    let is_folder = path.is_dir() || !is_database(uri, &path);
+    let is_mlruns = path.file_name().is_some_and(|name| name == "mlruns");
+    let root = if is_folder && !is_mlruns {
+        path
+    } else {
+        match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    };
+    std::fs::create_dir_all(&root).map_err(|error| cannot_write(&root, &error))?;
+    Ok(Some(root))
+}
+
+/// Refuses what holds something already: MLflow's record is not written to, and ours has another name.
+fn refuse_mlflow(uri: &str, path: &Path) -> Result<(), CommandError> {
+    let shown = safe(uri);
+    match MlflowSource::open(without_query(uri)) {
+        Ok(_) => Err(refusal(format!("`{shown}` holds what MLflow recorded, which only MLflow writes to"))
+            .hint(format!("`reproof migrate mlflow {shown}` takes it all over into a store here"))
+            .hint("then start `reproof server` without `--backend-store-uri`, or with `--root DIR` in its place")),
+        Err(MigrateError::NotMlruns { .. }) => Ok(()),
+        Err(MigrateError::NotMlflow { .. }) => Err(refusal(format!(
+            "`{}` is a database, but not one that MLflow made",
+            safe(&path.display().to_string())
+        ))
+        .hint("`--root DIR` in place of `--backend-store-uri` names the folder of a store of Reproof's own")),
+        Err(error) => Err(migrate_fault(error)),
+    }
+}
+
+/// Who may ask and how.
+pub(super) fn web(arguments: &ServerArguments, output: &Output) -> WebOptions {
+    let prefix = arguments.static_prefix.clone().unwrap_or_default();
+    if arguments.disable_security_middleware {
+        output
+            .warn("any web page that a user of this machine opens can read and change everything");
+        return WebOptions {
+            hosts: AllowedHosts::new(vec!["*".to_owned()]),
+            origins: AllowedOrigins::new(vec!["*".to_owned()]),
+            framing: Framing::Any,
+            prefix,
+        };
+    }
+    let is_open = |list: &[String]| list.iter().any(|allowed| allowed.trim() == "*");
+    if is_open(&arguments.allowed_hosts) {
+        output.warn("`--allowed-hosts *` lets any web page that makes its name lead here act as the server's own");
+    }
+    if is_open(&arguments.cors_allowed_origins) {
+        output.warn("`--cors-allowed-origins *` lets any web page read and change everything");
+    }
+    let has_hosts = arguments
+        .allowed_hosts
+        .iter()
+        .any(|host| !host.trim().is_empty());
+    WebOptions {
+        hosts: if has_hosts {
+            AllowedHosts::new(arguments.allowed_hosts.clone())
+        } else {
+            AllowedHosts::private_network()
+        },
+        origins: AllowedOrigins::new(arguments.cors_allowed_origins.clone()),
+        framing: match arguments.x_frame_options {
+            FrameOptions::SameOrigin => Framing::SameOrigin,
+            FrameOptions::Deny => Framing::Deny,
+            FrameOptions::Any => Framing::Any,
+        },
+        prefix,
+    }
+}
+
+/// Where artifacts are. Relative paths start from the working directory, so this comes before it is changed.
+pub(super) fn artifacts(
+    arguments: &ServerArguments,
+    output: &Output,
+) -> Result<ArtifactOptions, CommandError> {
+    let is_proxy_closed = arguments.no_serve_artifacts || arguments.serve_artifacts == Some(false);
+    let root = match given(arguments.default_artifact_root.as_ref()) {
+        Some(root) => Some(whole_root(root)?),
+        // What MLflow takes.
+        None if is_proxy_closed => Some(whole_root("./mlruns")?),
+        None => None,
+    };
+    let root = root.filter(|root| root != "mlflow-artifacts:");
+    if let Some(root) = &root {
+        if root.starts_with("mlflow-artifacts:") && is_proxy_closed {
+            return Err(refusal(format!(
+                "new experiments cannot keep artifacts at `{}` where the server does not serve them",
+                safe(root)
+            ))
+            .hint("`--default-artifact-root` names another place, or leave `--no-serve-artifacts` out"));
+        }
+        if !root.starts_with("mlflow-artifacts:") {
+            output.say(&format!(
+                "clients write the artifacts of new experiments to {} by themselves, so their bytes are not on record; without `--default-artifact-root` they are",
+                safe(&without_password(root))
+            ));
+        }
+    }
+    Ok(ArtifactOptions {
+        root,
+        is_proxy_closed,
+    })
+}
+
+/// A root of artifacts as every client can use it, without a slash at its end.
+fn whole_root(root: &str) -> Result<String, CommandError> {
+    if root.starts_with("runs:") || root.starts_with("models:") {
+        return Err(CommandError::usage(
+            "E0022",
+            format!(
+                "`--default-artifact-root {}` cannot hold artifacts",
+                safe(root)
+            ),
+        ));
+    }
+    let trimmed = root.trim_end_matches('/');
+    let is_path = !root.starts_with("file:") && MlflowSource::path(root).is_some();
+    if !is_path {
+        return Ok(trimmed.to_owned());
+    }
+    let absolute = std::path::absolute(Path::new(root)).map_err(|error| {
+        CommandError::system(
+            "E0018",
+            format!("cannot tell where {} is: {error}", safe(root)),
+        )
+    })?;
+    let absolute: PathBuf = absolute.components().collect();
+    absolute.to_str().map(str::to_owned).ok_or_else(|| {
+        CommandError::usage("E0022", format!("the path of `{}` is not text", safe(root)))
+    })
+}
+
+/// Refuses options without which users would not get what they rely on, and says which have no effect.
+pub(super) fn check_others(
+    arguments: &ServerArguments,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let Unsupported {
+        app_name,
+        read_replica_backend_store_uri,
+        artifacts_only,
+        expose_prometheus,
+        trace_archival_config,
+        enable_workspaces,
+        workspace_store_uri: _,
+    } = &arguments.unsupported;
+    let refused = [
+        (
+            given(app_name.as_ref()).is_some(),
+            "--app-name",
+            "users and permissions are not known here: whoever reaches the server may do everything",
+        ),
+        (
+            given(read_replica_backend_store_uri.as_ref()).is_some(),
+            "--read-replica-backend-store-uri",
+            "there is one store, which answers all",
+        ),
+        (
+            *artifacts_only,
+            "--artifacts-only",
+            "the server keeps artifacts beside the record of them",
+        ),
+        (
+            given(expose_prometheus.as_ref()).is_some(),
+            "--expose-prometheus",
+            "the server counts nothing for Prometheus",
+        ),
+        (
+            given(trace_archival_config.as_ref()).is_some(),
+            "--trace-archival-config",
+            "traces stay in the store",
+        ),
+        (
+            *enable_workspaces,
+            "--enable-workspaces",
+            "a store is one workspace: start a server for each, with `--root DIR`",
+        ),
+    ];
+    if let Some((_, option, why)) = refused.iter().find(|(is_given, ..)| *is_given) {
+        return Err(refusal(format!("`{option}` is not supported: {why}")));
+    }
+    let others = &arguments.without_meaning;
+    if let Some(uri) = given(others.registry_store_uri.as_ref())
+        && arguments.backend_store_uri.as_ref() != Some(uri)
+    {
+        return Err(refusal(
+            "`--registry-store-uri` names another place than `--backend-store-uri`, but models are kept beside the runs",
+        ));
+    }
+    if let Some(destination) = given(others.artifacts_destination.as_ref()) {
+        let shown = safe(&without_password(destination));
+        if MlflowSource::path(destination).is_none() {
+            return Err(refusal(format!(
+                "`--artifacts-destination {shown}` is not supported: what clients send is kept in the store"
+            ))
+            .hint(format!("clients can write there by themselves: `--no-serve-artifacts --default-artifact-root {shown}`")));
+        }
+        output.say(&format!(
+            "artifacts are kept in the store, not in {shown} (`--artifacts-destination`)"
+        ));
+    }
+    let ignored: Vec<_> = [
+        (others.workers.is_some(), "--workers"),
+        (others.gunicorn_opts.is_some(), "--gunicorn-opts"),
+        (others.waitress_opts.is_some(), "--waitress-opts"),
+        (others.uvicorn_opts.is_some(), "--uvicorn-opts"),
+        (others.dev, "--dev"),
+        (others.secrets_cache_ttl.is_some(), "--secrets-cache-ttl"),
+        (
+            others.secrets_cache_max_size.is_some(),
+            "--secrets-cache-max-size",
+        ),
+    ]
+    .into_iter()
+    .filter(|(is_given, _)| *is_given)
+    .map(|(_, option)| option)
+    .collect();
+    if !ignored.is_empty() {
+        output.say(&format!(
+            "one process answers all, so there is nothing for {} to do",
+            ignored.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// An option that was given; an empty variable is none.
+fn given(option: Option<&String>) -> Option<&String> {
+    option.filter(|text| !text.is_empty())
+}
+
+fn refusal(message: impl std::fmt::Display) -> CommandError {
+    CommandError::usage("E0026", message)
+}
+
+/// Whether a URI is of a file, by its scheme or because one is there.
+fn is_database(uri: &str, path: &Path) -> bool {
+    uri.starts_with("sqlite:") || path.is_file()
+}
+
+/// A URI of SQLite may end with settings of its driver.
+fn without_query(uri: &str) -> &str {
+    match uri.split_once('?') {
+        Some((before, _)) if uri.starts_with("sqlite:") => before,
+        _ => uri,
+    }
+}
+
+/// A URI as it may be shown.
+fn without_password(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return safe(uri);
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let shown = match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://***@{}", &rest[at + 1..]),
+        None => uri.to_owned(),
+    };
+    safe(&shown)
+}

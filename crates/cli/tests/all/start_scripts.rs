@@ -1,0 +1,177 @@
+//! `reproof server` where a start script of `mlflow server` changed its first word.
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::listening::Server;
+use crate::support::Project;
+
+/// What MLflow's database is known by.
+const MLFLOW_TABLES: &str = "
+    CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY, name TEXT, artifact_location TEXT,
+        lifecycle_stage TEXT, creation_time BIGINT, last_update_time BIGINT);
+    CREATE TABLE runs (run_uuid TEXT PRIMARY KEY, name TEXT, source_type TEXT, source_name TEXT,
+        entry_point_name TEXT, user_id TEXT, status TEXT, start_time BIGINT, end_time BIGINT, deleted_time BIGINT,
+        source_version TEXT, lifecycle_stage TEXT, artifact_uri TEXT, experiment_id INTEGER);
+    CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT);
+    CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT);
+    CREATE TABLE metrics (key TEXT, value FLOAT, timestamp BIGINT, run_uuid TEXT, step BIGINT, is_nan BOOLEAN);";
+
+fn location_of_new(server: &Server) -> (String, Value) {
+    let made = server.post("experiments/create", r#"{"name": "new"}"#);
+    let id = made["experiment_id"].as_str().unwrap().to_owned();
+    let found = server.get(&format!(
+        "api/2.0/mlflow/experiments/get?experiment_id={id}"
+    ));
+    (id, found["experiment"]["artifact_location"].clone())
+}
+
+#[test]
+fn a_start_script_goes_on_with_its_options() {
+    let project = Project::empty();
+    let said = |server: &Server, root: &str| {
+        let root = project.path(root).canonicalize().unwrap();
+        assert_eq!(server.said["root"], root.to_str().unwrap());
+    };
+    let common = [
+        "-h",
+        "localhost",
+        "--workers",
+        "4",
+        "--gunicorn-opts",
+        "--timeout 60",
+    ];
+    let database = [
+        common.as_slice(),
+        &["--backend-store-uri", "sqlite:///data/mlflow.db"],
+    ]
+    .concat();
+    let server = Server::start_with(&project, &database);
+    said(&server, "data");
+    let (id, location) = location_of_new(&server);
+    assert_eq!(location, format!("mlflow-artifacts:/{id}"));
+    server.end();
+    // It is the same store the next time, also by its folder.
+    for options in [
+        database.clone(),
+        vec!["--backend-store-uri", "./data"],
+        vec!["--root", "data"],
+        vec!["--backend-store-uri", "data/mlruns"],
+    ] {
+        let server = Server::start_with(&project, &options);
+        said(&server, "data");
+        let found = server.get("api/2.0/mlflow/experiments/get-by-name?experiment_name=new");
+        assert_eq!(found["experiment"]["experiment_id"], *id);
+        server.end();
+    }
+}
+
+#[test]
+fn variables_of_mlflow_are_options_and_empty_ones_are_none() {
+    let project = Project::with_store();
+    let mut program = project.program();
+    program
+        .env("MLFLOW_DEFAULT_ARTIFACT_ROOT", "arts/")
+        .env("MLFLOW_STATIC_PREFIX", "/ml")
+        .env("MLFLOW_BACKEND_STORE_URI", "")
+        .env("MLFLOW_ARTIFACTS_DESTINATION", "");
+    let server = Server::start_program(program, &[]);
+    assert!(server.url.ends_with("/ml"), "{}", server.url);
+    let (id, location) = location_of_new(&server);
+    let root = project.path("arts");
+    assert_eq!(location, format!("{}/{id}", root.display()));
+    server.end();
+}
+
+#[test]
+fn without_the_proxy_artifacts_are_where_mlflow_would_put_them() {
+    let project = Project::with_store();
+    let server = Server::start_with(&project, &["--no-serve-artifacts"]);
+    let (id, location) = location_of_new(&server);
+    assert_eq!(
+        location,
+        format!("{}/{id}", project.path("mlruns").display())
+    );
+    let closed = server
+        .agent
+        .get(format!("{}/api/2.0/mlflow-artifacts/artifacts", server.url));
+    assert_eq!(closed.call().unwrap().status(), 503);
+    server.end();
+}
+
+#[test]
+fn what_mlflow_recorded_is_not_served_but_migrated() {
+    let project = Project::empty();
+    let database = Connection::open(project.path("mlflow.db")).unwrap();
+    database.execute_batch(MLFLOW_TABLES).unwrap();
+    drop(database);
+    project.write(
+        "mlruns/1/meta.yaml",
+        "artifact_location: x\nexperiment_id: '1'\nname: a\nlifecycle_stage: active\n",
+    );
+    for uri in [
+        "sqlite:///mlflow.db",
+        "sqlite:///mlflow.db?timeout=5",
+        "mlflow.db",
+        "./mlruns",
+    ] {
+        let answer = project.reproof(&["server", "--port", "0", "--backend-store-uri", uri]);
+        answer.assert_code(2);
+        answer.assert_err_has("E0026");
+        answer.assert_err_has(&format!("`reproof migrate mlflow {uri}`"));
+    }
+    assert!(!project.store().exists());
+}
+
+#[test]
+fn what_would_be_missed_is_refused_by_name() {
+    let project = Project::empty();
+    for (options, words) in [
+        (
+            vec!["--app-name", "basic-auth"],
+            "`--app-name` is not supported",
+        ),
+        (
+            vec!["--artifacts-destination", "s3://b/a"],
+            "--default-artifact-root s3://b/a",
+        ),
+        (
+            vec!["--registry-store-uri", "sqlite:///r.db"],
+            "models are kept beside the runs",
+        ),
+        (
+            vec!["--expose-prometheus", "here"],
+            "`--expose-prometheus` is not supported",
+        ),
+        (vec!["--enable-workspaces"], "a store is one workspace"),
+        (
+            vec!["--default-artifact-root", "runs:/a"],
+            "cannot hold artifacts",
+        ),
+        (vec!["--static-prefix", "mlflow"], "it begins with a slash"),
+        (vec!["--static-prefix", "/{a}"], "letters, digits"),
+        (vec!["--x-frame-options", "ALLOWALL"], "SAMEORIGIN"),
+        (
+            vec!["--host", "no-such-host.invalid"],
+            "cannot listen on no-such-host.invalid",
+        ),
+    ] {
+        let answer = project.reproof(&[&["server", "--port", "0"], options.as_slice()].concat());
+        assert_ne!(answer.code, Some(0));
+        answer.assert_err_has(words);
+    }
+    let uri = "postgresql://ann:s3cret@db.example.org/mlflow";
+    let answer = project.reproof(&["server", "--port", "0", "--backend-store-uri", uri]);
+    answer
+        .assert_code(2)
+        .assert_err_has("postgresql://***@db.example.org/mlflow");
+    assert!(!answer.err().contains("s3cret"));
+    let mut help = project.program();
+    help.args(["server", "--help"])
+        .env("MLFLOW_BACKEND_STORE_URI", uri);
+    let help = help.output().unwrap();
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("--backend-store-uri"), "{help}");
+    assert!(!help.contains("s3cret"), "{help}");
+}
