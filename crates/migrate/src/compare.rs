@@ -1,5 +1,7 @@
 //! Reading both sides again and comparing them.
 
+mod traces;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +50,9 @@ pub(crate) async fn compare(
     for registered in &outline.registered {
         comparison.compare_registered(registered).await?;
     }
-    Ok(())
+    comparison
+        .compare_traces(&outline.traces, on_progress)
+        .await
 }
 
 struct Comparison<'a> {

@@ -1,5 +1,7 @@
 //! Writing what a source holds into a store.
 
+mod traces;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,7 +67,7 @@ impl<'s> Migration<'s> {
     ///
     /// *Errors*: `NeedsArtifacts` and `NoFolder`; those of the source.
     ///
-    /// *Cost*: memory for all but the runs' params, tags and points.
+    /// *Cost*: memory for all but the runs' params, tags and points, and what traces say.
     pub fn plan(
         source: &'s MlflowSource,
         artifacts: Option<PathBuf>,
@@ -87,7 +89,8 @@ impl<'s> Migration<'s> {
     /// *Errors*: `Taken` if an experiment's id or name is that of another; those of the source, the store and the
     /// objects. What was written until then stays.
     ///
-    /// *Cost*: memory for some hundred thousand points, and all of a run's; every file is read twice.
+    /// *Cost*: memory for some hundred thousand points or some dozen MiB of spans, and all of a run's or a trace's; every
+    /// file is read twice.
     pub async fn carry_out(
         &self,
         target: &Target,
@@ -99,6 +102,7 @@ impl<'s> Migration<'s> {
             places,
         } = self;
         let report = Report {
+            unreadable: outline.unreadable.clone(),
             left_behind: outline.left_behind.clone(),
             elsewhere: places.elsewhere(outline),
             ..Report::default()
@@ -112,10 +116,14 @@ impl<'s> Migration<'s> {
             restored: BTreeSet::new(),
             report,
         };
-        import.import_experiments(outline).await?;
+        let missing_traces = import.find_missing_traces(&outline.traces).await?;
+        import.import_experiments(outline, &missing_traces).await?;
         import.import_models(&outline.models).await?;
         import.import_runs(outline).await?;
         import.import_registered(&outline.registered).await?;
+        import
+            .import_traces(&outline.traces, &missing_traces)
+            .await?;
         import.close_experiments(&outline.experiments).await?;
         let mut report = import.report;
         compare(source, outline, places, target, on_progress, &mut report).await?;
@@ -150,9 +158,18 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// Creates experiments that are not there, and opens those again that were deleted before all their runs had come.
-    async fn import_experiments(&mut self, outline: &Outline) -> Result<(), MigrateError> {
+    /// Creates experiments that are not there, and opens those again that were deleted before all that belongs to them had come.
+    async fn import_experiments(
+        &mut self,
+        outline: &Outline,
+        missing_traces: &[usize],
+    ) -> Result<(), MigrateError> {
         let mut waiting = BTreeSet::new();
+        for place in missing_traces.iter().map(|index| &outline.traces[*index]) {
+            if !waiting.contains(&place.experiment) && self.waits_for(place).await? {
+                waiting.insert(&place.experiment);
+            }
+        }
         for run in &outline.runs {
             if self.store().find_run(&run.id).await?.is_none() {
                 waiting.insert(&run.experiment);

@@ -1,17 +1,21 @@
 //! What MLflow has on record, as a database or as a folder of files.
 
+mod assessment;
 mod database;
 mod folder;
+mod json;
+mod span;
+mod time;
 
 use std::path::{Path, PathBuf};
 
-use entities::RunId;
+use entities::{RunId, TraceId};
 
 use self::database::MlflowDatabase;
 use self::folder::MlrunsFolder;
 use crate::MigrateError;
 use crate::locations::local_path;
-use crate::source::{Outline, SourceRun};
+use crate::source::{Outline, SourceRun, TraceReading};
 
 /// What MLflow has on record, open for reading.
 pub struct MlflowSource(Kind);
@@ -55,12 +59,14 @@ impl MlflowSource {
         }
     }
 
-    /// Reads all but the runs.
+    /// Reads all but the runs and the traces.
     pub(crate) fn outline(&self) -> Result<Outline, MigrateError> {
-        match &self.0 {
+        let mut outline = match &self.0 {
             Kind::Database(database) => database.outline(),
             Kind::Folder(folder) => folder.outline(),
-        }
+        }?;
+        outline.leave_out_strays();
+        Ok(outline)
     }
 
     /// Reads a run with everything that belongs to it.
@@ -68,6 +74,14 @@ impl MlflowSource {
         match &self.0 {
             Kind::Database(database) => database.run(id),
             Kind::Folder(folder) => folder.run(id),
+        }
+    }
+
+    /// Reads a trace with everything that belongs to it.
+    pub(crate) fn trace(&self, id: &TraceId) -> Result<TraceReading, MigrateError> {
+        match &self.0 {
+            Kind::Database(database) => database.trace(id),
+            Kind::Folder(folder) => folder.trace(id),
         }
     }
 }

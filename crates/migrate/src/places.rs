@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use entities::{ExperimentId, ModelId, ModelVersion, RunId};
+use entities::{ExperimentId, ModelId, ModelVersion, RunId, TRACE_ARTIFACTS_TAG, Trace, TraceId};
 
-use crate::MigrateError;
 use crate::artifacts::{SourceFiles, list_files};
 use crate::locations::{Destination, Locations, ROOT};
-use crate::source::{Outline, SourceModel};
+use crate::source::{Outline, SourceModel, SourceTrace};
+use crate::{MigrateError, NotTaken};
 
 /// Where everything of a source goes.
 pub(crate) struct Places {
@@ -49,6 +49,16 @@ impl Places {
             let folder = folder.as_ref();
             let place = places.find(&model.artifact_uri, folder, own, HasFiles::Maybe)?;
             places.models.insert(model.id.clone(), place);
+        }
+        for uri in outline
+            .traces
+            .iter()
+            .filter_map(|trace| trace.spans_at.as_ref())
+        {
+            let place = places.locations.destination(uri, String::new);
+            if let Destination::Here { from: None, .. } = place {
+                return Err(MigrateError::NeedsArtifacts { uri: uri.clone() });
+            }
         }
         Ok(places)
     }
@@ -116,6 +126,57 @@ impl Places {
         files_of(self.models.get(id))
     }
 
+    /// A trace, its files below the location that they get.
+    pub(crate) fn of_trace(&self, found: &SourceTrace) -> Trace {
+        let mut trace = found.trace.clone();
+        let place = self.place_of_trace(found);
+        let location = trace.tags.entry(TRACE_ARTIFACTS_TAG.to_owned());
+        let location = location.or_default();
+        *location = place.uri(location).to_owned();
+        trace
+    }
+
+    /// The files of a trace. That it has none is told only where its spans must be among them.
+    ///
+    /// Its location is a tag, which every client of the source could set to any folder: only one that MLflow gives to the
+    /// files of that trace is read.
+    pub(crate) fn files_of_trace(&self, found: &SourceTrace) -> Result<SourceFiles, MigrateError> {
+        let place = self.place_of_trace(found);
+        let mut files = files_of(Some(&place))?;
+        if !found.spans.is_empty() || found.archived_spans > 0 {
+            files.missing = None;
+        }
+        if let (Destination::Here { from: None, .. }, Some(uri)) = (&place, location_of(found))
+            && !is_of_trace(uri, &found.trace.id)
+        {
+            files.not_taken.push(NotTaken {
+                path: uri.into(),
+                why: "the files of a trace are in `traces/ID/artifacts` of its experiment, and this is another folder",
+            });
+        }
+        Ok(files)
+    }
+
+    fn place_of_trace(&self, found: &SourceTrace) -> Destination {
+        let Trace { id, experiment, .. } = &found.trace;
+        let own = format!("{ROOT}{experiment}/traces/{id}/artifacts");
+        let uri = location_of(found);
+        let place = uri.map(|uri| self.locations.destination(uri, || own.clone()));
+        match (place, uri) {
+            (Some(Destination::Elsewhere), _) => Destination::Elsewhere,
+            (Some(Destination::Here { from, uri: new }), Some(uri)) if is_of_trace(uri, id) => {
+                Destination::Here {
+                    from: found.folder.clone().or(from),
+                    uri: new,
+                }
+            }
+            _ => Destination::Here {
+                from: found.folder.clone(),
+                uri: own,
+            },
+        }
+    }
+
     /// A version, its source and files below the locations that they get.
     pub(crate) fn of_version(&self, version: &ModelVersion) -> ModelVersion {
         ModelVersion {
@@ -125,19 +186,31 @@ impl Places {
         }
     }
 
-    /// How many runs and logged models keep their files in an object store, by scheme.
+    /// How many runs, logged models and traces whose spans are files keep them in an object store, by scheme.
     pub(crate) fn elsewhere(&self, outline: &Outline) -> BTreeMap<String, u64> {
         let runs = outline.runs.iter();
         let runs = runs.map(|run| (self.runs.get(&run.id), &run.artifact_uri));
         let models = outline.models.iter().map(|found| &found.model);
         let models = models.map(|model| (self.models.get(&model.id), &model.artifact_uri));
         let mut found = BTreeMap::new();
+        let mut count = |uri: &String| {
+            let scheme = uri
+                .split_once(':')
+                .map_or(uri.as_str(), |(scheme, _)| scheme);
+            *found.entry(scheme.to_owned()).or_default() += 1;
+        };
         for (place, uri) in runs.chain(models) {
             if place == Some(&Destination::Elsewhere) {
-                let scheme = uri
-                    .split_once(':')
-                    .map_or(uri.as_str(), |(scheme, _)| scheme);
-                *found.entry(scheme.to_owned()).or_default() += 1;
+                count(uri);
+            }
+        }
+        for uri in outline
+            .traces
+            .iter()
+            .filter_map(|trace| trace.spans_at.as_ref())
+        {
+            if self.locations.destination(uri, String::new) == Destination::Elsewhere {
+                count(uri);
             }
         }
         found
@@ -169,6 +242,17 @@ impl Places {
 enum HasFiles {
     No,
     Maybe,
+}
+
+/// Where a trace says that its files are.
+fn location_of(found: &SourceTrace) -> Option<&String> {
+    found.trace.tags.get(TRACE_ARTIFACTS_TAG)
+}
+
+/// Whether a location is one that MLflow gives to the files of a trace.
+fn is_of_trace(uri: &str, id: &TraceId) -> bool {
+    let own = format!("/traces/{id}/artifacts");
+    uri.trim_end_matches('/').ends_with(&own) && !uri.split('/').any(|name| name == "..")
 }
 
 fn files_of(place: Option<&Destination>) -> Result<SourceFiles, MigrateError> {

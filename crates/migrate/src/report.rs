@@ -34,19 +34,27 @@ pub struct Report {
     pub registered_models: Count,
     /// Their versions, deleted ones included.
     pub versions: Count,
+    /// Traces.
+    pub traces: Count,
+    /// Spans of traces that were written now.
+    pub spans: u64,
+    /// Assessments of traces that were written now.
+    pub assessments: u64,
     /// Points of metrics that were written now.
     pub points: u64,
     /// Files that were stored now.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that are not taken, of all runs and logged models.
+    /// Files that are not taken, of all runs, logged models and traces.
     pub not_taken: Vec<NotTaken>,
-    /// Runs and logged models whose folder is not there: they had no files, or it was moved.
+    /// Traces, or what belongs to one, that cannot be read, each as a sentence.
+    pub unreadable: Vec<String>,
+    /// Runs, logged models and traces whose folder is not there: they had no files, or it was moved.
     pub without_folder: u64,
     /// One of those folders.
     pub missing_folder: Option<PathBuf>,
-    /// Runs and logged models whose files stay in an object store, by the scheme of its URI.
+    /// Runs, logged models and traces whose files stay in an object store, by the scheme of its URI.
     pub elsewhere: BTreeMap<String, u64>,
     /// Things for which there is no place here, and how many there are.
     pub left_behind: BTreeMap<String, u64>,
@@ -57,7 +65,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Notes what was found of a run's or a logged model's files beside those that are taken.
+    /// Notes what was found of the files of a run, a logged model or a trace beside those that are taken.
     pub(crate) fn note_files(&mut self, not_taken: Vec<NotTaken>, missing: Option<PathBuf>) {
         self.not_taken.extend(not_taken);
         if missing.is_some() {

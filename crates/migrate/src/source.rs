@@ -1,11 +1,11 @@
 //! What a source holds, in our words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use entities::{
-    DatasetInput, Experiment, ExperimentId, LoggedModel, Metric, ModelId, ModelOutput,
-    ModelVersion, RegisteredModel, Run, RunId, VersionNumber,
+    Assessment, DatasetInput, Experiment, ExperimentId, LoggedModel, Metric, ModelId, ModelOutput,
+    ModelVersion, RegisteredModel, Run, RunId, Span, Trace, TraceId, VersionNumber,
 };
 
 /// A run with everything that belongs to it. Its artifacts are still where the source has them.
@@ -54,7 +54,48 @@ pub(crate) struct SourceVersion {
     pub(crate) is_deleted: bool,
 }
 
-/// What a source holds, but for its runs, which are read a few at a time.
+/// Which trace, and where its spans are.
+#[derive(Clone, Debug)]
+pub(crate) struct TracePlace {
+    pub(crate) id: TraceId,
+    pub(crate) experiment: ExperimentId,
+    /// The location of its files, where its spans are nowhere else.
+    pub(crate) spans_at: Option<String>,
+}
+
+/// A trace with everything that belongs to it. Its files are still where the source has them.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceTrace {
+    pub(crate) trace: Trace,
+    /// By their begin; none where they are files.
+    pub(crate) spans: Vec<Span>,
+    /// How many more MLflow moved into its archive.
+    pub(crate) archived_spans: u64,
+    /// Oldest first, but each after the one that it replaces.
+    pub(crate) assessments: Vec<Assessment>,
+    pub(crate) links: TraceLinks,
+    /// As of a run.
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// What a trace is linked to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TraceLinks {
+    pub(crate) runs: Vec<RunId>,
+    /// Versions of prompts, by name and number.
+    pub(crate) prompts: Vec<(String, String)>,
+}
+
+/// What was read of a trace.
+#[derive(Clone, Debug)]
+pub(crate) struct TraceReading {
+    /// None where the trace itself cannot be read.
+    pub(crate) trace: Option<SourceTrace>,
+    /// What of it cannot be read and why, each as a sentence.
+    pub(crate) faults: Vec<String>,
+}
+
+/// What a source holds, but for its runs and traces, which are read a few at a time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outline {
     pub(crate) experiments: Vec<Experiment>,
@@ -62,8 +103,28 @@ pub(crate) struct Outline {
     pub(crate) runs: Vec<RunPlace>,
     pub(crate) models: Vec<SourceModel>,
     pub(crate) registered: Vec<SourceRegistered>,
+    pub(crate) traces: Vec<TracePlace>,
+    /// Traces that have no id or no experiment, each as a sentence that says why.
+    pub(crate) unreadable: Vec<String>,
     /// Things for which there is no place here, and how many there are.
     pub(crate) left_behind: BTreeMap<String, u64>,
+}
+
+impl Outline {
+    /// Leaves out traces whose experiment is not there.
+    pub(crate) fn leave_out_strays(&mut self) {
+        let known = self.experiments.iter().map(|experiment| &experiment.id);
+        let known: BTreeSet<_> = known.collect();
+        self.traces.retain(|place| {
+            let is_known = known.contains(&place.experiment);
+            if !is_known {
+                let TracePlace { id, experiment, .. } = place;
+                let fault = format!("trace {id}: its experiment {experiment} is not there");
+                self.unreadable.push(fault);
+            }
+            is_known
+        });
+    }
 }
 
 /// Stage of a version that was deleted.

@@ -58,13 +58,14 @@ async fn from_mlflow(
     } else {
         tell(source, &context.bench.project.root, &report, output);
     }
-    Ok(
-        if report.differences.is_empty() && report.not_taken.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(1)
-        },
-    )
+    let is_whole = report.differences.is_empty()
+        && report.not_taken.is_empty()
+        && report.unreadable.is_empty();
+    Ok(if is_whole {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 /// Says each kind of thing that is worked on once.
@@ -107,6 +108,10 @@ fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
             output.line(&format!("  {noun:18} {}{there}", count.new));
         }
     }
+    if report.traces != Count::default() {
+        output.line(&format!("  {:18} {}", "spans", report.spans));
+        output.line(&format!("  {:18} {}", "assessments", report.assessments));
+    }
     output.line(&format!("  {:18} {}", "metric points", report.points));
     output.line(&format!(
         "  {:18} {}, {}",
@@ -116,14 +121,14 @@ fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
     ));
     if let Some(folder) = &report.missing_folder {
         output.line(&format!(
-            "{} runs and models have no folder of artifacts, such as {}: they had no files, or it was moved",
+            "{} runs, models and traces have no folder of artifacts, such as {}: they had no files, or it was moved",
             report.without_folder,
             safe(&folder.display().to_string())
         ));
     }
     for (scheme, count) in &report.elsewhere {
         output.line(&format!(
-            "files of {count} runs and models stay where they are, at {}:",
+            "files of {count} runs, models and traces stay where they are, at {}:",
             safe(scheme)
         ));
     }
@@ -132,6 +137,10 @@ fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
             "{count} {noun} stay behind: there is no place for them here yet"
         ));
     }
+    for sentence in report.unreadable.iter().take(SHOWN) {
+        output.warn(&format!("cannot be taken over: {}", safe(sentence)));
+    }
+    tell_rest("cannot be taken over", report.unreadable.len(), output);
     for file in report.not_taken.iter().take(SHOWN) {
         output.warn(&format!(
             "{} was not taken: {}",
@@ -164,13 +173,14 @@ fn tell_rest(noun: &str, count: usize, output: &Output) {
     }
 }
 
-fn counts(report: &Report) -> [(&'static str, Count); 5] {
+fn counts(report: &Report) -> [(&'static str, Count); 6] {
     [
         ("experiments", report.experiments),
         ("runs", report.runs),
         ("logged models", report.models),
         ("registered models", report.registered_models),
         ("versions", report.versions),
+        ("traces", report.traces),
     ]
 }
 
@@ -191,6 +201,8 @@ fn report_json(source: &str, root: &Path, report: &Report) -> serde_json::Value 
         "source": source,
         "root": root,
         "counts": counts,
+        "spans": report.spans,
+        "assessments": report.assessments,
         "metric_points": report.points,
         "files": report.files,
         "bytes": report.bytes,
@@ -198,6 +210,7 @@ fn report_json(source: &str, root: &Path, report: &Report) -> serde_json::Value 
         "missing_folder": report.missing_folder.as_ref().map(|path| path.display().to_string()),
         "elsewhere": report.elsewhere,
         "left_behind": report.left_behind,
+        "unreadable": report.unreadable,
         "not_taken": not_taken,
         "compared": report.compared,
         "differences": report.differences,

@@ -72,15 +72,6 @@ client.create_model_version("elsewhere", "s3://bucket/models/1")
 mlflow.genai.register_prompt(name="greeting", template="Hello {{name}}", commit_message="one")
 mlflow.genai.register_prompt(name="greeting", template="Good day {{name}}")
 mlflow.genai.set_prompt_alias("greeting", "live", 1)
-
-
-@mlflow.trace
-def answer(question):
-    return question + "!"
-
-
-answer("why")
-mlflow.flush_trace_async_logging()
 numpy.testing.assert_array_equal(
     mlflow.sklearn.load_model("models:/churn-net@champion").predict(frame[["x"]]), model.predict(frame[["x"]])
 )

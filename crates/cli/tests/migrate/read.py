@@ -117,8 +117,106 @@ def registered(filter_string):
     return told
 
 
+def exact(value):
+    """A value as it comes over the wire, where nothing is no number and all numbers have 64 bits."""
+    if isinstance(value, dict):
+        return {key: exact(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [exact(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 63:
+        return str(value)
+    return value
+
+
+def judged(value):
+    """The value of an assessment, whose numbers are all floats on the wire."""
+    if isinstance(value, dict):
+        return {key: judged(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [judged(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def assessment(found):
+    error = getattr(found, "error", None)
+    return {
+        "name": found.name,
+        "kind": type(found).__name__,
+        "value": found.issue_name if found.issue else judged((found.feedback or found.expectation).value),
+        "error": [error.error_code, error.error_message, error.stack_trace] if error else None,
+        "source": [found.source.source_type, found.source.source_id],
+        "rationale": found.rationale or "",
+        # Reproof keeps the run among the metadata, where the client looks for it too.
+        "run": found.run_id,
+        "metadata": {key: value for key, value in (found.metadata or {}).items() if key != "mlflow.assessment.sourceRunId"},
+        "span": found.span_id or "",
+        "times": [found.create_time_ms, found.last_update_time_ms],
+        "overrides": found.overrides or "",
+        # A folder of files does not tell it of all.
+        "valid": found.valid is not False,
+    }
+
+
+def span(found):
+    return {
+        "parent": found.parent_id,
+        "name": found.name,
+        "type": found.span_type,
+        "times": [found.start_time_ns, found.end_time_ns],
+        "status": [found.status.status_code, found.status.description],
+        "attributes": exact(found.attributes),
+        "events": [[event.name, event.timestamp, exact(event.attributes)] for event in found.events],
+        "links": [[link.trace_id, link.span_id, exact(link.attributes or {})] for link in found.links],
+    }
+
+
+def spans(info):
+    told = {inner.span_id: span(inner) for inner in mlflow.get_trace(info.trace_id).data.spans}
+    assert told == batch.pop(info.trace_id)
+    return told
+
+
+def trace(info):
+    return {
+        "experiment": info.experiment_id,
+        "times": [info.request_time, info.execution_duration],
+        "state": info.state,
+        "request": [info.client_request_id or "", info.request_preview or "", info.response_preview or ""],
+        "tags": {key: value for key, value in info.tags.items() if key != "mlflow.artifactLocation"},
+        "metadata": info.trace_metadata,
+        # MLflow does not find the files of a deleted experiment in a folder of files.
+        "spans": spans(info) if info.experiment_id in active else {},
+        "assessments": {one.assessment_id: assessment(one) for one in info.assessments},
+        "assessments one by one": {
+            one.assessment_id: assessment(mlflow.get_assessment(info.trace_id, one.assessment_id))
+            for one in info.assessments
+        },
+    }
+
+
+def search_traces(experiments, filter_string=None, include_spans=False):
+    found = []
+    for one in experiments:
+        try:
+            found += mlflow.search_traces(
+                locations=[one], filter_string=filter_string, include_spans=include_spans, return_type="list", max_results=500
+            )
+        except mlflow.exceptions.MlflowException:
+            # A folder of files knows no such filter.
+            if filter_string is None:
+                raise
+    return found
+
+
 experiments = client.search_experiments(view_type=ViewType.ALL)
 ids = [experiment.experiment_id for experiment in experiments]
+active = [experiment.experiment_id for experiment in experiments if experiment.lifecycle_stage == "active"]
+batch = {
+    found.info.trace_id: {inner.span_id: span(inner) for inner in found.data.spans}
+    for found in search_traces(active, include_spans=True)
+}
 answer = {
     "experiments": {
         experiment.experiment_id: {
@@ -133,6 +231,19 @@ answer = {
     "models": {model.model_id: logged_model(model) for model in client.search_logged_models(ids)},
     "registered": registered(None),
     "prompts": registered("tags.`mlflow.prompt.is_prompt` = 'true'"),
+    "traces": {found.info.trace_id: trace(found.info) for found in search_traces(ids)},
+    "traces by filter": {
+        filter_string: sorted(found.info.trace_id for found in search_traces(ids, filter_string))
+        for filter_string in [
+            *(f"run_id = '{found.info.run_id}'" for found in client.search_runs(ids, run_view_type=ViewType.ALL)),
+            "prompt = 'greeting/1'",
+            "prompt = 'greeting/2'",
+            "metadata.`mlflow.trace.session` = 'chat 1'",
+            "trace.status = 'ERROR'",
+            "span.type = 'TOOL'",
+            "feedback.quality = 'true'",
+        ]
+    },
     "versions": {f"{found.name}/{found.version}": version(found) for found in client.search_model_versions()},
 }
 print(json.dumps(answer, sort_keys=True, indent=1))

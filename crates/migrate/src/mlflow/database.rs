@@ -3,7 +3,9 @@
 //! *Source*: the tables of MLflow 2.0 to 3.18 (`mlflow/store/tracking/dbmodels/models.py`); what a release does not have
 //! yet is empty.
 
+mod cells;
 mod rows;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,8 +28,6 @@ use crate::source::{
 
 /// Tables for whose rows there is no place here, each with what it holds.
 const LEFT_BEHIND: &[(&str, &str)] = &[
-    ("trace_info", "traces"),
-    ("assessments", "assessments of traces"),
     ("evaluation_datasets", "evaluation datasets"),
     ("scorers", "scorers"),
     ("webhooks", "webhooks"),
@@ -44,6 +44,8 @@ pub(crate) struct MlflowDatabase {
     connection: Connection,
     path: PathBuf,
     tables: BTreeSet<String>,
+    /// Columns of `trace_info` that not every release has.
+    later_trace_columns: String,
 }
 
 impl MlflowDatabase {
@@ -71,11 +73,14 @@ impl MlflowDatabase {
                 });
             }
         }
-        Ok(Self {
+        let mut database = Self {
             connection,
             path,
             tables,
-        })
+            later_trace_columns: String::new(),
+        };
+        database.later_trace_columns = database.find_later_trace_columns()?;
+        Ok(database)
     }
 
     /// The folder that relative locations start from.
@@ -85,13 +90,16 @@ impl MlflowDatabase {
         path.parent().unwrap_or(&path).to_owned()
     }
 
-    /// Reads all but the runs.
+    /// Reads all but the runs and the traces.
     pub(crate) fn outline(&self) -> Result<Outline, MigrateError> {
+        let (traces, unreadable) = self.trace_places()?;
         Ok(Outline {
             experiments: self.experiments()?,
             runs: self.run_places()?,
             models: self.models()?,
             registered: self.registered()?,
+            traces,
+            unreadable,
             left_behind: self.left_behind()?,
         })
     }

@@ -4,13 +4,15 @@
 
 mod meta;
 mod points;
+mod traces;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use entities::{
     DatasetInput, Experiment, ExperimentId, LoggedModel, Metric, ModelId, ModelOutput, RunId,
-    VersionNumber,
+    TraceId, VersionNumber,
 };
 use walkdir::WalkDir;
 
@@ -19,6 +21,7 @@ use self::meta::{
     read_meta,
 };
 use self::points::{model_point, run_point};
+use self::traces::TRACE_FILE;
 use crate::MigrateError;
 use crate::locations::is_local;
 use crate::source::{
@@ -43,6 +46,9 @@ pub(crate) struct MlrunsFolder {
     models: BTreeMap<ModelId, PathBuf>,
     /// Points that name a model stand beside the model, each with its run.
     of_models: BTreeMap<RunId, Vec<Metric>>,
+    /// Each with its experiment.
+    traces: BTreeMap<TraceId, (ExperimentId, PathBuf)>,
+    unreadable: Vec<String>,
     left_behind: BTreeMap<String, u64>,
 }
 
@@ -55,6 +61,8 @@ impl MlrunsFolder {
             runs: BTreeMap::new(),
             models: BTreeMap::new(),
             of_models: BTreeMap::new(),
+            traces: BTreeMap::new(),
+            unreadable: Vec::new(),
             left_behind: BTreeMap::new(),
         };
         for parent in [root.to_owned(), root.join(TRASH)] {
@@ -99,9 +107,35 @@ impl MlrunsFolder {
             }
             self.models.insert(id, model);
         }
-        let traces = self.subfolders(&path.join("traces"))?.len() as u64;
-        self.leave("traces", traces);
-        self.experiments.insert(parse(name, &path)?, path);
+        let experiment: ExperimentId = parse(name, &path)?;
+        self.look_for_traces(&experiment, &path.join("traces"))?;
+        self.experiments.insert(experiment, path);
+        Ok(())
+    }
+
+    fn look_for_traces(
+        &mut self,
+        experiment: &ExperimentId,
+        folder: &Path,
+    ) -> Result<(), MigrateError> {
+        for (name, path) in self.subfolders(folder)? {
+            if !path.join(TRACE_FILE).is_file() {
+                self.leave("folders of traces without a `trace_info.yaml`", 1);
+                continue;
+            }
+            let fault = match name.parse::<TraceId>() {
+                Err(_) => "its name is no id of a trace",
+                Ok(id) if self.traces.contains_key(&id) => {
+                    "another experiment has a trace of that id"
+                }
+                Ok(id) => {
+                    self.traces.insert(id, (experiment.clone(), path));
+                    continue;
+                }
+            };
+            self.unreadable
+                .push(format!("`{}`: {fault}", path.display()));
+        }
         Ok(())
     }
 
@@ -145,7 +179,7 @@ impl MlrunsFolder {
         root.parent().unwrap_or(&root).to_owned()
     }
 
-    /// Reads all but the runs.
+    /// Reads all but the runs and the traces.
     pub(crate) fn outline(&self) -> Result<Outline, MigrateError> {
         let experiments = self.experiments.iter();
         let experiments = experiments.map(|(id, path)| experiment_of(id, path));
@@ -168,6 +202,8 @@ impl MlrunsFolder {
             runs: runs.into_iter().map(|(_, place)| place).collect(),
             models: models.collect::<Result<_, _>>()?,
             registered: self.registered()?,
+            traces: self.trace_places(),
+            unreadable: self.unreadable.clone(),
             left_behind: self.left_behind.clone(),
         })
     }
