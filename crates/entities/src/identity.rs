@@ -91,6 +91,18 @@ text_id!(
     |text| text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 );
 text_id!(
+    /// Names an evaluation dataset: `d-` and 32 hex digits for those made here.
+    DatasetId, "dataset", is_mlflow_id
+);
+text_id!(
+    /// Names a record of an evaluation dataset: `dr-` and 32 hex digits for those made here.
+    DatasetRecordId, "dataset record", is_mlflow_id
+);
+text_id!(
+    /// Names a scorer: a UUID.
+    ScorerId, "scorer", is_mlflow_id
+);
+text_id!(
     /// Names a writer of the ledger: one installation of Reproof, not one process.
     WriterId, "writer", is_mlflow_id
 );
@@ -139,6 +151,38 @@ impl SpanId {
         let mut id = [0; 8];
         hex::decode_to_slice(&self.0, &mut id).expect("an id is 16 hex digits");
         id
+    }
+}
+
+impl DatasetId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("d-{}", hex16(random)))
+    }
+}
+
+impl DatasetRecordId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("dr-{}", hex16(random)))
+    }
+}
+
+impl ScorerId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        // Version 4, variant 1 (RFC 9562, section 5.4).
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let digits = hex::encode(bytes);
+        let (first, second) = (&digits[..8], &digits[8..12]);
+        let (third, fourth) = (&digits[12..16], &digits[16..20]);
+        Self(format!(
+            "{first}-{second}-{third}-{fourth}-{}",
+            &digits[20..]
+        ))
     }
 }
 

@@ -1,6 +1,10 @@
 //! Values as Python and its JSON encoder write them, since MLflow's messages hold them so.
 
+mod loads;
+
 use std::fmt::Write as _;
+
+pub use loads::{loads, number_in};
 
 /// A text as `repr` writes it.
 pub fn repr(text: &str) -> String {
@@ -102,11 +106,18 @@ pub fn float(value: f64) -> String {
 /// Any JSON as `json.dumps` writes it with `ensure_ascii=False`.
 pub fn dumps(value: &serde_json::Value) -> String {
     let mut shown = String::new();
-    write_value(&mut shown, value);
+    write_value(&mut shown, value, false);
     shown
 }
 
-fn write_value(shown: &mut String, value: &serde_json::Value) {
+/// Likewise, with the numbers that `loads` marked.
+pub fn dumps_loaded(value: &serde_json::Value) -> String {
+    let mut shown = String::new();
+    write_value(&mut shown, value, true);
+    shown
+}
+
+fn write_value(shown: &mut String, value: &serde_json::Value, has_marks: bool) {
     use serde_json::Value;
     match value {
         Value::Array(items) => {
@@ -115,7 +126,7 @@ fn write_value(shown: &mut String, value: &serde_json::Value) {
                 if index > 0 {
                     shown.push_str(", ");
                 }
-                write_value(shown, item);
+                write_value(shown, item, has_marks);
             }
             shown.push(']');
         }
@@ -127,9 +138,12 @@ fn write_value(shown: &mut String, value: &serde_json::Value) {
                 }
                 // A text in JSON is the same in both.
                 let _ = write!(shown, "{}: ", Value::from(key.as_str()));
-                write_value(shown, member);
+                write_value(shown, member, has_marks);
             }
             shown.push('}');
+        }
+        Value::String(text) if has_marks && number_in(text).is_some() => {
+            shown.push_str(number_in(text).unwrap_or_default());
         }
         Value::Number(number) if number.is_f64() => {
             shown.push_str(&float(number.as_f64().unwrap_or_default()));
