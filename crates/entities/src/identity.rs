@@ -110,21 +110,21 @@ text_id!(
 impl RunId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(hex16(random))
+        Self(draw_hex(random))
     }
 }
 
 impl ModelId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("m-{}", hex16(random)))
+        Self(format!("m-{}", draw_hex(random)))
     }
 }
 
 impl TraceId {
     /// Draws a fresh id, as for a trace that a client of MLflow 2 begins.
     pub fn random(random: &dyn Random) -> Self {
-        Self(hex16(random))
+        Self(draw_hex(random))
     }
 
     /// The id that MLflow gives to a trace of OpenTelemetry.
@@ -157,14 +157,14 @@ impl SpanId {
 impl DatasetId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("d-{}", hex16(random)))
+        Self(format!("d-{}", draw_hex(random)))
     }
 }
 
 impl DatasetRecordId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("dr-{}", hex16(random)))
+        Self(format!("dr-{}", draw_hex(random)))
     }
 }
 
@@ -189,11 +189,12 @@ impl ScorerId {
 impl WriterId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("w-{}", &hex16(random)[..16]))
+        Self(format!("w-{}", &draw_hex(random)[..16]))
     }
 }
 
-fn hex16(random: &dyn Random) -> String {
+/// Draws 32 hex digits.
+pub fn draw_hex(random: &dyn Random) -> String {
     let mut bytes = [0; 16];
     random.fill(&mut bytes);
     hex::encode(bytes)

@@ -29,6 +29,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "traces",
         text: include_str!("../migrations/0003_traces.sql"),
     },
+    Migration {
+        version: 4,
+        name: "evaluation_datasets",
+        text: include_str!("../migrations/0004_evaluation_datasets.sql"),
+    },
 ];
 
 /// The schema that this program knows.
