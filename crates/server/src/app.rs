@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use datasets::Datasets;
 use entities::{Actor, Caller, Random};
 use registry::Registry;
 use traces::Traces;
@@ -21,6 +22,7 @@ pub(crate) struct Server {
     pub(crate) tracking: Tracking,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
+    pub(crate) datasets: Datasets,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) random: Arc<dyn Random>,
@@ -36,6 +38,7 @@ impl Server {
             tracking,
             registry,
             traces,
+            datasets,
             random,
             allowed_hosts,
             scope,
@@ -55,6 +58,7 @@ impl Server {
             tracking,
             registry,
             traces,
+            datasets,
             hosts: allowed_hosts,
             random,
             user,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datasets::Datasets;
 use entities::{ModelId, Random, RunId};
 use registry::Registry;
 use traces::Traces;
@@ -17,6 +18,8 @@ pub struct ServerOptions {
     pub registry: Registry,
     /// Those over traces.
     pub traces: Traces,
+    /// Those over evaluation datasets and scorers.
+    pub datasets: Datasets,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called.

@@ -71,6 +71,7 @@ async fn serve(
         tracking: context.bench.tracking.clone(),
         registry: context.registry.clone(),
         traces: context.traces.clone(),
+        datasets: context.datasets.clone(),
         random: Arc::clone(&context.bench.random),
         allowed_hosts: AllowedHosts::new(allowed_hosts),
         scope: Scope::Team,
