@@ -110,3 +110,36 @@ fn read_source(mut source: Map<String, Value>) -> Result<RecordSource, Fault> {
     }
     Ok(RecordSource { kind, data })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_of_a_record_is_none_and_kinds_are_read_in_any_case() {
+        let text = r#"[{}, {"inputs": {"a": NaN}, "outputs": null, "expectations": NaN, "tags": null,
+            "source": {"source_type": "trace"}}, {"expectations": {}, "source": {}, "more": 1}]"#;
+        let records = parse_records(text).unwrap();
+        assert_eq!(records[0].outputs, None);
+        assert_eq!(records[1].outputs, Some(Value::Null));
+        assert_eq!(records[1].expectations, None);
+        assert_eq!(records[1].tags, None);
+        let source = records[1].source.as_ref().unwrap();
+        assert_eq!((source.kind.as_str(), source.id()), ("TRACE", None));
+        assert_eq!(records[2].expectations, Some(Map::new()));
+        assert_eq!(records[2].source, None);
+        // What is missing within inputs is a value like another.
+        let inputs = python::dumps_loaded(&json!(records[1].inputs));
+        assert_eq!(inputs, "{\"a\": NaN}");
+    }
+
+    #[test]
+    fn tags_become_texts() {
+        let tags = parse_tags(r#"{"t": "x", "n": 1.0, "z": null, "l": [true, null]}"#).unwrap();
+        let shown: Vec<_> = tags.values().map(String::as_str).collect();
+        assert_eq!(shown, ["[True, None]", "1.0", "x"]);
+        assert!(parse_tags("[]").is_err() && parse_tags("").is_err());
+    }
+}

@@ -77,25 +77,19 @@ fn check_arguments(arguments: &Value) -> Result<(), DatasetsError> {
 }
 
 fn note_destinations<'v>(value: &'v Value, found: &mut BTreeSet<&'v str>) {
-    let mut note = |key: &'v str| {
-        if DESTINATION_KEYS.contains(&key) {
-            found.insert(key);
-        }
-    };
+    let is_destination = |key: &str| DESTINATION_KEYS.contains(&key);
     match value {
         Value::Object(members) => {
-            members.keys().for_each(|key| note(key));
-            for member in members.values() {
+            for (key, member) in members {
+                found.extend(Some(key.as_str()).filter(|key| is_destination(key)));
                 note_destinations(member, found);
             }
         }
         Value::Array(items) => {
             for item in items {
                 // Python's `dict` takes lists of two for members.
-                if let Some([Value::String(key), _]) = item.as_array().map(Vec::as_slice)
-                    && DESTINATION_KEYS.contains(&key.as_str())
-                {
-                    found.insert(key);
+                if let Some([Value::String(key), _]) = item.as_array().map(Vec::as_slice) {
+                    found.extend(Some(key.as_str()).filter(|key| is_destination(key)));
                 }
                 note_destinations(item, found);
             }
@@ -142,5 +136,53 @@ fn check_model(model: &Value) -> Result<(), DatasetsError> {
             name: python::repr(name.trim_start_matches('/')),
         }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(value: &Value) -> DatasetsError {
+        check_serialized(&value.to_string()).unwrap_err()
+    }
+
+    #[test]
+    fn code_is_found_however_deep_it_stands() {
+        let code = json!({"call_source": "return 1"});
+        for scorer in [
+            code.clone(),
+            json!({"ensemble_scorer_data": {"scorers": [{}, code]}}),
+            json!([[[code]]]),
+        ] {
+            assert!(matches!(refused(&scorer), DatasetsError::ScorerCode));
+        }
+        let none = json!({"call_source": null, "name": "call_source"});
+        assert!(check_serialized(&none.to_string()).is_ok());
+    }
+
+    #[test]
+    fn a_model_behind_a_gateway_is_not_there_and_others_are_not_asked_for() {
+        let gateway = json!({"model": "gateway:/mine"});
+        for scorer in [
+            json!({"instructions_judge_pydantic_data": gateway}),
+            json!({"builtin_scorer_pydantic_data": gateway}),
+            json!({"third_party_scorer_data": gateway}),
+            json!({"memory_augmented_judge_data": {"base_judge": {"builtin_scorer_pydantic_data": gateway}}}),
+        ] {
+            let said = refused(&scorer).to_string();
+            assert_eq!(said, "GatewayEndpoint not found (name='mine')");
+        }
+        for taken in [
+            json!({}),
+            json!({"instructions_judge_pydantic_data": {"model": "openai:/gpt"}}),
+            json!({"instructions_judge_pydantic_data": {}}),
+            json!({"instructions_judge_pydantic_data": 5}),
+            json!({"memory_augmented_judge_data": {"base_judge": []}}),
+        ] {
+            assert!(check_serialized(&taken.to_string()).is_ok(), "{taken}");
+        }
     }
 }

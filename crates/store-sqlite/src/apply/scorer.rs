@@ -43,16 +43,13 @@ impl Applier<'_> {
                 given: *version,
             });
         }
-        let number = match known {
-            Some((number, ..)) => {
-                self.execute(SET_LAST, params![number, version.get()])?;
-                number
-            }
-            None => {
-                let row = params![scorer.as_str(), experiment.as_str(), name, version.get()];
-                self.execute(ADD, row)?;
-                self.connection.last_insert_rowid()
-            }
+        let number = if let Some((number, ..)) = known {
+            self.execute(SET_LAST, params![number, version.get()])?;
+            number
+        } else {
+            let row = params![scorer.as_str(), experiment.as_str(), name, version.get()];
+            self.execute(ADD, row)?;
+            self.connection.last_insert_rowid()
         };
         let row = params![number, version.get(), serialized, created_at.as_micros()];
         self.execute(ADD_VERSION, row).map(drop)

@@ -183,15 +183,14 @@ fn read_records(
         size_bytes += encoded.len();
         let merge: RecordMerge = serde_json::from_str(encoded)
             .map_err(|error| damaged(format!("a record of dataset `{dataset}`: {error}")))?;
-        match records.last_mut().filter(|_| !is_new) {
-            Some(record) => record.take(merge),
-            None => {
-                let id = read_id(row, 1).map_err(fault())?;
-                let created_at = read_time(row, 2).map_err(fault())?;
-                let mut record = DatasetRecord::new(id, merge, created_at);
-                record.updated_at = read_time(row, 3).map_err(fault())?;
-                records.push(record);
-            }
+        if let Some(record) = records.last_mut().filter(|_| !is_new) {
+            record.take(merge);
+        } else {
+            let id = read_id(row, 1).map_err(fault())?;
+            let created_at = read_time(row, 2).map_err(fault())?;
+            let mut record = DatasetRecord::new(id, merge, created_at);
+            record.updated_at = read_time(row, 3).map_err(fault())?;
+            records.push(record);
         }
         last = number;
     }
