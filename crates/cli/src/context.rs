@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Cas, CasOptions};
+use datasets::Datasets;
 use entities::{
     Caller, Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId, SearchQuery,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
+    pub(crate) datasets: Datasets,
     pub(crate) bench: Workbench,
     pub(crate) settings: Settings,
     /// The public key of the ledger, as text.
@@ -133,10 +135,12 @@ impl Context {
         );
         let registry = Registry::new(store.clone(), cas.clone(), Arc::clone(&clock));
         let traces = Traces::new(store.clone(), Arc::clone(&clock), Arc::new(SystemRandom));
+        let datasets = Datasets::new(store.clone(), Arc::clone(&clock), Arc::new(SystemRandom));
         let endpoints = LoopbackEndpoints {
             tracking: tracking.clone(),
             registry: registry.clone(),
             traces: traces.clone(),
+            datasets: datasets.clone(),
             random: Arc::new(SystemRandom),
             user: user_name(),
         };
@@ -162,6 +166,7 @@ impl Context {
             store,
             registry,
             traces,
+            datasets,
             bench,
             settings,
             verifier_key,

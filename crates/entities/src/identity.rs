@@ -91,6 +91,18 @@ text_id!(
     |text| text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 );
 text_id!(
+    /// Names an evaluation dataset: `d-` and 32 hex digits for those made here.
+    DatasetId, "dataset", is_mlflow_id
+);
+text_id!(
+    /// Names a record of an evaluation dataset: `dr-` and 32 hex digits for those made here.
+    DatasetRecordId, "dataset record", is_mlflow_id
+);
+text_id!(
+    /// Names a scorer: a UUID.
+    ScorerId, "scorer", is_mlflow_id
+);
+text_id!(
     /// Names a writer of the ledger: one installation of Reproof, not one process.
     WriterId, "writer", is_mlflow_id
 );
@@ -98,21 +110,21 @@ text_id!(
 impl RunId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(hex16(random))
+        Self(draw_hex(random))
     }
 }
 
 impl ModelId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("m-{}", hex16(random)))
+        Self(format!("m-{}", draw_hex(random)))
     }
 }
 
 impl TraceId {
     /// Draws a fresh id, as for a trace that a client of MLflow 2 begins.
     pub fn random(random: &dyn Random) -> Self {
-        Self(hex16(random))
+        Self(draw_hex(random))
     }
 
     /// The id that MLflow gives to a trace of OpenTelemetry.
@@ -142,14 +154,47 @@ impl SpanId {
     }
 }
 
-impl WriterId {
+impl DatasetId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("w-{}", &hex16(random)[..16]))
+        Self(format!("d-{}", draw_hex(random)))
     }
 }
 
-fn hex16(random: &dyn Random) -> String {
+impl DatasetRecordId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("dr-{}", draw_hex(random)))
+    }
+}
+
+impl ScorerId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        // Version 4, variant 1 (RFC 9562, section 5.4).
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let digits = hex::encode(bytes);
+        let (first, second) = (&digits[..8], &digits[8..12]);
+        let (third, fourth) = (&digits[12..16], &digits[16..20]);
+        Self(format!(
+            "{first}-{second}-{third}-{fourth}-{}",
+            &digits[20..]
+        ))
+    }
+}
+
+impl WriterId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("w-{}", &draw_hex(random)[..16]))
+    }
+}
+
+/// Draws 32 hex digits.
+pub fn draw_hex(random: &dyn Random) -> String {
     let mut bytes = [0; 16];
     random.fill(&mut bytes);
     hex::encode(bytes)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use datasets::Datasets;
 use entities::{Actor, Caller, Random};
 use registry::Registry;
 use traces::Traces;
@@ -23,6 +24,7 @@ pub(crate) struct Server {
     pub(crate) tracking: Tracking,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
+    pub(crate) datasets: Datasets,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: AllowedOrigins,
@@ -44,6 +46,7 @@ impl Server {
             tracking,
             registry,
             traces,
+            datasets,
             random,
             web,
             artifacts,
@@ -76,6 +79,7 @@ impl Server {
             framing,
             prefix,
             artifact_root: root,
+            datasets,
             random,
             user,
         }

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cas::CasError;
+use datasets::DatasetsError;
 use entities::ErrorClass;
 use registry::RegistryError;
 use serde::Serialize;
@@ -21,6 +22,9 @@ pub(crate) enum RequestError {
     /// The services over traces refused it, or failed.
     #[error(transparent)]
     Traces(#[from] TracesError),
+    /// The services over evaluation datasets and scorers refused it, or failed.
+    #[error(transparent)]
+    Datasets(#[from] DatasetsError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -170,6 +174,30 @@ pub(crate) enum RequestError {
     #[error("the serialized value of the expectation is not JSON")]
     SerializedValue,
 
+    /// Fewer records than none.
+    #[error(
+        "Invalid value {limit} for parameter 'max_results' supplied. It must be a positive integer"
+    )]
+    NegativeLimit {
+        /// What was asked for.
+        limit: i64,
+    },
+    /// Scorers of one experiment and of several were asked for.
+    #[error(
+        "Cannot specify both 'experiment_id' and 'experiment_ids'. Use 'experiment_ids' to scope the query to multiple experiments, or 'experiment_id' to scope it to a single experiment."
+    )]
+    OneAndSeveralExperiments,
+    /// A filter of another type.
+    #[error(
+        "Invalid value {value} for parameter 'filter_string' supplied: Value was of type '{kind}'. Expected type 'str' or None."
+    )]
+    FilterType {
+        /// The value.
+        value: String,
+        /// Its type, in Python's word.
+        kind: &'static str,
+    },
+
     /// No token, or another one.
     #[error("this is the endpoint of a captured run; it answers those who bring its token")]
     Unauthenticated,
@@ -311,6 +339,7 @@ impl RequestError {
             Self::Tracking(error) => code_of_class(error.class()),
             Self::Registry(error) => code_of_class(error.class()),
             Self::Traces(error) => code_of_class(error.class()),
+            Self::Datasets(error) => code_of_class(error.class()),
             Self::Cas(_) | Self::BrokenOff { .. } | Self::Encoding(_) => INTERNAL,
             Self::MissingValue { .. }
             | Self::WrongType { .. }
@@ -333,7 +362,10 @@ impl RequestError {
             | Self::InvalidTraceId { .. }
             | Self::NoAssessmentValue
             | Self::SerializationFormat { .. }
-            | Self::SerializedValue => INVALID,
+            | Self::SerializedValue
+            | Self::NegativeLimit { .. }
+            | Self::OneAndSeveralExperiments
+            | Self::FilterType { .. } => INVALID,
             Self::NoRequestId => BAD_REQUEST,
             Self::NoWholeTrace { .. } => NOT_FOUND,
             Self::BodyTooLarge { .. } => TOO_LARGE,

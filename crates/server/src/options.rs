@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
+use datasets::Datasets;
 use entities::{ModelId, Random, RunId};
 use registry::Registry;
 use traces::Traces;
@@ -18,6 +19,8 @@ pub struct ServerOptions {
     pub registry: Registry,
     /// Those over traces.
     pub traces: Traces,
+    /// Those over evaluation datasets and scorers.
+    pub datasets: Datasets,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called, and more of what is asked of the web.

@@ -121,6 +121,15 @@ async fn the_real_client_traces_searches_assesses_and_deletes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_merges_records_evaluates_and_registers_scorers() {
+    let bench = TestBench::new().await;
+    let server = Listening::start(&bench, Scope::Team).await;
+    run_script("datasets.py", &server.url, "").await;
+    server.stop().await;
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_script_logs_into_its_captured_run_and_a_replay_is_told_the_same() {
     let bench = TestBench::new().await;
     let origin = create_run(&bench, "captured").await;

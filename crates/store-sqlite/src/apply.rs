@@ -1,11 +1,13 @@
 //! Turns a change into rows. The writer and the verification both use it, so a row has one cause.
 
 mod artifact;
+mod dataset;
 mod experiment;
 mod metric;
 mod model;
 mod registry;
 mod run;
+mod scorer;
 mod trace;
 
 use entities::{Change, ObjectId};
@@ -136,6 +138,22 @@ impl<'c> Applier<'c> {
             | Change::TracesLinked { .. }
             | Change::PromptsLinked { .. }
             | Change::TracesDeleted { .. } => self.apply_to_trace(change),
+            Change::DatasetCreated { .. }
+            | Change::DatasetTagsSet { .. }
+            | Change::DatasetTagDeleted { .. }
+            | Change::DatasetExperimentsAdded { .. }
+            | Change::DatasetExperimentsRemoved { .. }
+            | Change::DatasetRecordsMerged { .. }
+            | Change::DatasetRecordsDeleted { .. }
+            | Change::DatasetDeleted { .. } => self.apply_to_dataset(change),
+            Change::ScorerRegistered { version } => self.register_scorer(version),
+            Change::ScorerVersionDeleted {
+                experiment,
+                name,
+                version,
+            } => self.delete_scorer_version(experiment, name, *version),
+            Change::ScorerDeleted { experiment, name } => self.delete_scorer(experiment, name),
+            Change::OnlineScoringSet { scoring } => self.set_online_scoring(scoring),
         }
     }
 
@@ -211,11 +229,13 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
     [
         ALL,
         artifact::ALL,
+        dataset::ALL,
         experiment::ALL,
         metric::ALL,
         model::ALL,
         registry::ALL,
         run::ALL,
+        scorer::ALL,
         trace::ALL,
     ]
     .concat()

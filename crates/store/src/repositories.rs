@@ -1,10 +1,13 @@
 //! One trait a noun.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use entities::{
-    Artifact, ArtifactEntry, Assessment, Commit, Experiment, ExperimentId, Lifecycle,
-    LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId, RegisteredModelDetail,
-    ReplayVerdict, Run, RunDetail, RunId, SearchQuery, Span, Timestamp, TraceDetail, TraceId,
+    Artifact, ArtifactEntry, Assessment, Commit, DatasetId, DatasetRecord, DatasetRecordId,
+    EvaluationDataset, Experiment, ExperimentId, Lifecycle, LoggedModelDetail, Metric, ModelId,
+    ModelVersionDetail, ObjectId, OnlineScoring, RegisteredModelDetail, ReplayVerdict, Run,
+    RunDetail, RunId, ScorerId, ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail, TraceId,
     VersionNumber,
 };
 
@@ -37,7 +40,15 @@ impl View {
 /// The metadata database.
 #[async_trait]
 pub trait Store:
-    ExperimentStore + RunStore + ArtifactStore + ModelStore + RegistryStore + TraceStore + LedgerStore
+    ExperimentStore
+    + RunStore
+    + ArtifactStore
+    + ModelStore
+    + RegistryStore
+    + TraceStore
+    + DatasetStore
+    + ScorerStore
+    + LedgerStore
 {
     /// Makes all changes of a commit and its event, in one transaction, or none.
     ///
@@ -281,4 +292,88 @@ pub trait TraceStore: Send + Sync {
         run: &RunId,
         limit: usize,
     ) -> Result<Vec<TraceId>, StoreError>;
+}
+
+/// Evaluation datasets and their records.
+#[async_trait]
+pub trait DatasetStore: Send + Sync {
+    /// Looks one up.
+    async fn find_dataset(&self, id: &DatasetId) -> Result<Option<EvaluationDataset>, StoreError>;
+
+    /// Searches. Without an order: last created first. No experiments: all of them, and those of none.
+    async fn search_datasets(
+        &self,
+        experiments: &[ExperimentId],
+        query: &SearchQuery,
+        page: &PageRequest,
+    ) -> Result<Page<EvaluationDataset>, StoreError>;
+
+    /// The experiments that a dataset belongs to, in the order in which it was added to them.
+    async fn list_experiments_of_dataset(
+        &self,
+        id: &DatasetId,
+    ) -> Result<Vec<ExperimentId>, StoreError>;
+
+    /// The records that have these inputs, which are named by `inputs_digest`.
+    async fn find_records_by_inputs(
+        &self,
+        dataset: &DatasetId,
+        inputs: &[String],
+    ) -> Result<BTreeMap<String, DatasetRecordId>, StoreError>;
+
+    /// Those of the records that are there.
+    async fn list_records_there(
+        &self,
+        dataset: &DatasetId,
+        ids: &[DatasetRecordId],
+    ) -> Result<Vec<DatasetRecordId>, StoreError>;
+
+    /// Records in the order in which they were made. A page of long records holds fewer than asked for.
+    async fn list_records(
+        &self,
+        dataset: &DatasetId,
+        page: &PageRequest,
+    ) -> Result<Page<DatasetRecord>, StoreError>;
+}
+
+/// A scorer without its versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownScorer {
+    /// Its id.
+    pub id: ScorerId,
+    /// The last version that was given, deleted or not.
+    pub last_version: VersionNumber,
+}
+
+/// Scorers and their versions.
+#[async_trait]
+pub trait ScorerStore: Send + Sync {
+    /// Looks one up, which may have no version left.
+    async fn find_scorer(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+    ) -> Result<Option<KnownScorer>, StoreError>;
+
+    /// The latest versions of all scorers of these experiments, by experiment and name.
+    async fn list_scorers(
+        &self,
+        experiments: &[ExperimentId],
+    ) -> Result<Vec<ScorerVersion>, StoreError>;
+
+    /// The active experiments that have scorers, by their ids.
+    async fn list_experiments_with_scorers(&self) -> Result<Vec<ExperimentId>, StoreError>;
+
+    /// All versions of a scorer, the first first; none where there is no such scorer.
+    async fn list_scorer_versions(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+    ) -> Result<Vec<ScorerVersion>, StoreError>;
+
+    /// How these scorers are to be applied to traces as they come, where it was said.
+    async fn list_online_scorings(
+        &self,
+        scorers: &[ScorerId],
+    ) -> Result<Vec<OnlineScoring>, StoreError>;
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cas::{Cas, CasOptions};
+use datasets::Datasets;
 use entities::{Caller, Clock as _, Random, Run};
 use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
@@ -28,6 +29,8 @@ pub struct TestBench {
     pub registry: Registry,
     /// The services over traces.
     pub traces: Traces,
+    /// The services over evaluation datasets and scorers.
+    pub datasets: Datasets,
     /// The database below them.
     pub store: Arc<SqliteStore>,
     /// Their clock.
@@ -92,6 +95,11 @@ impl TestBench {
             Arc::clone(&clock) as _,
             Arc::clone(&random) as _,
         );
+        let datasets = Datasets::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&clock) as _,
+            Arc::clone(&random) as _,
+        );
         let tracking = Tracking::new(
             Arc::clone(&store) as _,
             cas,
@@ -102,6 +110,7 @@ impl TestBench {
             tracking,
             registry,
             traces,
+            datasets,
             store,
             clock,
             random,

@@ -89,6 +89,7 @@ async fn serve(
         tracking: context.bench.tracking.clone(),
         registry: context.registry.clone(),
         traces: context.traces.clone(),
+        datasets: context.datasets.clone(),
         random: Arc::clone(&context.bench.random),
         web,
         artifacts,

@@ -1,6 +1,7 @@
 //! The wire form: JSON as MLflow's protobuf codec reads and writes it.
 
 mod body;
+mod dataset_views;
 mod decode;
 mod moment;
 mod number;
@@ -10,6 +11,7 @@ mod views;
 mod word;
 
 pub(crate) use body::{Json, read_body};
+pub(crate) use dataset_views::{DatasetRecordView, DatasetView, OnlineScoringView, ScorerView};
 pub(crate) use moment::{Millis, Moment};
 pub(crate) use number::{Double, Int64};
 pub(crate) use query::Query;

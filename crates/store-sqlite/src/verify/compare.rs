@@ -15,7 +15,11 @@ use crate::fault::database_fault;
 const NOT_PROJECTED: &[&str] = &["event", "ledger_state", "lease", "writer"];
 
 /// Columns that the rebuilt database leaves empty, since they were checked against their digest.
-const CHECKED_BEFORE: &[(&str, &str)] = &[("metric_block", "encoded"), ("trace_record", "encoded")];
+const CHECKED_BEFORE: &[(&str, &str)] = &[
+    ("metric_block", "encoded"),
+    ("trace_record", "encoded"),
+    ("dataset_text", "encoded"),
+];
 
 /// Text longer than this is cut in a report.
 const LARGEST_SHOWN_LENGTH: usize = 200;
