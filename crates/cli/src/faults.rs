@@ -35,7 +35,8 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NoModelVersion { .. }
         | StoreError::NoArtifact { .. }
         | StoreError::NoTrace { .. }
-        | StoreError::NoAssessment { .. } => CommandError::usage("E0022", text),
+        | StoreError::NoAssessment { .. }
+        | StoreError::NoWebhook { .. } => CommandError::usage("E0022", text),
         StoreError::Exists { .. }
         | StoreError::ExperimentNameTaken { .. }
         | StoreError::RegisteredModelNameTaken { .. }

@@ -7,6 +7,7 @@ mod model;
 mod registry;
 mod run;
 mod trace;
+mod webhook;
 
 use entities::{Change, ObjectId};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -136,6 +137,10 @@ impl<'c> Applier<'c> {
             | Change::TracesLinked { .. }
             | Change::PromptsLinked { .. }
             | Change::TracesDeleted { .. } => self.apply_to_trace(change),
+            Change::WebhookCreated { .. }
+            | Change::WebhookUpdated { .. }
+            | Change::WebhookDeleted { .. }
+            | Change::DeliveryGivenUp { .. } => self.apply_to_webhook(change),
         }
     }
 
@@ -217,6 +222,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         registry::ALL,
         run::ALL,
         trace::ALL,
+        webhook::ALL,
     ]
     .concat()
 }

@@ -29,6 +29,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "traces",
         text: include_str!("../migrations/0003_traces.sql"),
     },
+    Migration {
+        version: 4,
+        name: "webhooks",
+        text: include_str!("../migrations/0004_webhooks.sql"),
+    },
 ];
 
 /// The schema that this program knows.

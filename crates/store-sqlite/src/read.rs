@@ -8,6 +8,7 @@ mod models;
 mod registry;
 mod runs;
 pub(crate) mod traces;
+mod webhooks;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 use store::StoreError;
@@ -51,6 +52,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         registry::ALL,
         runs::ALL,
         traces::ALL,
+        webhooks::ALL,
     ]
     .concat()
 }

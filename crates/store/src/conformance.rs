@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Actor, Change, Commit, Experiment, ExperimentId, Leaf, Lifecycle, Metric, Run, RunId,
-    RunStatus, SearchKind, SearchQuery, Timestamp,
+    Actor, Change, Commit, Experiment, ExperimentId, Leaf, Lifecycle, Metric, RegisteredModel, Run,
+    RunId, RunStatus, SearchKind, SearchQuery, Timestamp,
 };
 
 use crate::{PageRequest, Store, StoreError, View};
@@ -24,6 +24,7 @@ mod registry;
 mod runs;
 mod searches;
 mod traces;
+mod webhooks;
 mod whole;
 
 pub use artifacts::*;
@@ -34,6 +35,7 @@ pub use registry::*;
 pub use runs::*;
 pub use searches::*;
 pub use traces::*;
+pub use webhooks::*;
 pub use whole::*;
 
 /// Makes one test of each case.
@@ -61,6 +63,10 @@ macro_rules! conformance_tests {
             assessments_replace_each_other
             traces_are_searched_by_all_that_they_have
             deleted_traces_leave_nothing_but_their_events
+            webhooks_are_made_changed_and_deleted
+            webhooks_are_listed_in_pages
+            what_changes_is_due_to_the_webhooks_that_want_it
+            a_delivery_is_due_until_it_is_done
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search

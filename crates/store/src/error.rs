@@ -1,6 +1,6 @@
 //! What can go wrong in a store.
 
-use entities::{ExperimentId, Lifecycle, ModelId, RunId, TraceId, VersionNumber};
+use entities::{ExperimentId, Lifecycle, ModelId, RunId, TraceId, VersionNumber, WebhookId};
 
 /// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,12 @@ pub enum StoreError {
         trace: TraceId,
         /// What was asked for.
         id: String,
+    },
+    /// No such webhook, or a deleted one.
+    #[error("no webhook with id `{id}`")]
+    NoWebhook {
+        /// What was asked for.
+        id: WebhookId,
     },
     /// No such tag.
     #[error("no tag `{key}` on {subject}")]
