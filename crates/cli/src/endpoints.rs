@@ -57,6 +57,7 @@ impl EndpointFactory for LoopbackEndpoints {
             tracking: self.tracking.clone(),
             registry: self.registry.clone(),
             traces: self.traces.clone(),
+            webhooks: None,
             random: Arc::clone(&self.random),
             allowed_hosts: AllowedHosts::default(),
             scope: Scope::Run(scope),

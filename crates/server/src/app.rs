@@ -9,7 +9,9 @@ use entities::{Actor, Caller, Random};
 use registry::Registry;
 use traces::Traces;
 use tracking::Tracking;
+use webhooks::Webhooks;
 
+use crate::error::RequestError;
 use crate::scope::Access;
 use crate::{AllowedHosts, Scope, ServerOptions};
 
@@ -21,6 +23,7 @@ pub(crate) struct Server {
     pub(crate) tracking: Tracking,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
+    webhooks: Option<Webhooks>,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) random: Arc<dyn Random>,
@@ -36,6 +39,7 @@ impl Server {
             tracking,
             registry,
             traces,
+            webhooks,
             random,
             allowed_hosts,
             scope,
@@ -55,9 +59,19 @@ impl Server {
             tracking,
             registry,
             traces,
+            webhooks,
             hosts: allowed_hosts,
             random,
             user,
+        }
+    }
+
+    /// The services over webhooks. The command of a captured run is given none: whom a team tells what is no part of a
+    /// run, and addresses may hold secrets of their receivers.
+    pub(crate) fn webhooks(&self) -> Result<&Webhooks, RequestError> {
+        match (self.access.captured(), &self.webhooks) {
+            (None, Some(webhooks)) => Ok(webhooks),
+            _ => Err(RequestError::WebhooksOfATeam),
         }
     }
 }

@@ -6,6 +6,7 @@ use entities::{ModelId, Random, RunId};
 use registry::Registry;
 use traces::Traces;
 use tracking::Tracking;
+use webhooks::Webhooks;
 
 use crate::AllowedHosts;
 
@@ -17,6 +18,8 @@ pub struct ServerOptions {
     pub registry: Registry,
     /// Those over traces.
     pub traces: Traces,
+    /// Those over webhooks; none where nobody may ask for them.
+    pub webhooks: Option<Webhooks>,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called.

@@ -11,6 +11,7 @@ mod registered_models;
 mod runs;
 mod traces;
 mod traces_v2;
+mod webhooks;
 
 use axum::Router;
 use axum::routing::{delete, get, patch, post};
@@ -28,6 +29,7 @@ pub(crate) fn calls() -> Router<App> {
         .merge(run_calls())
         .merge(model_calls())
         .merge(registry_calls())
+        .merge(webhook_calls())
         .merge(trace_calls_v2())
         .merge(old_trace_calls())
 }
@@ -166,6 +168,18 @@ fn registry_calls() -> Router<App> {
             "/model-versions/delete-tag",
             delete(model_versions::delete_tag),
         )
+}
+
+fn webhook_calls() -> Router<App> {
+    Router::new()
+        .route("/webhooks", post(webhooks::create).get(webhooks::list))
+        .route(
+            "/webhooks/{webhook}",
+            get(webhooks::find)
+                .patch(webhooks::update)
+                .delete(webhooks::delete),
+        )
+        .route("/webhooks/{webhook}/test", post(webhooks::try_out))
 }
 
 /// Calls of both versions.

@@ -151,6 +151,7 @@ pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
         tracking: bench.tracking.clone(),
         registry: bench.registry.clone(),
         traces: bench.traces.clone(),
+        webhooks: Some(bench.webhooks.clone()),
         random: Arc::clone(&bench.random) as _,
         allowed_hosts: AllowedHosts::default(),
         scope,
