@@ -8,6 +8,7 @@ mod clock;
 #[cfg(feature = "bench")]
 mod hosts;
 mod random;
+mod receiver;
 
 #[cfg(feature = "bench")]
 pub use bench::*;
@@ -16,3 +17,4 @@ pub use clock::*;
 #[cfg(feature = "bench")]
 pub use hosts::*;
 pub use random::*;
+pub use receiver::*;

@@ -4,6 +4,7 @@
 mod address;
 mod delivery;
 mod error;
+mod exchange;
 mod network;
 mod payload;
 mod retry;

@@ -2,9 +2,10 @@
 
 use entities::DeliveryId;
 
+use crate::exchange::{Answer, Message};
 use crate::payload::{body, example_of};
 use crate::seal::sign;
-use crate::transport::{Answer, Message, TransportError};
+use crate::transport::TransportError;
 use crate::validation::read_event;
 use crate::{Secret, Webhooks, WebhooksError};
 
