@@ -1,6 +1,6 @@
 //! `reproof server`, for tests that talk to it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::process::Stdio;
 
 use crate::support::Project;
@@ -10,14 +10,23 @@ pub(crate) struct Server {
     process: std::process::Child,
     pub(crate) url: String,
     pub(crate) agent: ureq::Agent,
+    log: std::fs::File,
 }
 
 impl Server {
     pub(crate) fn start(project: &Project) -> Self {
+        Self::start_with(project, &[])
+    }
+
+    /// Starts it with variables. What it says of its work is kept, all of it.
+    pub(crate) fn start_with(project: &Project, variables: &[(&str, &str)]) -> Self {
+        let log = tempfile::tempfile().unwrap();
         let mut process = project
             .program()
-            .args(["server", "--port", "0", "--json"])
+            .args(["server", "--port", "0", "--json", "-vvv"])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(log.try_clone().unwrap())
             .spawn()
             .unwrap();
         let mut said = String::new();
@@ -39,7 +48,22 @@ impl Server {
             process,
             url,
             agent,
+            log,
         }
+    }
+
+    /// Ends it as the system ends what takes too much memory.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// What it said of its work until now.
+    pub(crate) fn read_log(&mut self) -> String {
+        let mut text = String::new();
+        self.log.rewind().unwrap();
+        self.log.read_to_string(&mut text).unwrap();
+        text
     }
 
     pub(crate) fn post(&self, call: &str, body: &str) -> serde_json::Value {

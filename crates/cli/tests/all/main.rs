@@ -24,5 +24,6 @@ mod several;
 mod standard_input;
 mod support;
 mod tampering;
+mod webhooks;
 mod whole;
 mod words;
