@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Actor, Change, Commit, Experiment, ExperimentId, Leaf, Lifecycle, Metric, RegisteredModel, Run,
-    RunId, RunStatus, SearchKind, SearchQuery, Timestamp,
+    Actor, Change, Commit, Experiment, ExperimentId, Leaf, Lifecycle, Metric, Run, RunId,
+    RunStatus, SearchKind, SearchQuery, Timestamp,
 };
 
 use crate::{PageRequest, Store, StoreError, View};

@@ -198,7 +198,7 @@ impl Deliverer {
             }
             Err(error) => return Err(error),
         };
-        let body = body(due.event, due.happened_at, data_of(notice, due.event));
+        let body = body(due.event, due.happened_at, &data_of(notice, due.event));
         let url = &due.webhook.url;
         let id = due.id.as_str();
         let sent = self.webhooks.send(url, id, secret.as_ref(), &body).await;

@@ -17,7 +17,7 @@ const PROMPT_TEXT_TAG: &str = "mlflow.prompt.text";
 /// The body of a delivery. It is the same at every attempt: its time is that of the change.
 ///
 /// *Source*: `_send_webhook_request` of MLflow 3.17.2; members and spaces are as there.
-pub(crate) fn body(event: WebhookEvent, happened_at: Timestamp, data: Value) -> String {
+pub(crate) fn body(event: WebhookEvent, happened_at: Timestamp, data: &Value) -> String {
     let moment = happened_at.to_string();
     let moment = moment.strip_suffix('Z').unwrap_or(&moment);
     let body = json!({
@@ -206,7 +206,7 @@ mod tests {
         let event = WebhookEvent::RegisteredModelCreated;
         let data = data_of(&Notice::ModelCreated(&model), event);
         assert_eq!(
-            body(event, time(), data),
+            body(event, time(), &data),
             r#"{"entity": "registered_model", "action": "created", "timestamp": "2026-11-27T17:08:08.558134+00:00", "data": {"name": "net \u00e9", "tags": {"k": "w"}, "description": "d"}}"#
         );
         assert_eq!(in_ascii("\"\u{7f}𝄞\""), r#""\u007f\ud834\udd1e""#);

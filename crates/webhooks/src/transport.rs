@@ -18,7 +18,7 @@ use crate::{Network, WebhooksError};
 /// How long one of several addresses of a host may take to accept, so that the next is tried as well.
 const CONNECTING_TIME: Duration = Duration::from_secs(10);
 
-/// Why there is no answer. None of these holds the address, which may hold a secret of the receiver's.
+/// Why there is no answer. None of these holds the path, which may hold a secret of the receiver's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
     /// The address may not be called, or not be looked up.

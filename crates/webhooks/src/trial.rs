@@ -42,7 +42,7 @@ impl Webhooks {
             Err(error) => return Err(error),
         };
         let delivery = DeliveryId::random(self.random());
-        let body = body(event, self.now(), example_of(event));
+        let body = body(event, self.now(), &example_of(event));
         let sent = self
             .send(&webhook.url, delivery.as_str(), secret.as_ref(), &body)
             .await;

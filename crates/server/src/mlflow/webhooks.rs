@@ -53,7 +53,7 @@ pub(super) async fn create(
     let new = NewWebhook {
         name: required("name", name)?,
         url: required("url", url)?,
-        events: read_events(events.ok_or_else(|| missing("events"))?)?,
+        events: read_events(&events.ok_or_else(|| missing("events"))?)?,
         description,
         secret: read_secret(secret)?,
         status: status.map(|word| word.0),
@@ -107,7 +107,7 @@ pub(super) async fn update(
     let patch = WebhookPatch {
         name: name.filter(is_given),
         url: url.filter(is_given),
-        events: events.map(read_events).transpose()?,
+        events: events.as_deref().map(read_events).transpose()?,
         description,
         secret: read_secret(secret)?,
         status: status.map(|word| word.0),
@@ -159,7 +159,7 @@ fn answer(webhook: &Webhook) -> Answer {
     })
 }
 
-fn read_events(events: Vec<Event>) -> Result<Vec<(String, String)>, RequestError> {
+fn read_events(events: &[Event]) -> Result<Vec<(String, String)>, RequestError> {
     let numbered = events.iter().enumerate();
     numbered
         .map(|(index, event)| {
