@@ -18,6 +18,7 @@ use traces::Traces;
 use tracking::{
     Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
 };
+use webhooks::{Webhooks, WebhooksParts};
 
 use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
@@ -26,6 +27,7 @@ use crate::keys::{read_key, write_key};
 use crate::output::{Output, safe};
 use crate::project::{Project, cannot_write};
 use crate::publishing::Publishing;
+use crate::sealing::{SealingFile, webhook_network};
 use crate::settings::{Orphans, Settings};
 use crate::signed::{SignedFiles, signed_directory};
 use crate::system::{SystemClock, SystemRandom, user_name};
@@ -273,6 +275,18 @@ impl Context {
             self.publisher()?,
             Arc::clone(&self.bench.clock),
         ))
+    }
+
+    /// The services over webhooks, as a server has them.
+    pub(crate) fn webhooks(&self) -> Result<Webhooks, CommandError> {
+        let keys = SealingFile::of(&parse_verifier_key(&self.verifier_key)?);
+        Ok(Webhooks::new(WebhooksParts {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.bench.clock),
+            random: Arc::clone(&self.bench.random),
+            keys: Arc::new(keys),
+            network: webhook_network(),
+        }))
     }
 
     fn publisher(&self) -> Option<LedgerPublisher> {

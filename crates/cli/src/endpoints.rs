@@ -60,6 +60,7 @@ impl EndpointFactory for LoopbackEndpoints {
             registry: self.registry.clone(),
             traces: self.traces.clone(),
             datasets: self.datasets.clone(),
+            webhooks: None,
             random: Arc::clone(&self.random),
             web: WebOptions::default(),
             artifacts: ArtifactOptions::default(),

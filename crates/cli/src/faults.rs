@@ -37,7 +37,8 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NoTrace { .. }
         | StoreError::NoAssessment { .. }
         | StoreError::NoDataset { .. }
-        | StoreError::NoScorer { .. } => CommandError::usage("E0022", text),
+        | StoreError::NoScorer { .. }
+        | StoreError::NoWebhook { .. } => CommandError::usage("E0022", text),
         StoreError::Exists { .. }
         | StoreError::ExperimentNameTaken { .. }
         | StoreError::RegisteredModelNameTaken { .. }

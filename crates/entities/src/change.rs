@@ -8,7 +8,8 @@ use crate::{
     Artifact, DatasetId, DatasetInput, DatasetRecordId, EvaluationDataset, Experiment,
     ExperimentId, Lifecycle, LoggedModel, MergedRecord, Metric, ModelId, ModelOutput, ModelStatus,
     ModelVersion, ObjectId, OnlineScoring, RegisteredModel, ReplayVerdict, Run, RunId, RunStatus,
-    ScorerVersion, SealedRecord, Stage, Timestamp, TraceId, VersionNumber,
+    ScorerVersion, SealedRecord, SealedSecret, Stage, Timestamp, TraceId, VersionNumber, Webhook,
+    WebhookId, WebhookUpdate,
 };
 
 /// One change of state.
@@ -469,6 +470,42 @@ pub enum Change {
     OnlineScoringSet {
         /// All of it; what was said before is replaced.
         scoring: OnlineScoring,
+    },
+    /// A webhook was made; fails if its id is taken.
+    WebhookCreated {
+        /// All of it.
+        webhook: Webhook,
+        /// What deliveries to it are signed with.
+        secret: Option<SealedSecret>,
+    },
+    /// A webhook was changed; fails if it is not there.
+    WebhookUpdated {
+        /// Which.
+        webhook: WebhookId,
+        /// What changes of it.
+        update: WebhookUpdate,
+        /// When.
+        at: Timestamp,
+    },
+    /// A webhook was deleted: its secret is gone for good, and what it was to be told is not told any more.
+    WebhookDeleted {
+        /// Which.
+        webhook: WebhookId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A delivery to a webhook was given up; a second time changes nothing.
+    DeliveryGivenUp {
+        /// To which webhook.
+        webhook: WebhookId,
+        /// The number of the delivery.
+        delivery: u64,
+        /// How often it was tried.
+        attempts: u32,
+        /// What came of the last attempt.
+        why: String,
+        /// When.
+        at: Timestamp,
     },
     /// A replay was judged.
     ReplayJudged {

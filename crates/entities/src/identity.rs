@@ -103,6 +103,14 @@ text_id!(
     ScorerId, "scorer", is_mlflow_id
 );
 text_id!(
+    /// Names a webhook: a UUID for those made here, as MLflow has it.
+    WebhookId, "webhook", is_mlflow_id
+);
+text_id!(
+    /// Names a delivery to a webhook: a UUID, which all attempts share.
+    DeliveryId, "delivery", is_mlflow_id
+);
+text_id!(
     /// Names a writer of the ledger: one installation of Reproof, not one process.
     WriterId, "writer", is_mlflow_id
 );
@@ -137,6 +145,35 @@ impl TraceId {
         let mut id = [0; 16];
         hex::decode_to_slice(self.0.strip_prefix("tr-")?, &mut id).ok()?;
         Some(id)
+    }
+}
+
+impl WebhookId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(uuid(bytes, 4))
+    }
+}
+
+impl DeliveryId {
+    /// Draws a fresh id, for a delivery that follows from no event.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(uuid(bytes, 4))
+    }
+
+    /// The id of the delivery of one notice of an event to a webhook: the same whoever asks, and whenever.
+    ///
+    /// `event` is how other events refer to it, `place` that of the notice among those of the event.
+    pub fn of(webhook: &WebhookId, event: &str, place: u32) -> Self {
+        let named = format!("reproof webhook delivery v1\n{webhook}\n{event}\n{place}");
+        let digest = crate::ObjectId::of(named.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest.as_bytes()[..16]);
+        Self(uuid(bytes, 8))
     }
 }
 
@@ -200,6 +237,23 @@ pub fn draw_hex(random: &dyn Random) -> String {
     hex::encode(bytes)
 }
 
+/// Writes bytes as a UUID of a version.
+///
+/// *Source*: RFC 9562, sections 4 and 5: version 4 is drawn, version 8 is made in a way of one's own.
+fn uuid(mut bytes: [u8; 16], version: u8) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | (version << 4);
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let digits = hex::encode(bytes);
+    let groups = [
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..],
+    ];
+    groups.join("-")
+}
+
 fn is_mlflow_id(text: &str) -> bool {
     let mut characters = text.chars();
     text.len() <= 256
@@ -222,5 +276,17 @@ mod tests {
         }
         assert!("abc".parse::<ExperimentId>().is_err());
         assert!("0".parse::<ExperimentId>().is_ok());
+    }
+
+    #[test]
+    fn a_delivery_has_one_id_and_no_other_has_it() {
+        let webhook: WebhookId = "a".parse().unwrap();
+        let id = DeliveryId::of(&webhook, "w-1:3", 0);
+        assert_eq!(id, DeliveryId::of(&webhook, "w-1:3", 0));
+        assert_ne!(id, DeliveryId::of(&webhook, "w-1:3", 1));
+        assert_ne!(id, DeliveryId::of(&webhook, "w-1:4", 0));
+        assert_ne!(id, DeliveryId::of(&"b".parse().unwrap(), "w-1:3", 0));
+        assert_eq!(id.as_str().len(), 36);
+        assert_eq!(&id.as_str()[14..15], "8");
     }
 }

@@ -28,6 +28,7 @@ mod search;
 mod time;
 mod trace;
 mod tree;
+mod webhook;
 
 pub use artifact::*;
 pub use caller::*;
@@ -54,3 +55,4 @@ pub use search::*;
 pub use time::*;
 pub use trace::*;
 pub use tree::*;
+pub use webhook::*;

@@ -9,6 +9,7 @@ use registry::RegistryError;
 use serde::Serialize;
 use traces::TracesError;
 use tracking::TrackingError;
+use webhooks::WebhooksError;
 
 /// What can go wrong with a request; its message is what a client reads, unless the fault is the server's.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub(crate) enum RequestError {
     /// The services over evaluation datasets and scorers refused it, or failed.
     #[error(transparent)]
     Datasets(#[from] DatasetsError),
+    /// The services over webhooks refused it, or failed.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -223,6 +227,9 @@ pub(crate) enum RequestError {
         /// Which.
         run: String,
     },
+    /// Webhooks were asked for where there are none.
+    #[error("webhooks are not for the process of a captured run: ask the team's server for them")]
+    WebhooksOfATeam,
     /// Something that this server does not do.
     #[error("{what} is not supported for the current artifact repository")]
     NotSupported {
@@ -340,6 +347,7 @@ impl RequestError {
             Self::Registry(error) => code_of_class(error.class()),
             Self::Traces(error) => code_of_class(error.class()),
             Self::Datasets(error) => code_of_class(error.class()),
+            Self::Webhooks(error) => code_of_class(error.class()),
             Self::Cas(_) | Self::BrokenOff { .. } | Self::Encoding(_) => INTERNAL,
             Self::MissingValue { .. }
             | Self::WrongType { .. }
@@ -372,7 +380,8 @@ impl RequestError {
             Self::Unauthenticated => UNAUTHENTICATED,
             Self::NotOfThisRun { .. }
             | Self::NotRegisteredThen { .. }
-            | Self::StillCaptured { .. } => DENIED,
+            | Self::StillCaptured { .. }
+            | Self::WebhooksOfATeam => DENIED,
             Self::NotSupported { .. } => NOT_IMPLEMENTED,
         }
     }

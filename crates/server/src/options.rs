@@ -8,6 +8,7 @@ use entities::{ModelId, Random, RunId};
 use registry::Registry;
 use traces::Traces;
 use tracking::Tracking;
+use webhooks::Webhooks;
 
 use crate::{AllowedHosts, AllowedOrigins};
 
@@ -21,6 +22,8 @@ pub struct ServerOptions {
     pub traces: Traces,
     /// Those over evaluation datasets and scorers.
     pub datasets: Datasets,
+    /// Those over webhooks; none where nobody may ask for them.
+    pub webhooks: Option<Webhooks>,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called, and more of what is asked of the web.

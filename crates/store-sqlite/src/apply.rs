@@ -9,6 +9,7 @@ mod registry;
 mod run;
 mod scorer;
 mod trace;
+mod webhook;
 
 use entities::{Change, ObjectId};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -154,6 +155,10 @@ impl<'c> Applier<'c> {
             } => self.delete_scorer_version(experiment, name, *version),
             Change::ScorerDeleted { experiment, name } => self.delete_scorer(experiment, name),
             Change::OnlineScoringSet { scoring } => self.set_online_scoring(scoring),
+            Change::WebhookCreated { .. }
+            | Change::WebhookUpdated { .. }
+            | Change::WebhookDeleted { .. }
+            | Change::DeliveryGivenUp { .. } => self.apply_to_webhook(change),
         }
     }
 
@@ -237,6 +242,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         run::ALL,
         scorer::ALL,
         trace::ALL,
+        webhook::ALL,
     ]
     .concat()
 }

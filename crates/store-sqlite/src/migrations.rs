@@ -66,6 +66,12 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../migrations/0005_evaluation_datasets.sql"),
         fill: None,
     },
+    Migration {
+        version: 6,
+        name: "webhooks",
+        text: include_str!("../migrations/0006_webhooks.sql"),
+        fill: None,
+    },
 ];
 
 /// The schema that this program knows.

@@ -10,6 +10,7 @@ mod registry;
 mod runs;
 mod scorers;
 pub(crate) mod traces;
+mod webhooks;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 use store::StoreError;
@@ -55,6 +56,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         runs::ALL,
         scorers::ALL,
         traces::ALL,
+        webhooks::ALL,
     ]
     .concat()
 }

@@ -2,6 +2,7 @@
 
 use entities::{
     DatasetId, DatasetRecordId, ExperimentId, Lifecycle, ModelId, RunId, TraceId, VersionNumber,
+    WebhookId,
 };
 
 /// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
@@ -66,6 +67,12 @@ pub enum StoreError {
         experiment: ExperimentId,
         /// What was asked for.
         name: String,
+    },
+    /// No such webhook, or a deleted one.
+    #[error("no webhook with id `{id}`")]
+    NoWebhook {
+        /// What was asked for.
+        id: WebhookId,
     },
     /// No such tag.
     #[error("no tag `{key}` on {subject}")]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use entities::{
-    Artifact, ArtifactEntry, Assessment, Commit, DatasetId, DatasetRecord, DatasetRecordId,
-    EvaluationDataset, Experiment, ExperimentId, Lifecycle, LoggedModelDetail, Metric, ModelId,
-    ModelVersionDetail, ObjectId, OnlineScoring, RegisteredModelDetail, ReplayVerdict, Run,
-    RunDetail, RunId, ScorerId, ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail, TraceId,
-    VersionNumber,
+    Artifact, ArtifactEntry, Assessment, Change, Commit, DatasetId, DatasetRecord, DatasetRecordId,
+    DeliveryId, EvaluationDataset, Experiment, ExperimentId, Lifecycle, LoggedModelDetail, Metric,
+    ModelId, ModelVersionDetail, ObjectId, OnlineScoring, RegisteredModelDetail, ReplayVerdict,
+    Run, RunDetail, RunId, ScorerId, ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail,
+    TraceId, VersionNumber, Webhook, WebhookEvent, WebhookId,
 };
 
 use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
@@ -48,6 +48,7 @@ pub trait Store:
     + TraceStore
     + DatasetStore
     + ScorerStore
+    + WebhookStore
     + LedgerStore
 {
     /// Makes all changes of a commit and its event, in one transaction, or none.
@@ -376,4 +377,77 @@ pub trait ScorerStore: Send + Sync {
         &self,
         scorers: &[ScorerId],
     ) -> Result<Vec<OnlineScoring>, StoreError>;
+}
+
+/// A delivery that is due: something that a webhook is to be told, and has not been.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueDelivery {
+    /// Its id, which all attempts share.
+    pub id: DeliveryId,
+    /// Its number: a webhook is told in this order.
+    pub number: u64,
+    /// The webhook as it is now.
+    pub webhook: Webhook,
+    /// What the notice is called.
+    pub event: WebhookEvent,
+    /// When it happened.
+    pub happened_at: Timestamp,
+    /// The changes of the event that it follows from.
+    pub changes: Vec<Change>,
+    /// Which of their notices it is; see `Notice::list`.
+    pub place: usize,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Whether the ledger says already that it was given up.
+    pub is_given_up: bool,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// It is not tried again: the webhook was told, or it was given up.
+    Done,
+    /// It is tried again.
+    Again {
+        /// How often it was tried.
+        attempts: u32,
+        /// When it is tried next.
+        next_at: Timestamp,
+    },
+}
+
+/// Webhooks, and what they are to be told.
+///
+/// What is to be told is noted by `Store::commit`, in the transaction of the change: one delivery for each notice and
+/// each webhook that is active and wants it. Events of an import tell nothing.
+#[async_trait]
+pub trait WebhookStore: Send + Sync {
+    /// Looks one up; a deleted one is not found.
+    async fn find_webhook(&self, id: &WebhookId) -> Result<Option<Webhook>, StoreError>;
+
+    /// Lists them, the newest first, without the deleted ones.
+    async fn list_webhooks(&self, page: &PageRequest) -> Result<Page<Webhook>, StoreError>;
+
+    /// The sealed secret of a webhook; none where it has none.
+    async fn find_webhook_secret(&self, id: &WebhookId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Active webhooks that have something due, those that wait longest first.
+    async fn list_due_webhooks(&self, now: Timestamp) -> Result<Vec<WebhookId>, StoreError>;
+
+    /// The next delivery of a webhook; none where nothing is due now.
+    async fn find_due_delivery(
+        &self,
+        webhook: &WebhookId,
+        now: Timestamp,
+    ) -> Result<Option<DueDelivery>, StoreError>;
+
+    /// Notes what came of an attempt. One that is done stays done, whatever is noted later.
+    ///
+    /// Only the holder of the webhook's lease may call it.
+    async fn note_delivery(
+        &self,
+        webhook: &WebhookId,
+        delivery: u64,
+        outcome: DeliveryOutcome,
+    ) -> Result<(), StoreError>;
 }

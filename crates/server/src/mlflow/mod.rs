@@ -13,6 +13,7 @@ mod runs;
 mod scorers;
 mod traces;
 mod traces_v2;
+mod webhooks;
 
 use axum::Router;
 use axum::routing::{delete, get, patch, post, put};
@@ -30,6 +31,7 @@ pub(crate) fn calls() -> Router<App> {
         .merge(run_calls())
         .merge(model_calls())
         .merge(registry_calls())
+        .merge(webhook_calls())
         .merge(trace_calls_v2())
         .merge(old_trace_calls())
 }
@@ -183,6 +185,18 @@ fn registry_calls() -> Router<App> {
             "/model-versions/delete-tag",
             delete(model_versions::delete_tag),
         )
+}
+
+fn webhook_calls() -> Router<App> {
+    Router::new()
+        .route("/webhooks", post(webhooks::create).get(webhooks::list))
+        .route(
+            "/webhooks/{webhook}",
+            get(webhooks::find)
+                .patch(webhooks::update)
+                .delete(webhooks::delete),
+        )
+        .route("/webhooks/{webhook}/test", post(webhooks::try_out))
 }
 
 /// Calls of both versions.

@@ -8,6 +8,7 @@ mod number;
 mod query;
 mod trace_views;
 mod views;
+mod webhook_views;
 mod word;
 
 pub(crate) use body::{Json, read_body};
@@ -22,7 +23,11 @@ pub(crate) use views::{
     ExperimentView, FileView, MetricView, ModelVersionView, ModelView, Page, RegisteredModelView,
     RunInfoView, RunView,
 };
-pub(crate) use word::{ModelStatusWord, RunStatusWord, SourceWord, TraceStateWord, ViewWord};
+pub(crate) use webhook_views::{TrialView, WebhookView};
+pub(crate) use word::{
+    ActionWord, EntityWord, ModelStatusWord, RunStatusWord, SourceWord, TraceStateWord, ViewWord,
+    WebhookStatusWord,
+};
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};

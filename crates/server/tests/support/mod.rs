@@ -152,6 +152,7 @@ pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
         registry: bench.registry.clone(),
         traces: bench.traces.clone(),
         datasets: bench.datasets.clone(),
+        webhooks: Some(bench.webhooks.clone()),
         random: Arc::clone(&bench.random) as _,
         web: WebOptions::default(),
         artifacts: ArtifactOptions::default(),

@@ -12,7 +12,13 @@ use store::{RowFault, StoreError};
 use crate::fault::database_fault;
 
 /// The first is checked event by event; the others follow from no event.
-const NOT_PROJECTED: &[&str] = &["event", "ledger_state", "lease", "writer"];
+const NOT_PROJECTED: &[&str] = &[
+    "event",
+    "ledger_state",
+    "lease",
+    "webhook_progress",
+    "writer",
+];
 
 /// Columns that the rebuilt database leaves empty, since they were checked against their digest.
 const CHECKED_BEFORE: &[(&str, &str)] = &[

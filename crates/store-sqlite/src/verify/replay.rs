@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Change, EventBody, Leaf, MetricBlock, ObjectId, SealedRecord, WriterId};
+use entities::{
+    Change, EventBody, Leaf, MetricBlock, ObjectId, SealedRecord, SealedSecret, SecretUpdate,
+    WebhookId, WriterId,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{RowFault, StoreError};
 
 use super::leaf_in_words;
 use crate::apply::Applier;
 use crate::commit::write_subjects;
+use crate::deliveries::write_deliveries;
 use crate::fault::database_fault;
 
 /// A row of the table of events.
@@ -40,6 +44,9 @@ statements! {
     FIND_RECORD = "SELECT encoded
         FROM trace_record JOIN trace ON trace.number = trace_record.trace
         WHERE trace.id = ?1 AND digest = ?2";
+    FIND_SECRET = "SELECT sealed
+        FROM webhook_secret JOIN webhook ON webhook.number = webhook_secret.webhook
+        WHERE webhook.id = ?1 AND digest = ?2";
 }
 
 /// Checks all that an event's row tells by itself.
@@ -135,6 +142,7 @@ impl<'c> Replayer<'c> {
             }
         }
         write_subjects(self.rebuilt, position, &leaf, &changes)?;
+        write_deliveries(self.rebuilt, position, &leaf.kind, &changes)?;
         self.note(leaf);
         Ok(None)
     }
@@ -197,6 +205,16 @@ impl<'c> Replayer<'c> {
                     said.chain(schema),
                 )
             }
+            Change::WebhookCreated {
+                webhook,
+                secret: Some(secret),
+            } => self.fill_secret(&webhook.id, secret),
+            Change::WebhookUpdated {
+                webhook, update, ..
+            } => match &mut update.secret {
+                SecretUpdate::Replaced(secret) => self.fill_secret(webhook, secret),
+                SecretUpdate::Kept | SecretUpdate::Removed => Ok(None),
+            },
             _ => Ok(None),
         }
     }
@@ -213,6 +231,32 @@ impl<'c> Replayer<'c> {
                 return Ok(Some(fault));
             }
         }
+        Ok(None)
+    }
+
+    /// A secret that is not there was replaced or removed; if it was not, its rebuilt row is another one.
+    fn fill_secret(
+        &self,
+        webhook: &WebhookId,
+        secret: &mut SealedSecret,
+    ) -> Result<Option<RowFault>, StoreError> {
+        let key = params![webhook.as_str(), secret.digest.as_bytes()];
+        let found: Option<Vec<u8>> = self
+            .original
+            .prepare_cached(FIND_SECRET)
+            .and_then(|mut statement| statement.query_row(key, |row| row.get(0)).optional())
+            .map_err(database_fault("reading the sealed secret of a webhook"))?;
+        let Some(sealed) = found else { return Ok(None) };
+        let digest = ObjectId::of(&sealed);
+        if digest != secret.digest {
+            return Ok(Some(RowFault {
+                table: "webhook_secret".to_owned(),
+                key: webhook.to_string(),
+                expected: Some(format!("bytes with digest {}", secret.digest)),
+                found: Some(format!("bytes with digest {digest}")),
+            }));
+        }
+        secret.sealed = sealed;
         Ok(None)
     }
 
