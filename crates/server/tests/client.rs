@@ -136,6 +136,29 @@ async fn the_real_client_merges_records_evaluates_and_registers_scorers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_merges_records_in_a_captured_run() {
+    let bench = TestBench::new().await;
+    let run = create_run(&bench, "captured").await;
+    let scope = Scope::Run(RunScope {
+        run: run.clone(),
+        token: TOKEN.to_owned(),
+        presented_runs: Vec::new(),
+        presented_models: Vec::new(),
+        mask: None,
+    });
+    let server = Listening::start(&bench, scope).await;
+    if run_script("datasets.py", &server.url, TOKEN)
+        .await
+        .is_some()
+    {
+        let detail = bench.tracking.get_run(&run).await.unwrap();
+        assert_eq!(detail.datasets[0].name, "qa");
+    }
+    server.stop().await;
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_real_client_makes_webhooks_and_is_told_by_them() {
     let bench = TestBench::new().await;
     // Signatures are of this time, which the script compares with its own clock.
