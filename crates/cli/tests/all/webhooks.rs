@@ -84,6 +84,27 @@ fn a_server_that_was_killed_tells_what_is_left_when_it_is_started_again() {
 }
 
 #[test]
+fn two_servers_on_one_store_tell_everything_once_and_in_order() {
+    let project = Project::with_store();
+    let receiver = Receiver::start(&[]);
+    let servers = [(); 2].map(|()| Server::start_with(&project, &OPEN));
+    servers[0].post("webhooks", &hook(&receiver.url("/")));
+    let names: Vec<_> = (0..24).map(|number| format!("net-{number:02}")).collect();
+    for (name, server) in names.iter().zip(servers.iter().cycle()) {
+        register(server, name);
+    }
+    receiver.wait_until(|received| received.len() >= names.len());
+    // A second delivery would come with the next look for what is due.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(receiver.received().len(), names.len());
+    assert_eq!(told(&receiver.received()), names);
+    for server in servers {
+        server.end();
+    }
+    project.reproof(&["audit", "verify"]).assert_code(0);
+}
+
+#[test]
 fn what_the_command_line_changes_is_told_by_the_server() {
     let project = Project::with_store();
     let receiver = Receiver::start(&[]);
