@@ -82,10 +82,10 @@ fn decode(text: &str) -> std::io::Result<SealingKey> {
 pub(crate) fn webhook_network() -> Network {
     let mut network = Network::default();
     if let Some(schemes) = variable("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
-        network.schemes = schemes
-            .split(',')
-            .map(|scheme| scheme.trim().to_owned())
-            .collect();
+        // Others could not be spoken.
+        let known = |scheme: &&str| ["http", "https"].contains(scheme);
+        let schemes = schemes.split(',').map(str::trim).filter(known);
+        network.schemes = schemes.map(str::to_owned).collect();
     }
     let allows = variable("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS");
     network.allows_private =

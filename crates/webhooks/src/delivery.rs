@@ -31,6 +31,9 @@ const CLOSING_TIME: Duration = Duration::from_secs(5);
 /// How long a webhook waits whose secret cannot be opened. That is no attempt: nothing was sent.
 const LOCKED_DELAY_MS: i64 = 60_000;
 
+/// How long a webhook is left alone after the store failed, so that the log is not filled.
+const FAILED_DELAY: Duration = Duration::from_secs(30);
+
 /// Delivers what is due. A cheap clone; all clones are the same.
 #[derive(Clone)]
 pub struct Deliverer {
@@ -129,6 +132,7 @@ impl Deliverer {
                 error = &error as &dyn std::error::Error,
                 "a webhook could not be told"
             );
+            tokio::time::sleep(FAILED_DELAY).await;
         }
     }
 

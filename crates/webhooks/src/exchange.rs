@@ -321,6 +321,36 @@ mod tests {
         assert_eq!(read(huge_chunk, true).await.unwrap().body, "x");
     }
 
+    #[test]
+    fn no_bytes_make_the_reader_panic() {
+        let random = testkit::SeededRandom::new(1);
+        let pieces: [&[u8]; 12] = [
+            b"HTTP/1.1 200 OK\r\n",
+            b"Content-Length: ",
+            b"Transfer-Encoding: chunked",
+            b"Retry-After: ",
+            b"\r\n",
+            b"0",
+            b"99999999999999999999",
+            b"-1",
+            b"f",
+            b";",
+            b"\xff\x00",
+            b"x",
+        ];
+        for _ in 0..20_000 {
+            let count = random.below(14);
+            let chosen = (0..count).map(|_| pieces[random.below(pieces.len() as u64) as usize]);
+            let bytes = chosen.collect::<Vec<_>>().concat();
+            if let Ok(Some(head)) = Head::find(&bytes) {
+                let rest = bytes[head.length..].to_vec();
+                head.body.is_whole(&rest);
+                assert!(head.body.decode(rest.clone()).len() <= rest.len());
+            }
+            assert!(decode_chunks(&bytes).len() <= bytes.len());
+        }
+    }
+
     #[tokio::test]
     async fn what_is_no_answer_is_told_as_such() {
         let closed = read(&[b"HTTP/1.1 200"], true).await.unwrap_err();

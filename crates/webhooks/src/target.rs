@@ -239,6 +239,42 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_the_reader_panic_and_none_slips_a_line_in() {
+        let random = testkit::SeededRandom::new(1);
+        let pieces = [
+            "http",
+            "https",
+            ":",
+            "//",
+            "/",
+            "@",
+            "[",
+            "]",
+            "::1",
+            "a.example",
+            "?",
+            "#",
+            "%",
+            "é",
+            "\r\n",
+            " ",
+            "99999",
+            "\u{0}",
+            "𝄞",
+            "..",
+        ];
+        for _ in 0..20_000 {
+            let count = random.below(9);
+            let chosen = (0..count).map(|_| pieces[random.below(pieces.len() as u64) as usize]);
+            let url: String = chosen.collect();
+            if let Ok(target) = read(&url) {
+                let sent = format!("{}{}", target.authority, target.path);
+                assert!(sent.bytes().all(|byte| byte.is_ascii_graphic()), "{url:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_password_is_refused_and_not_repeated() {
         let refused = read("https://ann:p4ss@a.example/").unwrap_err().to_string();
         assert!(!refused.contains("p4ss"), "{refused}");

@@ -1,9 +1,15 @@
 //! Webhooks of a whole `reproof server`: what it tells, also after it was killed, and where its secrets are.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use testkit::{Received, Receiver};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto};
 
 use crate::listening::Server;
 use crate::support::{Project, files_below};
@@ -81,6 +87,27 @@ fn a_server_that_was_killed_tells_what_is_left_when_it_is_started_again() {
             .all(|request| request.header("X-MLflow-Signature").starts_with("v1,"))
     );
     server.end();
+    project.reproof(&["audit", "verify"]).assert_code(0);
+}
+
+#[test]
+fn two_servers_on_one_store_tell_everything_once_and_in_order() {
+    let project = Project::with_store();
+    let receiver = Receiver::start(&[]);
+    let servers = [(); 2].map(|()| Server::start_with(&project, &OPEN));
+    servers[0].post("webhooks", &hook(&receiver.url("/")));
+    let names: Vec<_> = (0..24).map(|number| format!("net-{number:02}")).collect();
+    for (name, server) in names.iter().zip(servers.iter().cycle()) {
+        register(server, name);
+    }
+    receiver.wait_until(|received| received.len() >= names.len());
+    // A second delivery would come with the next look for what is due.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(receiver.received().len(), names.len());
+    assert_eq!(told(&receiver.received()), names);
+    for server in servers {
+        server.end();
+    }
     project.reproof(&["audit", "verify"]).assert_code(0);
 }
 
@@ -166,4 +193,62 @@ fn addresses_in_this_machine_are_refused_unless_they_are_allowed() {
     assert!(receiver.received().is_empty());
     let log = project.reproof(&["audit", "log", "--json"]).out();
     assert!(log.contains("webhook.delivery_given_up"), "{log}");
+}
+
+/// Certificates of the tests' own, for a century: an authority, whose key is gone, and `localhost` by it.
+const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/webhooks");
+
+/// A receiver behind TLS, which takes whatever it is told; gives its port.
+fn start_secure_receiver() -> u16 {
+    let certificate = CertificateDer::from_pem_file(format!("{TLS}/receiver.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(format!("{TLS}/receiver.key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            let mut begin = [0; 64];
+            // Whoever does not trust it breaks off here.
+            if stream.read(&mut begin).is_ok() {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                let _ = stream.write_all(answer);
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_receiver_behind_tls_must_be_whom_it_says_it_is() {
+    let project = Project::with_store();
+    let port = start_secure_receiver();
+    let private = ("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true");
+    let authority = format!("{TLS}/authority.pem");
+    let trusting = [private, ("SSL_CERT_FILE", authority.as_str())];
+    let server = Server::start_with(&project, &trusting);
+    let try_out = |server: &Server, host: &str| {
+        let made = server.post("webhooks", &hook(&format!("https://{host}:{port}/")));
+        let id = made["webhook"]["webhook_id"].as_str().unwrap().to_owned();
+        server.post(&format!("webhooks/{id}/test"), "{}")["result"].clone()
+    };
+    let taken = try_out(&server, "localhost");
+    assert_eq!(taken["response_status"], 200, "{taken}");
+    let refused = |tried: Value, why: &str| {
+        let failure = tried["error_message"].as_str().unwrap_or_default();
+        assert!(failure.contains(why), "{tried}");
+    };
+    refused(try_out(&server, "127.0.0.1"), "not valid for name");
+    server.end();
+    let other = format!("{TLS}/receiver.pem");
+    let server = Server::start_with(&project, &[private, ("SSL_CERT_FILE", other.as_str())]);
+    refused(try_out(&server, "localhost"), "UnknownIssuer");
+    server.end();
 }
