@@ -23,8 +23,12 @@ const OPEN: [(&str, &str); 2] = [
 
 /// A server that may tell receivers on this machine.
 fn start_open(project: &Project) -> Server {
+    start_with(project, &OPEN)
+}
+
+fn start_with(project: &Project, variables: &[(&str, &str)]) -> Server {
     let mut program = project.program();
-    program.envs(OPEN);
+    program.envs(variables.iter().copied());
     Server::start_program(program, &[])
 }
 
@@ -94,7 +98,7 @@ fn a_server_that_was_killed_tells_what_is_left_when_it_is_started_again() {
 fn two_servers_on_one_store_tell_everything_once_and_in_order() {
     let project = Project::with_store();
     let receiver = Receiver::start(&[]);
-    let servers = [(); 2].map(|()| Server::start_with(&project, &OPEN));
+    let servers = [(); 2].map(|()| start_open(&project));
     servers[0].post("webhooks", &hook(&receiver.url("/")));
     let names: Vec<_> = (0..24).map(|number| format!("net-{number:02}")).collect();
     for (name, server) in names.iter().zip(servers.iter().cycle()) {
@@ -233,7 +237,7 @@ fn a_receiver_behind_tls_must_be_whom_it_says_it_is() {
     let private = ("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true");
     let authority = format!("{TLS}/authority.pem");
     let trusting = [private, ("SSL_CERT_FILE", authority.as_str())];
-    let server = Server::start_with(&project, &trusting);
+    let server = start_with(&project, &trusting);
     let try_out = |server: &Server, host: &str| {
         let made = server.post("webhooks", &hook(&format!("https://{host}:{port}/")));
         let id = made["webhook"]["webhook_id"].as_str().unwrap().to_owned();
@@ -248,7 +252,7 @@ fn a_receiver_behind_tls_must_be_whom_it_says_it_is() {
     refused(try_out(&server, "127.0.0.1"), "not valid for name");
     server.end();
     let other = format!("{TLS}/receiver.pem");
-    let server = Server::start_with(&project, &[private, ("SSL_CERT_FILE", other.as_str())]);
+    let server = start_with(&project, &[private, ("SSL_CERT_FILE", other.as_str())]);
     refused(try_out(&server, "localhost"), "UnknownIssuer");
     server.end();
 }
