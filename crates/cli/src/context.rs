@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Cas, CasOptions};
+use datasets::Datasets;
 use entities::{
     Caller, Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId, SearchQuery,
 };
@@ -17,6 +18,7 @@ use traces::Traces;
 use tracking::{
     Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
 };
+use webhooks::{Webhooks, WebhooksParts};
 
 use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
@@ -25,6 +27,7 @@ use crate::keys::{read_key, write_key};
 use crate::output::{Output, safe};
 use crate::project::{Project, cannot_write};
 use crate::publishing::Publishing;
+use crate::sealing::{SealingFile, webhook_network};
 use crate::settings::{Orphans, Settings};
 use crate::signed::{SignedFiles, signed_directory};
 use crate::system::{SystemClock, SystemRandom, user_name};
@@ -34,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
+    pub(crate) datasets: Datasets,
     pub(crate) bench: Workbench,
     pub(crate) settings: Settings,
     /// The public key of the ledger, as text.
@@ -133,10 +137,12 @@ impl Context {
         );
         let registry = Registry::new(store.clone(), cas.clone(), Arc::clone(&clock));
         let traces = Traces::new(store.clone(), Arc::clone(&clock), Arc::new(SystemRandom));
+        let datasets = Datasets::new(store.clone(), Arc::clone(&clock), Arc::new(SystemRandom));
         let endpoints = LoopbackEndpoints {
             tracking: tracking.clone(),
             registry: registry.clone(),
             traces: traces.clone(),
+            datasets: datasets.clone(),
             random: Arc::new(SystemRandom),
             user: user_name(),
         };
@@ -162,6 +168,7 @@ impl Context {
             store,
             registry,
             traces,
+            datasets,
             bench,
             settings,
             verifier_key,
@@ -268,6 +275,18 @@ impl Context {
             self.publisher()?,
             Arc::clone(&self.bench.clock),
         ))
+    }
+
+    /// The services over webhooks, as a server has them.
+    pub(crate) fn webhooks(&self) -> Result<Webhooks, CommandError> {
+        let keys = SealingFile::of(&parse_verifier_key(&self.verifier_key)?);
+        Ok(Webhooks::new(WebhooksParts {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.bench.clock),
+            random: Arc::clone(&self.bench.random),
+            keys: Arc::new(keys),
+            network: webhook_network(),
+        }))
     }
 
     fn publisher(&self) -> Option<LedgerPublisher> {

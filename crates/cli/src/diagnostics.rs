@@ -64,7 +64,7 @@ impl Subscriber for Printer {
     fn exit(&self, _: &Id) {}
 }
 
-const OUR_ROOMS: [&str; 8] = [
+const OUR_ROOMS: [&str; 9] = [
     "reproof",
     "server",
     "executor",
@@ -73,6 +73,7 @@ const OUR_ROOMS: [&str; 8] = [
     "cas",
     "store_sqlite",
     "ledger",
+    "webhooks",
 ];
 
 fn line_of(event: &Event<'_>) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datasets::Datasets;
 use entities::Random;
 use executor::{Endpoint, EndpointFactory, EndpointRequest, ExecutorError};
 use registry::Registry;
@@ -25,6 +26,7 @@ pub(crate) struct LoopbackEndpoints {
     pub(crate) tracking: Tracking,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
+    pub(crate) datasets: Datasets,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) user: String,
 }
@@ -57,6 +59,8 @@ impl EndpointFactory for LoopbackEndpoints {
             tracking: self.tracking.clone(),
             registry: self.registry.clone(),
             traces: self.traces.clone(),
+            datasets: self.datasets.clone(),
+            webhooks: None,
             random: Arc::clone(&self.random),
             web: WebOptions::default(),
             artifacts: ArtifactOptions::default(),

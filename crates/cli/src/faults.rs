@@ -35,11 +35,16 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NoModelVersion { .. }
         | StoreError::NoArtifact { .. }
         | StoreError::NoTrace { .. }
-        | StoreError::NoAssessment { .. } => CommandError::usage("E0022", text),
+        | StoreError::NoAssessment { .. }
+        | StoreError::NoDataset { .. }
+        | StoreError::NoScorer { .. }
+        | StoreError::NoWebhook { .. } => CommandError::usage("E0022", text),
         StoreError::Exists { .. }
         | StoreError::ExperimentNameTaken { .. }
         | StoreError::RegisteredModelNameTaken { .. }
         | StoreError::NotNextVersion { .. }
+        | StoreError::DatasetRecordTaken { .. }
+        | StoreError::NotNextScorerVersion { .. }
         | StoreError::ExperimentDeleted { .. }
         | StoreError::RunDeleted { .. }
         | StoreError::ParamConflict { .. } => CommandError::usage("E0019", text),

@@ -40,7 +40,7 @@ pub(crate) fn key_patterns() -> Vec<String> {
         .collect()
 }
 
-fn key_directory() -> Result<PathBuf, CommandError> {
+pub(crate) fn key_directory() -> Result<PathBuf, CommandError> {
     let directory = configuration_directory().ok_or_else(|| {
         CommandError::system(
             "E0021",
@@ -52,24 +52,33 @@ fn key_directory() -> Result<PathBuf, CommandError> {
 }
 
 fn write_key_below(directory: &Path, key: &SigningKey) -> Result<(), CommandError> {
+    let path = directory.join(file_name(&key.verifier()));
+    make_private_directory(directory).map_err(|error| cannot_write(directory, &error))?;
+    write_private(&path, &key.encode()).map_err(|error| cannot_write(&path, &error))
+}
+
+/// Makes a folder that its user alone may enter.
+pub(crate) fn make_private_directory(directory: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .map_err(|error| cannot_write(directory, &error))?;
-    let path = directory.join(file_name(&key.verifier()));
-    let write = || -> std::io::Result<()> {
-        // Never through a link and never over another key.
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        file.write_all(format!("{}\n", key.encode()).as_bytes())?;
-        file.sync_all()?;
-        std::fs::File::open(directory)?.sync_all()
-    };
-    write().map_err(|error| cannot_write(&path, &error))
+}
+
+/// Writes a line into a new file that its user alone may read; it is durable when this returns.
+pub(crate) fn write_private(path: &Path, line: &str) -> std::io::Result<()> {
+    // Never through a link and never over another key.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(format!("{line}\n").as_bytes())?;
+    file.sync_all()?;
+    match path.parent() {
+        Some(directory) => std::fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn read_key_below(

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod context;
+mod delivering;
 mod diagnostics;
 mod endpoints;
 mod error;
@@ -12,6 +13,7 @@ mod keys;
 mod output;
 mod project;
 mod publishing;
+mod sealing;
 mod settings;
 mod signed;
 mod system;

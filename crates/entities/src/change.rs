@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Artifact, DatasetInput, Experiment, ExperimentId, Lifecycle, LoggedModel, Metric, ModelId,
-    ModelOutput, ModelStatus, ModelVersion, ObjectId, RegisteredModel, ReplayVerdict, Run, RunId,
-    RunStatus, SealedRecord, Stage, Timestamp, TraceId, VersionNumber,
+    Artifact, DatasetId, DatasetInput, DatasetRecordId, EvaluationDataset, Experiment,
+    ExperimentId, Lifecycle, LoggedModel, MergedRecord, Metric, ModelId, ModelOutput, ModelStatus,
+    ModelVersion, ObjectId, OnlineScoring, RegisteredModel, ReplayVerdict, Run, RunId, RunStatus,
+    ScorerVersion, SealedRecord, SealedSecret, Stage, Timestamp, TraceId, VersionNumber, Webhook,
+    WebhookId, WebhookUpdate,
 };
 
 /// One change of state.
@@ -378,6 +380,132 @@ pub enum Change {
     TracesDeleted {
         /// Which.
         traces: Vec<TraceId>,
+    },
+    /// An evaluation dataset was created; fails if its id is taken or an experiment is not there.
+    DatasetCreated {
+        /// All of it.
+        dataset: EvaluationDataset,
+        /// The experiments that it belongs to.
+        experiments: Vec<ExperimentId>,
+    },
+    /// Tags of an evaluation dataset were set; others stay.
+    DatasetTagsSet {
+        /// Which.
+        dataset: DatasetId,
+        /// The tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// A tag of an evaluation dataset was deleted; without one, nothing happens.
+    DatasetTagDeleted {
+        /// Of which dataset.
+        dataset: DatasetId,
+        /// The tag.
+        key: String,
+    },
+    /// An evaluation dataset was added to experiments, which must be there; a second time does nothing.
+    DatasetExperimentsAdded {
+        /// Which.
+        dataset: DatasetId,
+        /// The experiments.
+        experiments: Vec<ExperimentId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An evaluation dataset was taken out of experiments.
+    DatasetExperimentsRemoved {
+        /// Which.
+        dataset: DatasetId,
+        /// The experiments.
+        experiments: Vec<ExperimentId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Records were merged into an evaluation dataset; fails if one has the inputs of another that is there.
+    DatasetRecordsMerged {
+        /// Which.
+        dataset: DatasetId,
+        /// What was said of each, in its order.
+        records: Vec<MergedRecord>,
+        /// The `SchemaAddition`, where there is something to add.
+        schema: Option<SealedRecord>,
+        /// Who said so.
+        by: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Records of an evaluation dataset were removed for good, with all that was said of them.
+    DatasetRecordsDeleted {
+        /// Of which dataset.
+        dataset: DatasetId,
+        /// Which; those that are not there are passed over.
+        records: Vec<DatasetRecordId>,
+    },
+    /// An evaluation dataset was removed for good, with its records and all that was said of them.
+    DatasetDeleted {
+        /// Which.
+        dataset: DatasetId,
+    },
+    /// A version of a scorer was registered; fails if its number is not the next one.
+    ScorerRegistered {
+        /// All of it.
+        version: ScorerVersion,
+    },
+    /// A version of a scorer was deleted; its number is not given again.
+    ScorerVersionDeleted {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// Name of the scorer.
+        name: String,
+        /// Which version.
+        version: VersionNumber,
+    },
+    /// A scorer was deleted with all its versions; its name is free again.
+    ScorerDeleted {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// Its name.
+        name: String,
+    },
+    /// It was said how a scorer is to be applied to traces as they come.
+    OnlineScoringSet {
+        /// All of it; what was said before is replaced.
+        scoring: OnlineScoring,
+    },
+    /// A webhook was made; fails if its id is taken.
+    WebhookCreated {
+        /// All of it.
+        webhook: Webhook,
+        /// What deliveries to it are signed with.
+        secret: Option<SealedSecret>,
+    },
+    /// A webhook was changed; fails if it is not there.
+    WebhookUpdated {
+        /// Which.
+        webhook: WebhookId,
+        /// What changes of it.
+        update: WebhookUpdate,
+        /// When.
+        at: Timestamp,
+    },
+    /// A webhook was deleted: its secret is gone for good, and what it was to be told is not told any more.
+    WebhookDeleted {
+        /// Which.
+        webhook: WebhookId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A delivery to a webhook was given up; a second time changes nothing.
+    DeliveryGivenUp {
+        /// To which webhook.
+        webhook: WebhookId,
+        /// The number of the delivery.
+        delivery: u64,
+        /// How often it was tried.
+        attempts: u32,
+        /// What came of the last attempt.
+        why: String,
+        /// When.
+        at: Timestamp,
     },
     /// A replay was judged.
     ReplayJudged {

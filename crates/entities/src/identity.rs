@@ -91,6 +91,26 @@ text_id!(
     |text| text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 );
 text_id!(
+    /// Names an evaluation dataset: `d-` and 32 hex digits for those made here.
+    DatasetId, "dataset", is_mlflow_id
+);
+text_id!(
+    /// Names a record of an evaluation dataset: `dr-` and 32 hex digits for those made here.
+    DatasetRecordId, "dataset record", is_mlflow_id
+);
+text_id!(
+    /// Names a scorer: a UUID.
+    ScorerId, "scorer", is_mlflow_id
+);
+text_id!(
+    /// Names a webhook: a UUID for those made here, as MLflow has it.
+    WebhookId, "webhook", is_mlflow_id
+);
+text_id!(
+    /// Names a delivery to a webhook: a UUID, which all attempts share.
+    DeliveryId, "delivery", is_mlflow_id
+);
+text_id!(
     /// Names a writer of the ledger: one installation of Reproof, not one process.
     WriterId, "writer", is_mlflow_id
 );
@@ -98,21 +118,21 @@ text_id!(
 impl RunId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(hex16(random))
+        Self(draw_hex(random))
     }
 }
 
 impl ModelId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("m-{}", hex16(random)))
+        Self(format!("m-{}", draw_hex(random)))
     }
 }
 
 impl TraceId {
     /// Draws a fresh id, as for a trace that a client of MLflow 2 begins.
     pub fn random(random: &dyn Random) -> Self {
-        Self(hex16(random))
+        Self(draw_hex(random))
     }
 
     /// The id that MLflow gives to a trace of OpenTelemetry.
@@ -125,6 +145,35 @@ impl TraceId {
         let mut id = [0; 16];
         hex::decode_to_slice(self.0.strip_prefix("tr-")?, &mut id).ok()?;
         Some(id)
+    }
+}
+
+impl WebhookId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(uuid(bytes, 4))
+    }
+}
+
+impl DeliveryId {
+    /// Draws a fresh id, for a delivery that follows from no event.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(uuid(bytes, 4))
+    }
+
+    /// The id of the delivery of one notice of an event to a webhook: the same whoever asks, and whenever.
+    ///
+    /// `event` is how other events refer to it, `place` that of the notice among those of the event.
+    pub fn of(webhook: &WebhookId, event: &str, place: u32) -> Self {
+        let named = format!("reproof webhook delivery v1\n{webhook}\n{event}\n{place}");
+        let digest = crate::ObjectId::of(named.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest.as_bytes()[..16]);
+        Self(uuid(bytes, 8))
     }
 }
 
@@ -142,17 +191,67 @@ impl SpanId {
     }
 }
 
-impl WriterId {
+impl DatasetId {
     /// Draws a fresh id.
     pub fn random(random: &dyn Random) -> Self {
-        Self(format!("w-{}", &hex16(random)[..16]))
+        Self(format!("d-{}", draw_hex(random)))
     }
 }
 
-fn hex16(random: &dyn Random) -> String {
+impl DatasetRecordId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("dr-{}", draw_hex(random)))
+    }
+}
+
+impl ScorerId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        // Version 4, variant 1 (RFC 9562, section 5.4).
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let digits = hex::encode(bytes);
+        let (first, second) = (&digits[..8], &digits[8..12]);
+        let (third, fourth) = (&digits[12..16], &digits[16..20]);
+        Self(format!(
+            "{first}-{second}-{third}-{fourth}-{}",
+            &digits[20..]
+        ))
+    }
+}
+
+impl WriterId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(format!("w-{}", &draw_hex(random)[..16]))
+    }
+}
+
+/// Draws 32 hex digits.
+pub fn draw_hex(random: &dyn Random) -> String {
     let mut bytes = [0; 16];
     random.fill(&mut bytes);
     hex::encode(bytes)
+}
+
+/// Writes bytes as a UUID of a version.
+///
+/// *Source*: RFC 9562, sections 4 and 5: version 4 is drawn, version 8 is made in a way of one's own.
+fn uuid(mut bytes: [u8; 16], version: u8) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | (version << 4);
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let digits = hex::encode(bytes);
+    let groups = [
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..],
+    ];
+    groups.join("-")
 }
 
 fn is_mlflow_id(text: &str) -> bool {
@@ -177,5 +276,17 @@ mod tests {
         }
         assert!("abc".parse::<ExperimentId>().is_err());
         assert!("0".parse::<ExperimentId>().is_ok());
+    }
+
+    #[test]
+    fn a_delivery_has_one_id_and_no_other_has_it() {
+        let webhook: WebhookId = "a".parse().unwrap();
+        let id = DeliveryId::of(&webhook, "w-1:3", 0);
+        assert_eq!(id, DeliveryId::of(&webhook, "w-1:3", 0));
+        assert_ne!(id, DeliveryId::of(&webhook, "w-1:3", 1));
+        assert_ne!(id, DeliveryId::of(&webhook, "w-1:4", 0));
+        assert_ne!(id, DeliveryId::of(&"b".parse().unwrap(), "w-1:3", 0));
+        assert_eq!(id.as_str().len(), 36);
+        assert_eq!(&id.as_str()[14..15], "8");
     }
 }

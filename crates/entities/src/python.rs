@@ -1,6 +1,10 @@
 //! Values as Python and its JSON encoder write them, since MLflow's messages hold them so.
 
+mod loads;
+
 use std::fmt::Write as _;
+
+pub use loads::{loads, number_in};
 
 /// A text as `repr` writes it.
 pub fn repr(text: &str) -> String {
@@ -102,11 +106,18 @@ pub fn float(value: f64) -> String {
 /// Any JSON as `json.dumps` writes it with `ensure_ascii=False`.
 pub fn dumps(value: &serde_json::Value) -> String {
     let mut shown = String::new();
-    write_value(&mut shown, value);
+    write_value(&mut shown, value, false);
     shown
 }
 
-fn write_value(shown: &mut String, value: &serde_json::Value) {
+/// Likewise, with the numbers that `loads` marked.
+pub fn dumps_loaded(value: &serde_json::Value) -> String {
+    let mut shown = String::new();
+    write_value(&mut shown, value, true);
+    shown
+}
+
+fn write_value(shown: &mut String, value: &serde_json::Value, has_marks: bool) {
     use serde_json::Value;
     match value {
         Value::Array(items) => {
@@ -115,7 +126,7 @@ fn write_value(shown: &mut String, value: &serde_json::Value) {
                 if index > 0 {
                     shown.push_str(", ");
                 }
-                write_value(shown, item);
+                write_value(shown, item, has_marks);
             }
             shown.push(']');
         }
@@ -127,15 +138,62 @@ fn write_value(shown: &mut String, value: &serde_json::Value) {
                 }
                 // A text in JSON is the same in both.
                 let _ = write!(shown, "{}: ", Value::from(key.as_str()));
-                write_value(shown, member);
+                write_value(shown, member, has_marks);
             }
             shown.push('}');
+        }
+        Value::String(text) if has_marks && number_in(text).is_some() => {
+            shown.push_str(number_in(text).unwrap_or_default());
         }
         Value::Number(number) if number.is_f64() => {
             shown.push_str(&float(number.as_f64().unwrap_or_default()));
         }
         other => {
             let _ = write!(shown, "{other}");
+        }
+    }
+}
+
+/// The name of the type that Python reads a value as.
+pub fn type_of(value: &serde_json::Value) -> &'static str {
+    use serde_json::Value;
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+/// Any JSON as `str` writes what Python reads it as: a text as it is.
+pub fn text_of(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => number_in(text).unwrap_or(text).to_owned(),
+        other => repr_of(other),
+    }
+}
+
+fn repr_of(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) if number.is_f64() => float(number.as_f64().unwrap_or_default()),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => number_in(text).map_or_else(|| repr(text), str::to_owned),
+        Value::Array(items) => {
+            let shown: Vec<_> = items.iter().map(repr_of).collect();
+            format!("[{}]", shown.join(", "))
+        }
+        Value::Object(members) => {
+            let shown = members
+                .iter()
+                .map(|(key, member)| format!("{}: {}", repr(key), repr_of(member)));
+            format!("{{{}}}", shown.collect::<Vec<_>>().join(", "))
         }
     }
 }
@@ -179,6 +237,17 @@ mod tests {
             dumps(&value),
             r#"{"a\"é": [1, 1.0, 1e+300, null, true, "x\n"], "b": {}, "c": []}"#
         );
+    }
+
+    #[test]
+    fn any_json_is_shown_as_python_shows_it() {
+        let value = serde_json::json!({"a": [null, true, 1, 1.5, "x'y"], "b": {}});
+        assert_eq!(
+            text_of(&value),
+            r#"{'a': [None, True, 1, 1.5, "x'y"], 'b': {}}"#
+        );
+        assert_eq!(text_of(&serde_json::json!("x'y")), "x'y");
+        assert_eq!(type_of(&value), "dict");
     }
 
     #[test]

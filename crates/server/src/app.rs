@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use datasets::Datasets;
 use entities::{Actor, Caller, Random};
 use registry::Registry;
 use traces::Traces;
 use tracking::Tracking;
+use webhooks::Webhooks;
 
+use crate::error::RequestError;
 use crate::scope::Access;
 use crate::{
     AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, Scope, ServerOptions, WebOptions,
@@ -23,6 +26,8 @@ pub(crate) struct Server {
     pub(crate) tracking: Tracking,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
+    pub(crate) datasets: Datasets,
+    webhooks: Option<Webhooks>,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: AllowedOrigins,
@@ -44,6 +49,8 @@ impl Server {
             tracking,
             registry,
             traces,
+            datasets,
+            webhooks,
             random,
             web,
             artifacts,
@@ -76,8 +83,19 @@ impl Server {
             framing,
             prefix,
             artifact_root: root,
+            datasets,
+            webhooks,
             random,
             user,
+        }
+    }
+
+    /// The services over webhooks. The command of a captured run is given none: whom a team tells what is no part of a
+    /// run, and addresses may hold secrets of their receivers.
+    pub(crate) fn webhooks(&self) -> Result<&Webhooks, RequestError> {
+        match (self.access.captured(), &self.webhooks) {
+            (None, Some(webhooks)) => Ok(webhooks),
+            _ => Err(RequestError::WebhooksOfATeam),
         }
     }
 }

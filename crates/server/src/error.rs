@@ -3,11 +3,13 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cas::CasError;
+use datasets::DatasetsError;
 use entities::ErrorClass;
 use registry::RegistryError;
 use serde::Serialize;
 use traces::TracesError;
 use tracking::TrackingError;
+use webhooks::WebhooksError;
 
 /// What can go wrong with a request; its message is what a client reads, unless the fault is the server's.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,12 @@ pub(crate) enum RequestError {
     /// The services over traces refused it, or failed.
     #[error(transparent)]
     Traces(#[from] TracesError),
+    /// The services over evaluation datasets and scorers refused it, or failed.
+    #[error(transparent)]
+    Datasets(#[from] DatasetsError),
+    /// The services over webhooks refused it, or failed.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -170,6 +178,30 @@ pub(crate) enum RequestError {
     #[error("the serialized value of the expectation is not JSON")]
     SerializedValue,
 
+    /// Fewer records than none.
+    #[error(
+        "Invalid value {limit} for parameter 'max_results' supplied. It must be a positive integer"
+    )]
+    NegativeLimit {
+        /// What was asked for.
+        limit: i64,
+    },
+    /// Scorers of one experiment and of several were asked for.
+    #[error(
+        "Cannot specify both 'experiment_id' and 'experiment_ids'. Use 'experiment_ids' to scope the query to multiple experiments, or 'experiment_id' to scope it to a single experiment."
+    )]
+    OneAndSeveralExperiments,
+    /// A filter of another type.
+    #[error(
+        "Invalid value {value} for parameter 'filter_string' supplied: Value was of type '{kind}'. Expected type 'str' or None."
+    )]
+    FilterType {
+        /// The value.
+        value: String,
+        /// Its type, in Python's word.
+        kind: &'static str,
+    },
+
     /// No token, or another one.
     #[error("this is the endpoint of a captured run; it answers those who bring its token")]
     Unauthenticated,
@@ -195,6 +227,9 @@ pub(crate) enum RequestError {
         /// Which.
         run: String,
     },
+    /// Webhooks were asked for where there are none.
+    #[error("webhooks are not for the process of a captured run: ask the team's server for them")]
+    WebhooksOfATeam,
     /// Something that this server does not do.
     #[error("{what} is not supported for the current artifact repository")]
     NotSupported {
@@ -311,6 +346,8 @@ impl RequestError {
             Self::Tracking(error) => code_of_class(error.class()),
             Self::Registry(error) => code_of_class(error.class()),
             Self::Traces(error) => code_of_class(error.class()),
+            Self::Datasets(error) => code_of_class(error.class()),
+            Self::Webhooks(error) => code_of_class(error.class()),
             Self::Cas(_) | Self::BrokenOff { .. } | Self::Encoding(_) => INTERNAL,
             Self::MissingValue { .. }
             | Self::WrongType { .. }
@@ -333,14 +370,18 @@ impl RequestError {
             | Self::InvalidTraceId { .. }
             | Self::NoAssessmentValue
             | Self::SerializationFormat { .. }
-            | Self::SerializedValue => INVALID,
+            | Self::SerializedValue
+            | Self::NegativeLimit { .. }
+            | Self::OneAndSeveralExperiments
+            | Self::FilterType { .. } => INVALID,
             Self::NoRequestId => BAD_REQUEST,
             Self::NoWholeTrace { .. } => NOT_FOUND,
             Self::BodyTooLarge { .. } => TOO_LARGE,
             Self::Unauthenticated => UNAUTHENTICATED,
             Self::NotOfThisRun { .. }
             | Self::NotRegisteredThen { .. }
-            | Self::StillCaptured { .. } => DENIED,
+            | Self::StillCaptured { .. }
+            | Self::WebhooksOfATeam => DENIED,
             Self::NotSupported { .. } => NOT_IMPLEMENTED,
         }
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
+use datasets::Datasets;
 use entities::{ModelId, Random, RunId};
 use registry::Registry;
 use traces::Traces;
 use tracking::Tracking;
+use webhooks::Webhooks;
 
 use crate::{AllowedHosts, AllowedOrigins};
 
@@ -18,6 +20,10 @@ pub struct ServerOptions {
     pub registry: Registry,
     /// Those over traces.
     pub traces: Traces,
+    /// Those over evaluation datasets and scorers.
+    pub datasets: Datasets,
+    /// Those over webhooks; none where nobody may ask for them.
+    pub webhooks: Option<Webhooks>,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called, and more of what is asked of the web.

@@ -8,15 +8,17 @@ mod support;
 
 use std::process::{Command, Output};
 
-use entities::RunStatus;
+use entities::{RunStatus, Timestamp};
 use serde_json::Value;
-use server::{RunScope, Scope};
+use server::{RunScope, Scope, ServerOptions};
 use store::LedgerStore as _;
 use support::{TOKEN, create_run, options};
 use testkit::{TestBench, parsed};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use webhooks::{Deliverer, Network};
 
 /// A server on a free port of this machine.
 struct Listening {
@@ -26,18 +28,22 @@ struct Listening {
 }
 
 impl Listening {
+    async fn start(bench: &TestBench, scope: Scope) -> Self {
+        Self::serve(options(bench, scope)).await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the test waits for the task itself"
     )]
-    async fn start(bench: &TestBench, scope: Scope) -> Self {
+    async fn serve(options: ServerOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (closing, closes) = oneshot::channel();
         let shutdown = async move {
             let _ = closes.await;
         };
-        let serving = tokio::spawn(server::serve(listener, options(bench, scope), shutdown));
+        let serving = tokio::spawn(server::serve(listener, options, shutdown));
         Self {
             url,
             closing,
@@ -118,6 +124,73 @@ async fn the_real_client_traces_searches_assesses_and_deletes() {
     run_script("traces.py", &server.url, "").await;
     server.stop().await;
     assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_merges_records_evaluates_and_registers_scorers() {
+    let bench = TestBench::new().await;
+    let server = Listening::start(&bench, Scope::Team).await;
+    run_script("datasets.py", &server.url, "").await;
+    server.stop().await;
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_merges_records_in_a_captured_run() {
+    let bench = TestBench::new().await;
+    let run = create_run(&bench, "captured").await;
+    let scope = Scope::Run(RunScope {
+        run: run.clone(),
+        token: TOKEN.to_owned(),
+        presented_runs: Vec::new(),
+        presented_models: Vec::new(),
+        mask: None,
+    });
+    let server = Listening::start(&bench, scope).await;
+    if run_script("datasets.py", &server.url, TOKEN)
+        .await
+        .is_some()
+    {
+        let detail = bench.tracking.get_run(&run).await.unwrap();
+        assert_eq!(detail.datasets[0].name, "qa");
+    }
+    server.stop().await;
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_makes_webhooks_and_is_told_by_them() {
+    let bench = TestBench::new().await;
+    // Signatures are of this time, which the script compares with its own clock.
+    bench.clock.set(now());
+    let webhooks = bench.webhooks_on(Network {
+        schemes: vec!["http".to_owned()],
+        allows_private: true,
+        ..Network::default()
+    });
+    let server = Listening::serve(ServerOptions {
+        webhooks: Some(webhooks.clone()),
+        ..options(&bench, Scope::Team)
+    });
+    let server = server.await;
+    let stopping = CancellationToken::new();
+    let delivering = Deliverer::new(webhooks, bench.caller.clone()).run(stopping.clone());
+    let scripted = async {
+        run_script("webhooks.py", &server.url, "").await;
+        stopping.cancel();
+    };
+    tokio::join!(delivering, scripted);
+    server.stop().await;
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the script looks at the same clock"
+)]
+fn now() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp::from_millis(since_epoch.unwrap().as_millis().try_into().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,15 @@
 //! Turns a change into rows. The writer and the verification both use it, so a row has one cause.
 
 mod artifact;
+mod dataset;
 mod experiment;
 mod metric;
 mod model;
 mod registry;
 mod run;
+mod scorer;
 mod trace;
+mod webhook;
 
 use entities::{Change, ObjectId};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -136,6 +139,26 @@ impl<'c> Applier<'c> {
             | Change::TracesLinked { .. }
             | Change::PromptsLinked { .. }
             | Change::TracesDeleted { .. } => self.apply_to_trace(change),
+            Change::DatasetCreated { .. }
+            | Change::DatasetTagsSet { .. }
+            | Change::DatasetTagDeleted { .. }
+            | Change::DatasetExperimentsAdded { .. }
+            | Change::DatasetExperimentsRemoved { .. }
+            | Change::DatasetRecordsMerged { .. }
+            | Change::DatasetRecordsDeleted { .. }
+            | Change::DatasetDeleted { .. } => self.apply_to_dataset(change),
+            Change::ScorerRegistered { version } => self.register_scorer(version),
+            Change::ScorerVersionDeleted {
+                experiment,
+                name,
+                version,
+            } => self.delete_scorer_version(experiment, name, *version),
+            Change::ScorerDeleted { experiment, name } => self.delete_scorer(experiment, name),
+            Change::OnlineScoringSet { scoring } => self.set_online_scoring(scoring),
+            Change::WebhookCreated { .. }
+            | Change::WebhookUpdated { .. }
+            | Change::WebhookDeleted { .. }
+            | Change::DeliveryGivenUp { .. } => self.apply_to_webhook(change),
         }
     }
 
@@ -211,12 +234,15 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
     [
         ALL,
         artifact::ALL,
+        dataset::ALL,
         experiment::ALL,
         metric::ALL,
         model::ALL,
         registry::ALL,
         run::ALL,
+        scorer::ALL,
         trace::ALL,
+        webhook::ALL,
     ]
     .concat()
 }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{Receipt, StoreError};
 
 use crate::apply::Applier;
+use crate::deliveries::write_deliveries;
 use crate::fault::database_fault;
 
 statements! {
@@ -83,6 +84,7 @@ pub(crate) fn write_commit(
         .map_err(fault())?;
     let position = connection.last_insert_rowid();
     write_subjects(connection, position, &leaf, &content.changes)?;
+    write_deliveries(connection, position, &leaf.kind, &content.changes)?;
     Ok(Receipt { leaf })
 }
 

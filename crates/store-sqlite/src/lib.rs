@@ -7,6 +7,7 @@ mod statements;
 mod apply;
 mod commit;
 mod connection;
+mod deliveries;
 mod fault;
 mod functions;
 mod migrations;

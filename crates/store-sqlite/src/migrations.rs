@@ -60,6 +60,18 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../migrations/0004_model_points.sql"),
         fill: Some(fill_model_points),
     },
+    Migration {
+        version: 5,
+        name: "evaluation_datasets",
+        text: include_str!("../migrations/0005_evaluation_datasets.sql"),
+        fill: None,
+    },
+    Migration {
+        version: 6,
+        name: "webhooks",
+        text: include_str!("../migrations/0006_webhooks.sql"),
+        fill: None,
+    },
 ];
 
 /// The schema that this program knows.

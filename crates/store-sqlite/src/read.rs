@@ -1,13 +1,16 @@
 //! Reads rows back as entities.
 
 mod artifacts;
+mod datasets;
 mod experiments;
 mod ledger;
 mod metrics;
 mod models;
 mod registry;
 mod runs;
+mod scorers;
 pub(crate) mod traces;
+mod webhooks;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 use store::StoreError;
@@ -44,13 +47,16 @@ fn list_rows<T, C: FromIterator<T>>(
 pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
     [
         artifacts::ALL,
+        datasets::ALL,
         experiments::ALL,
         ledger::ALL,
         metrics::ALL,
         models::ALL,
         registry::ALL,
         runs::ALL,
+        scorers::ALL,
         traces::ALL,
+        webhooks::ALL,
     ]
     .concat()
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use entities::{
     Lifecycle, ModelStatus, ObjectId, ReplayLevel, RunStatus, Stage, Timestamp, TraceState,
-    VersionNumber,
+    VersionNumber, WebhookEvent, WebhookStatus,
 };
 use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row};
@@ -68,6 +68,14 @@ pub(crate) fn read_model_status(row: &Row<'_>, column: usize) -> Result<ModelSta
 
 pub(crate) fn read_trace_state(row: &Row<'_>, column: usize) -> Result<TraceState> {
     read_word(row, column, TraceState::find)
+}
+
+pub(crate) fn read_webhook_status(row: &Row<'_>, column: usize) -> Result<WebhookStatus> {
+    read_word(row, column, WebhookStatus::find)
+}
+
+pub(crate) fn read_webhook_event(row: &Row<'_>, column: usize) -> Result<WebhookEvent> {
+    read_word(row, column, WebhookEvent::find)
 }
 
 pub(crate) fn read_stage(row: &Row<'_>, column: usize) -> Result<Stage> {

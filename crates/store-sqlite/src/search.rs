@@ -23,6 +23,7 @@ pub(crate) enum Subject {
     RegisteredModels(Prompts),
     ModelVersions(Prompts),
     Traces,
+    Datasets,
 }
 
 /// Each order is a join, of which SQLite takes 64.
@@ -209,6 +210,10 @@ impl Compiler {
             Subject::RegisteredModels(_) => &["registered_model.name"],
             Subject::ModelVersions(_) => &["registered_model.name", "model_version.version DESC"],
             Subject::Traces => &["trace.requested_at DESC", "trace.id"],
+            Subject::Datasets => &[
+                "evaluation_dataset.created_at DESC",
+                "evaluation_dataset.number DESC",
+            ],
         };
         self.orders.extend(ties.iter().map(|&tie| tie.to_owned()));
         Ok(())
@@ -251,6 +256,7 @@ impl Compiler {
             Subject::Models => "SELECT model.id FROM model",
             Subject::RegisteredModels(_) => "SELECT registered_model.number FROM registered_model",
             Subject::Traces => "SELECT trace.number FROM trace",
+            Subject::Datasets => "SELECT evaluation_dataset.number FROM evaluation_dataset",
             Subject::ModelVersions(_) => {
                 "SELECT model_version.number FROM model_version \
                  JOIN registered_model ON registered_model.number = model_version.model"
@@ -295,6 +301,7 @@ impl Compiler {
             Subject::Experiments => ("experiment.id", "experiment.lifecycle"),
             Subject::Models => ("model.experiment", ""),
             Subject::Traces => ("trace.experiment", ""),
+            Subject::Datasets => return self.add_dataset_scope(experiments),
             Subject::RegisteredModels(prompts) => {
                 return self.add_registry_scope("registered_model", "model", prompts);
             }
@@ -323,6 +330,22 @@ impl Compiler {
             View::Deleted => self.conditions.push(format!("{lifecycle} = 'deleted'")),
             View::All => {}
         }
+    }
+
+    /// A dataset may belong to several experiments, or to none.
+    fn add_dataset_scope(&mut self, experiments: &[ExperimentId]) {
+        if experiments.is_empty() {
+            return;
+        }
+        let names: Vec<_> = experiments
+            .iter()
+            .map(|id| self.bind_text(id.as_str()))
+            .collect();
+        self.conditions.push(format!(
+            "evaluation_dataset.number IN (SELECT dataset FROM evaluation_dataset_experiment \
+             WHERE experiment IN ({}))",
+            names.join(", ")
+        ));
     }
 
     /// Leaves prompts out: what has the tag that makes it one.
@@ -488,6 +511,7 @@ mod tests {
             Subject::RegisteredModels(Prompts::Included),
             Subject::ModelVersions(Prompts::LeftOut),
             Subject::Traces,
+            Subject::Datasets,
         ] {
             for (name, column) in columns::columns_of(subject) {
                 let field = Field::Attribute((*name).to_owned());

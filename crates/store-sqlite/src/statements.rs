@@ -22,6 +22,7 @@ mod tests {
             crate::apply::all_statements(),
             crate::read::all_statements(),
             crate::commit::ALL.to_vec(),
+            crate::deliveries::ALL.to_vec(),
             crate::migrations::ALL.to_vec(),
             crate::store::ALL.to_vec(),
             crate::verify::all_statements(),

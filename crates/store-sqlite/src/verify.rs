@@ -1,6 +1,6 @@
 //! Rebuilds every row from the events in a second database, and compares.
 //!
-//! Not compared are the rows that follow from nothing: leases, and how far the ledger is published, of which only
+//! Not compared are the rows that follow from nothing: leases, how far webhooks were told, and how far the ledger is published, of which only
 //! the order `signed <= integrated <= sequenced <= committed` is checked; its evidence are the tiles.
 
 mod compare;

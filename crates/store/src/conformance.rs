@@ -17,6 +17,7 @@ use entities::{
 use crate::{PageRequest, Store, StoreError, View};
 
 mod artifacts;
+mod datasets;
 mod events;
 mod experiments;
 mod metrics;
@@ -24,9 +25,11 @@ mod registry;
 mod runs;
 mod searches;
 mod traces;
+mod webhooks;
 mod whole;
 
 pub use artifacts::*;
+pub use datasets::*;
 pub use events::*;
 pub use experiments::*;
 pub use metrics::*;
@@ -34,6 +37,7 @@ pub use registry::*;
 pub use runs::*;
 pub use searches::*;
 pub use traces::*;
+pub use webhooks::*;
 pub use whole::*;
 
 /// Makes one test of each case.
@@ -61,6 +65,16 @@ macro_rules! conformance_tests {
             assessments_replace_each_other
             traces_are_searched_by_all_that_they_have
             deleted_traces_leave_nothing_but_their_events
+            records_of_a_dataset_are_merged
+            records_of_a_dataset_come_in_pages
+            deleted_records_leave_nothing_but_their_events
+            datasets_are_tagged_and_belong_to_experiments
+            datasets_are_searched_by_all_that_they_have
+            scorers_have_versions
+            webhooks_are_made_changed_and_deleted
+            webhooks_are_listed_in_pages
+            what_changes_is_due_to_the_webhooks_that_want_it
+            a_delivery_is_due_until_it_is_done
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search

@@ -1,6 +1,9 @@
 //! What can go wrong in a store.
 
-use entities::{ExperimentId, Lifecycle, ModelId, RunId, TraceId, VersionNumber};
+use entities::{
+    DatasetId, DatasetRecordId, ExperimentId, Lifecycle, ModelId, RunId, TraceId, VersionNumber,
+    WebhookId,
+};
 
 /// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,26 @@ pub enum StoreError {
         /// What was asked for.
         id: String,
     },
+    /// No such evaluation dataset.
+    #[error("no evaluation dataset with id `{id}`")]
+    NoDataset {
+        /// What was asked for.
+        id: DatasetId,
+    },
+    /// No such scorer, or no such version of it.
+    #[error("no scorer `{name}` in experiment `{experiment}`")]
+    NoScorer {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// What was asked for.
+        name: String,
+    },
+    /// No such webhook, or a deleted one.
+    #[error("no webhook with id `{id}`")]
+    NoWebhook {
+        /// What was asked for.
+        id: WebhookId,
+    },
     /// No such tag.
     #[error("no tag `{key}` on {subject}")]
     NoTag {
@@ -92,6 +115,22 @@ pub enum StoreError {
         name: String,
         /// The next number.
         next: VersionNumber,
+        /// The number that was given.
+        given: VersionNumber,
+    },
+    /// A record has the inputs of another one: somebody else was faster.
+    #[error("record `{record}` of dataset `{dataset}` has the inputs of another")]
+    DatasetRecordTaken {
+        /// Of which dataset.
+        dataset: DatasetId,
+        /// Which.
+        record: DatasetRecordId,
+    },
+    /// The number of a scorer's version is not the next one: somebody else was faster.
+    #[error("{given} is not the next version of scorer `{name}`")]
+    NotNextScorerVersion {
+        /// Name of the scorer.
+        name: String,
         /// The number that was given.
         given: VersionNumber,
     },

@@ -1,11 +1,14 @@
 //! One trait a noun.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use entities::{
-    Artifact, ArtifactEntry, Assessment, Commit, Experiment, ExperimentId, Lifecycle,
-    LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId, RegisteredModelDetail,
-    ReplayVerdict, Run, RunDetail, RunId, SearchQuery, Span, Timestamp, TraceDetail, TraceId,
-    VersionNumber,
+    Artifact, ArtifactEntry, Assessment, Change, Commit, DatasetId, DatasetRecord, DatasetRecordId,
+    DeliveryId, EvaluationDataset, Experiment, ExperimentId, Lifecycle, LoggedModelDetail, Metric,
+    ModelId, ModelVersionDetail, ObjectId, OnlineScoring, RegisteredModelDetail, ReplayVerdict,
+    Run, RunDetail, RunId, ScorerId, ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail,
+    TraceId, VersionNumber, Webhook, WebhookEvent, WebhookId,
 };
 
 use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
@@ -37,7 +40,16 @@ impl View {
 /// The metadata database.
 #[async_trait]
 pub trait Store:
-    ExperimentStore + RunStore + ArtifactStore + ModelStore + RegistryStore + TraceStore + LedgerStore
+    ExperimentStore
+    + RunStore
+    + ArtifactStore
+    + ModelStore
+    + RegistryStore
+    + TraceStore
+    + DatasetStore
+    + ScorerStore
+    + WebhookStore
+    + LedgerStore
 {
     /// Makes all changes of a commit and its event, in one transaction, or none.
     ///
@@ -281,4 +293,161 @@ pub trait TraceStore: Send + Sync {
         run: &RunId,
         limit: usize,
     ) -> Result<Vec<TraceId>, StoreError>;
+}
+
+/// Evaluation datasets and their records.
+#[async_trait]
+pub trait DatasetStore: Send + Sync {
+    /// Looks one up.
+    async fn find_dataset(&self, id: &DatasetId) -> Result<Option<EvaluationDataset>, StoreError>;
+
+    /// Searches. Without an order: last created first. No experiments: all of them, and those of none.
+    async fn search_datasets(
+        &self,
+        experiments: &[ExperimentId],
+        query: &SearchQuery,
+        page: &PageRequest,
+    ) -> Result<Page<EvaluationDataset>, StoreError>;
+
+    /// The experiments that a dataset belongs to, in the order in which it was added to them.
+    async fn list_experiments_of_dataset(
+        &self,
+        id: &DatasetId,
+    ) -> Result<Vec<ExperimentId>, StoreError>;
+
+    /// The records that have these inputs, which are named by `inputs_digest`.
+    async fn find_records_by_inputs(
+        &self,
+        dataset: &DatasetId,
+        inputs: &[String],
+    ) -> Result<BTreeMap<String, DatasetRecordId>, StoreError>;
+
+    /// Those of the records that are there.
+    async fn list_records_there(
+        &self,
+        dataset: &DatasetId,
+        ids: &[DatasetRecordId],
+    ) -> Result<Vec<DatasetRecordId>, StoreError>;
+
+    /// Records in the order in which they were made. A page of long records holds fewer than asked for.
+    async fn list_records(
+        &self,
+        dataset: &DatasetId,
+        page: &PageRequest,
+    ) -> Result<Page<DatasetRecord>, StoreError>;
+}
+
+/// A scorer without its versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownScorer {
+    /// Its id.
+    pub id: ScorerId,
+    /// The last version that was given, deleted or not.
+    pub last_version: VersionNumber,
+}
+
+/// Scorers and their versions.
+#[async_trait]
+pub trait ScorerStore: Send + Sync {
+    /// Looks one up, which may have no version left.
+    async fn find_scorer(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+    ) -> Result<Option<KnownScorer>, StoreError>;
+
+    /// The latest versions of all scorers of these experiments, by experiment and name.
+    async fn list_scorers(
+        &self,
+        experiments: &[ExperimentId],
+    ) -> Result<Vec<ScorerVersion>, StoreError>;
+
+    /// The active experiments that have scorers, by their ids.
+    async fn list_experiments_with_scorers(&self) -> Result<Vec<ExperimentId>, StoreError>;
+
+    /// All versions of a scorer, the first first; none where there is no such scorer.
+    async fn list_scorer_versions(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+    ) -> Result<Vec<ScorerVersion>, StoreError>;
+
+    /// How these scorers are to be applied to traces as they come, where it was said.
+    async fn list_online_scorings(
+        &self,
+        scorers: &[ScorerId],
+    ) -> Result<Vec<OnlineScoring>, StoreError>;
+}
+
+/// A delivery that is due: something that a webhook is to be told, and has not been.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueDelivery {
+    /// Its id, which all attempts share.
+    pub id: DeliveryId,
+    /// Its number: a webhook is told in this order.
+    pub number: u64,
+    /// The webhook as it is now.
+    pub webhook: Webhook,
+    /// What the notice is called.
+    pub event: WebhookEvent,
+    /// When it happened.
+    pub happened_at: Timestamp,
+    /// The changes of the event that it follows from.
+    pub changes: Vec<Change>,
+    /// Which of their notices it is; see `Notice::list`.
+    pub place: usize,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Whether the ledger says already that it was given up.
+    pub is_given_up: bool,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// It is not tried again: the webhook was told, or it was given up.
+    Done,
+    /// It is tried again.
+    Again {
+        /// How often it was tried.
+        attempts: u32,
+        /// When it is tried next.
+        next_at: Timestamp,
+    },
+}
+
+/// Webhooks, and what they are to be told.
+///
+/// What is to be told is noted by `Store::commit`, in the transaction of the change: one delivery for each notice and
+/// each webhook that is active and wants it. Events of an import tell nothing.
+#[async_trait]
+pub trait WebhookStore: Send + Sync {
+    /// Looks one up; a deleted one is not found.
+    async fn find_webhook(&self, id: &WebhookId) -> Result<Option<Webhook>, StoreError>;
+
+    /// Lists them, the newest first, without the deleted ones.
+    async fn list_webhooks(&self, page: &PageRequest) -> Result<Page<Webhook>, StoreError>;
+
+    /// The sealed secret of a webhook; none where it has none.
+    async fn find_webhook_secret(&self, id: &WebhookId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Active webhooks that have something due, those that wait longest first.
+    async fn list_due_webhooks(&self, now: Timestamp) -> Result<Vec<WebhookId>, StoreError>;
+
+    /// The next delivery of a webhook; none where nothing is due now.
+    async fn find_due_delivery(
+        &self,
+        webhook: &WebhookId,
+        now: Timestamp,
+    ) -> Result<Option<DueDelivery>, StoreError>;
+
+    /// Notes what came of an attempt. One that is done stays done, whatever is noted later.
+    ///
+    /// Only the holder of the webhook's lease may call it.
+    async fn note_delivery(
+        &self,
+        webhook: &WebhookId,
+        delivery: u64,
+        outcome: DeliveryOutcome,
+    ) -> Result<(), StoreError>;
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cas::{Cas, CasOptions};
+use datasets::Datasets;
 use entities::{Caller, Clock as _, Random, Run};
 use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
@@ -13,7 +14,9 @@ use tempfile::TempDir;
 use traces::Traces;
 use tracking::{LedgerPublisher, NewRun, Remembered, SignedMemory, Tracking, first_commit};
 
-use crate::{MockClock, SeededRandom, parsed};
+use webhooks::{Network, SystemResolver, Webhooks, WebhooksParts};
+
+use crate::{HeldKeys, MockClock, NamedHosts, SeededRandom, parsed};
 
 /// The name of the ledger of a bench.
 pub const ORIGIN: &str = "reproof.local/test";
@@ -28,6 +31,12 @@ pub struct TestBench {
     pub registry: Registry,
     /// The services over traces.
     pub traces: Traces,
+    /// The services over evaluation datasets and scorers.
+    pub datasets: Datasets,
+    /// The services over webhooks, which may be on public addresses.
+    pub webhooks: Webhooks,
+    /// The key that seals their secrets.
+    pub sealing_keys: Arc<HeldKeys>,
     /// The database below them.
     pub store: Arc<SqliteStore>,
     /// Their clock.
@@ -92,6 +101,22 @@ impl TestBench {
             Arc::clone(&clock) as _,
             Arc::clone(&random) as _,
         );
+        let datasets = Datasets::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&clock) as _,
+            Arc::clone(&random) as _,
+        );
+        let sealing_keys = Arc::new(HeldKeys::default());
+        let webhooks = Webhooks::new(WebhooksParts {
+            store: Arc::clone(&store) as _,
+            clock: Arc::clone(&clock) as _,
+            random: Arc::clone(&random) as _,
+            keys: Arc::clone(&sealing_keys) as _,
+            network: Network {
+                resolver: Arc::new(NamedHosts::new(Arc::new(SystemResolver))),
+                ..Network::default()
+            },
+        });
         let tracking = Tracking::new(
             Arc::clone(&store) as _,
             cas,
@@ -102,6 +127,9 @@ impl TestBench {
             tracking,
             registry,
             traces,
+            datasets,
+            webhooks,
+            sealing_keys,
             store,
             clock,
             random,
@@ -118,6 +146,17 @@ impl TestBench {
     pub async fn run(&self) -> Run {
         let created = self.tracking.create_run(&self.caller, new_run()).await;
         created.expect("the default experiment takes runs").run
+    }
+
+    /// The services over webhooks of the same store, which may be elsewhere than on public addresses.
+    pub fn webhooks_on(&self, network: Network) -> Webhooks {
+        Webhooks::new(WebhooksParts {
+            store: Arc::clone(&self.store) as _,
+            clock: Arc::clone(&self.clock) as _,
+            random: Arc::clone(&self.random) as _,
+            keys: Arc::clone(&self.sealing_keys) as _,
+            network,
+        })
     }
 
     /// The file of the database.

@@ -5,10 +5,16 @@
 mod bench;
 mod builders;
 mod clock;
+#[cfg(feature = "bench")]
+mod hosts;
 mod random;
+mod receiver;
 
 #[cfg(feature = "bench")]
 pub use bench::*;
 pub use builders::*;
 pub use clock::*;
+#[cfg(feature = "bench")]
+pub use hosts::*;
 pub use random::*;
+pub use receiver::*;

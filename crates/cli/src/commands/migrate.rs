@@ -134,7 +134,7 @@ fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
     }
     for (noun, count) in &report.left_behind {
         output.warn(&format!(
-            "{count} {noun} stay behind: there is no place for them here yet"
+            "{count} {noun} stay behind: they are not taken over"
         ));
     }
     for sentence in report.unreadable.iter().take(SHOWN) {

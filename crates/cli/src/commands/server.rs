@@ -9,9 +9,11 @@ use std::sync::Arc;
 use server::{ArtifactOptions, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use webhooks::Deliverer;
 
 use crate::arguments::ServerArguments;
 use crate::context::Context;
+use crate::delivering::Delivering;
 use crate::error::CommandError;
 use crate::output::{Output, safe};
 
@@ -85,10 +87,13 @@ async fn serve(
             _ = interrupted.recv() => {}
         }
     };
+    let webhooks = context.webhooks()?;
     let options = ServerOptions {
         tracking: context.bench.tracking.clone(),
         registry: context.registry.clone(),
         traces: context.traces.clone(),
+        datasets: context.datasets.clone(),
+        webhooks: Some(webhooks.clone()),
         random: Arc::clone(&context.bench.random),
         web,
         artifacts,
@@ -96,9 +101,11 @@ async fn serve(
         user: context.bench.user.clone(),
     };
     let publishing = context.publish_meanwhile();
+    let delivering = Delivering::start(Deliverer::new(webhooks, context.bench.caller.clone()));
     let served = server::serve(listener, options, asked_to_end)
         .await
         .map_err(cannot);
+    delivering.stop().await;
     if let Some(publishing) = publishing {
         publishing.stop().await;
     }

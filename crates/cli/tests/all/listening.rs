@@ -1,6 +1,6 @@
 //! `reproof server`, for tests that talk to it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::process::{Command, Stdio};
 
 use crate::support::Project;
@@ -12,6 +12,7 @@ pub(crate) struct Server {
     pub(crate) said: serde_json::Value,
     pub(crate) url: String,
     pub(crate) agent: ureq::Agent,
+    log: std::fs::File,
 }
 
 impl Server {
@@ -23,11 +24,14 @@ impl Server {
         Self::start_program(project.program(), options)
     }
 
+    /// Starts it by a program that has variables. What it says of its work is kept, all of it.
     pub(crate) fn start_program(mut program: Command, options: &[&str]) -> Self {
+        let log = tempfile::tempfile().unwrap();
         let mut process = program
-            .args(["server", "--port", "0", "--json"])
+            .args(["server", "--port", "0", "--json", "-vvv"])
             .args(options)
             .stdout(Stdio::piped())
+            .stderr(log.try_clone().unwrap())
             .spawn()
             .unwrap();
         let mut said = String::new();
@@ -50,6 +54,7 @@ impl Server {
             said,
             url,
             agent,
+            log,
         }
     }
 
@@ -58,6 +63,20 @@ impl Server {
         let answer = self.agent.get(format!("{}/{path}", self.url)).call();
         let text = answer.unwrap().body_mut().read_to_string().unwrap();
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// Ends it as the system ends what takes too much memory.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// What it said of its work until now.
+    pub(crate) fn read_log(&mut self) -> String {
+        let mut text = String::new();
+        self.log.rewind().unwrap();
+        self.log.read_to_string(&mut text).unwrap();
+        text
     }
 
     pub(crate) fn post(&self, call: &str, body: &str) -> serde_json::Value {

@@ -25,5 +25,6 @@ mod standard_input;
 mod start_scripts;
 mod support;
 mod tampering;
+mod webhooks;
 mod whole;
 mod words;

@@ -88,6 +88,11 @@ impl Project {
         self.root.join(path)
     }
 
+    /// The settings folder of its user.
+    pub(crate) fn settings(&self) -> &Path {
+        &self.config
+    }
+
     pub(crate) fn store(&self) -> PathBuf {
         self.root.join(".reproof")
     }

@@ -150,6 +150,14 @@ pub(super) const TRACE_ATTRIBUTES: &[Attribute] = &[
     attribute("text", &[], ValueKind::Pattern),
 ];
 
+pub(super) const DATASET_ATTRIBUTES: &[Attribute] = &[
+    attribute("name", &[], ValueKind::Text),
+    attribute("created_time", &[], ValueKind::Number),
+    attribute("last_update_time", &[], ValueKind::Number),
+    attribute("created_by", &[], ValueKind::Text),
+    attribute("last_updated_by", &[], ValueKind::Text),
+];
+
 pub(super) const SPAN_FIELDS: &[&str] = &["name", "type", "status", "content"];
 
 pub(super) const DATASET_FIELDS: &[&str] = &["name", "digest", "context"];

@@ -5,9 +5,9 @@
 //! in a text, and every text attribute may be compared with a list.
 
 use super::fields::{
-    Attribute, DATASET_FIELDS, EXPERIMENT_ATTRIBUTES, MODEL_ATTRIBUTES, MODEL_VERSION_ATTRIBUTES,
-    Nearest, REGISTERED_MODEL_ATTRIBUTES, RUN_ATTRIBUTES, SPAN_FIELDS, TRACE_ATTRIBUTES, ValueKind,
-    is_attribute_name, nearest,
+    Attribute, DATASET_ATTRIBUTES, DATASET_FIELDS, EXPERIMENT_ATTRIBUTES, MODEL_ATTRIBUTES,
+    MODEL_VERSION_ATTRIBUTES, Nearest, REGISTERED_MODEL_ATTRIBUTES, RUN_ATTRIBUTES, SPAN_FIELDS,
+    TRACE_ATTRIBUTES, ValueKind, is_attribute_name, nearest,
 };
 use super::tokens::{Token, TokenFault, TokenKind, cut};
 use super::{Comparison, Condition, Field, Operator, OrderBy};
@@ -28,6 +28,8 @@ pub enum SearchKind {
     ModelVersions,
     /// Traces.
     Traces,
+    /// Evaluation datasets.
+    Datasets,
 }
 
 impl SearchKind {
@@ -489,15 +491,17 @@ impl<'t> Parser<'t> {
             SearchKind::RegisteredModels => REGISTERED_MODEL_ATTRIBUTES,
             SearchKind::ModelVersions => MODEL_VERSION_ATTRIBUTES,
             SearchKind::Traces => TRACE_ATTRIBUTES,
+            SearchKind::Datasets => DATASET_ATTRIBUTES,
         }
     }
 
     const fn entities(&self) -> &'static [&'static str] {
         match self.kind {
             SearchKind::Runs => &["metrics", "params", "tags", "attributes", "dataset"],
-            SearchKind::Experiments | SearchKind::RegisteredModels | SearchKind::ModelVersions => {
-                &["tags", "attributes"]
-            }
+            SearchKind::Experiments
+            | SearchKind::RegisteredModels
+            | SearchKind::ModelVersions
+            | SearchKind::Datasets => &["tags", "attributes"],
             SearchKind::Models => &["metrics", "params", "tags", "attributes"],
             SearchKind::Traces => &[
                 "tags",
@@ -520,6 +524,7 @@ impl<'t> Parser<'t> {
             SearchKind::RegisteredModels => "registered models",
             SearchKind::ModelVersions => "versions of models",
             SearchKind::Traces => "traces",
+            SearchKind::Datasets => "evaluation datasets",
         }
     }
 }

@@ -94,7 +94,7 @@ impl SealedRecord {
     /// Encodes a record.
     ///
     /// *Errors*: none that a record can cause; numbers that JSON does not have are not among them.
-    pub fn seal(record: &TraceRecord) -> Self {
+    pub fn seal(record: &impl Serialize) -> Self {
         let encoded = serde_json::to_string(record).expect("a record has text keys only");
         Self {
             digest: ObjectId::of(encoded.as_bytes()),

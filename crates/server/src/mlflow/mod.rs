@@ -1,6 +1,7 @@
 //! The calls of MLflow's REST API, one file a noun.
 
 mod assessments;
+mod datasets;
 mod experiments;
 mod histories;
 mod info;
@@ -9,11 +10,13 @@ mod model_versions;
 mod models;
 mod registered_models;
 mod runs;
+mod scorers;
 mod traces;
 mod traces_v2;
+mod webhooks;
 
 use axum::Router;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 
 use crate::app::App;
 use crate::artifacts;
@@ -28,13 +31,17 @@ pub(crate) fn calls() -> Router<App> {
         .merge(run_calls())
         .merge(model_calls())
         .merge(registry_calls())
+        .merge(webhook_calls())
         .merge(trace_calls_v2())
         .merge(old_trace_calls())
 }
 
 /// The calls below `/api/3.0/mlflow`, which are the same below `/ajax-api/3.0/mlflow`.
 pub(crate) fn calls_v3() -> Router<App> {
-    trace_calls_v2().merge(trace_calls())
+    trace_calls_v2()
+        .merge(trace_calls())
+        .merge(dataset_calls())
+        .merge(scorer_calls())
 }
 
 /// A call whose path lacks a slash in MLflow, and which its page makes with it.
@@ -180,6 +187,18 @@ fn registry_calls() -> Router<App> {
         )
 }
 
+fn webhook_calls() -> Router<App> {
+    Router::new()
+        .route("/webhooks", post(webhooks::create).get(webhooks::list))
+        .route(
+            "/webhooks/{webhook}",
+            get(webhooks::find)
+                .patch(webhooks::update)
+                .delete(webhooks::delete),
+        )
+        .route("/webhooks/{webhook}/test", post(webhooks::try_out))
+}
+
 /// Calls of both versions.
 fn trace_calls_v2() -> Router<App> {
     Router::new()
@@ -218,4 +237,51 @@ fn trace_calls() -> Router<App> {
                 .patch(assessments::update)
                 .delete(assessments::delete),
         )
+}
+
+fn dataset_calls() -> Router<App> {
+    Router::new()
+        .route("/datasets/create", post(datasets::create))
+        .route(
+            "/datasets/search",
+            post(datasets::search).get(datasets::search_by_query),
+        )
+        .route(
+            "/datasets/{dataset}",
+            get(datasets::find).delete(datasets::delete),
+        )
+        .route(
+            "/datasets/{dataset}/experiment-ids",
+            get(datasets::list_experiments),
+        )
+        .route(
+            "/datasets/{dataset}/add-experiments",
+            post(datasets::add_to_experiments),
+        )
+        .route(
+            "/datasets/{dataset}/remove-experiments",
+            post(datasets::remove_from_experiments),
+        )
+        .route("/datasets/{dataset}/tags", patch(datasets::set_tags))
+        .route(
+            "/datasets/{dataset}/tags/{key}",
+            delete(datasets::delete_tag),
+        )
+        .route(
+            "/datasets/{dataset}/records",
+            get(datasets::list_records)
+                .post(datasets::merge_records)
+                .delete(datasets::delete_records),
+        )
+}
+
+fn scorer_calls() -> Router<App> {
+    Router::new()
+        .route("/scorers/register", post(scorers::register))
+        .route("/scorers/list", get(scorers::list))
+        .route("/scorers/versions", get(scorers::list_versions))
+        .route("/scorers/get", get(scorers::find))
+        .route("/scorers/delete", delete(scorers::delete))
+        .route("/scorers/online-config", put(scorers::set_online))
+        .route("/scorers/online-configs", get(scorers::list_online))
 }

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
+use datasets::parse_dataset_id;
 use entities::{
-    Caller, Experiment, ExperimentId, ModelId, Run, RunDetail, RunId, RunStatus, Span,
-    TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY, Timestamp, TraceId, VersionNumber,
+    Caller, DatasetId, Experiment, ExperimentId, ModelId, RecordMerge, Run, RunDetail, RunId,
+    RunStatus, Span, TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY, Timestamp, TraceId, VersionNumber,
 };
 use traces::{LARGEST_LINK_COUNT, Traces, parse_trace_id};
 use tracking::{PARENT_TAG, RUN_NAME_TAG, Tracking, parse_model_id, parse_run_id};
@@ -102,6 +103,76 @@ impl Access {
                 what: format!("trace {id}"),
             }),
             _ => Ok(id),
+        }
+    }
+
+    /// Reads the id of an evaluation dataset that is to be changed.
+    pub(crate) fn writable_dataset(&self, text: &str) -> Result<DatasetId, RequestError> {
+        let id = parse_dataset_id(text)?;
+        match self {
+            Self::Run(run) if !run.has_dataset(&id) => Err(RequestError::NotOfThisRun {
+                what: format!("evaluation dataset {id}"),
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// Notes an evaluation dataset that was created for this client.
+    pub(crate) fn note_dataset(&self, id: &DatasetId) {
+        if let Self::Run(captured) = self {
+            captured.note_dataset(id);
+        }
+    }
+
+    /// Refuses to change a scorer, or one of its versions, that the captured run did not register.
+    pub(crate) fn check_scorer(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+        version: Option<i64>,
+    ) -> Result<(), RequestError> {
+        match self {
+            Self::Run(run) if !run.has_scorer(experiment, name, version) => {
+                Err(RequestError::NotOfThisRun {
+                    what: format!("scorer {name} of experiment {experiment}"),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a version of a scorer that was registered for this client.
+    pub(crate) fn note_scorer(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+        version: VersionNumber,
+    ) {
+        if let Self::Run(captured) = self {
+            captured.note_scorer(experiment, name, version);
+        }
+    }
+
+    /// Takes the values of secrets out of what is said of a record, by their names.
+    pub(crate) fn mask_record(&self, record: &mut RecordMerge) {
+        let Self::Run(run) = self else { return };
+        let RecordMerge {
+            salt: _,
+            inputs,
+            outputs,
+            expectations,
+            tags,
+            source,
+        } = record;
+        run.mask_attributes(inputs);
+        if let Some(outputs) = outputs {
+            run.mask_value("outputs", outputs);
+        }
+        for members in expectations.iter_mut().chain(tags) {
+            run.mask_attributes(members);
+        }
+        if let Some(source) = source {
+            run.mask_attributes(&mut source.data);
         }
     }
 

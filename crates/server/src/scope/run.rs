@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use entities::{ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp, TraceId, VersionNumber};
+use entities::{
+    DatasetId, ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp, TraceId, VersionNumber,
+};
 use serde_json::{Map, Value};
 use tracking::{Tracking, TrackingError};
 
@@ -30,6 +32,10 @@ struct State {
     /// Traces that came here first.
     traces: BTreeSet<TraceId>,
     experiments: BTreeSet<ExperimentId>,
+    /// Evaluation datasets that were created here.
+    datasets: BTreeSet<DatasetId>,
+    /// Versions of scorers that were registered here; the first makes the scorer.
+    scorers: BTreeSet<(ExperimentId, String, VersionNumber)>,
     /// Names that were registered here.
     registered: BTreeSet<String>,
     /// Versions that were registered here.
@@ -104,7 +110,7 @@ impl RunAccess {
     }
 
     /// Depth is bounded by that of the decoder.
-    fn mask_value(&self, key: &str, value: &mut Value) {
+    pub(super) fn mask_value(&self, key: &str, value: &mut Value) {
         match value {
             Value::String(text) => *text = self.masked_tag(key, std::mem::take(text)),
             Value::Array(items) => items.iter_mut().for_each(|item| self.mask_value(key, item)),
@@ -225,6 +231,38 @@ impl RunAccess {
 
     pub(super) fn has_model(&self, id: &ModelId) -> bool {
         self.lock().models.contains(id)
+    }
+
+    pub(super) fn has_dataset(&self, id: &DatasetId) -> bool {
+        self.lock().datasets.contains(id)
+    }
+
+    pub(super) fn note_dataset(&self, id: &DatasetId) {
+        self.lock().datasets.insert(id.clone());
+    }
+
+    /// Whether a version was registered here; without one, whether the scorer itself was.
+    pub(super) fn has_scorer(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+        version: Option<i64>,
+    ) -> bool {
+        let number = version.map_or(Some(VersionNumber::FIRST), VersionNumber::new);
+        number.is_some_and(|number| {
+            let key = (experiment.clone(), name.to_owned(), number);
+            self.lock().scorers.contains(&key)
+        })
+    }
+
+    pub(super) fn note_scorer(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+        version: VersionNumber,
+    ) {
+        let key = (experiment.clone(), name.to_owned(), version);
+        self.lock().scorers.insert(key);
     }
 
     pub(super) fn has_trace(&self, id: &TraceId) -> bool {

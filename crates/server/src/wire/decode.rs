@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use entities::python;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
@@ -93,7 +94,7 @@ fn tell(error: &serde_path_to_error::Error<serde_json::Error>, value: &Value) ->
         None => RequestError::WrongType {
             field,
             value,
-            kind: python_type(wrong),
+            kind: python::type_of(wrong),
         },
     }
 }
@@ -131,18 +132,6 @@ pub(super) fn show(value: &Value) -> String {
     match text.char_indices().nth(LONGEST_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
-    }
-}
-
-fn python_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
     }
 }
 

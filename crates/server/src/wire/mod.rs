@@ -1,15 +1,18 @@
 //! The wire form: JSON as MLflow's protobuf codec reads and writes it.
 
 mod body;
+mod dataset_views;
 mod decode;
 mod moment;
 mod number;
 mod query;
 mod trace_views;
 mod views;
+mod webhook_views;
 mod word;
 
 pub(crate) use body::{Json, read_body};
+pub(crate) use dataset_views::{DatasetRecordView, DatasetView, OnlineScoringView, ScorerView};
 pub(crate) use moment::{Millis, Moment};
 pub(crate) use number::{Double, Int64};
 pub(crate) use query::Query;
@@ -20,7 +23,11 @@ pub(crate) use views::{
     ExperimentView, FileView, MetricView, ModelVersionView, ModelView, Page, RegisteredModelView,
     RunInfoView, RunView,
 };
-pub(crate) use word::{ModelStatusWord, RunStatusWord, SourceWord, TraceStateWord, ViewWord};
+pub(crate) use webhook_views::{TrialView, WebhookView};
+pub(crate) use word::{
+    ActionWord, EntityWord, ModelStatusWord, RunStatusWord, SourceWord, TraceStateWord, ViewWord,
+    WebhookStatusWord,
+};
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use entities::{ModelStatus, RunStatus, TraceState};
+use entities::{ModelStatus, RunStatus, TraceState, WebhookStatus};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use store::View;
@@ -25,6 +25,18 @@ pub(crate) struct TraceStateWord(pub(crate) TraceState);
 /// Who assesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SourceWord(pub(crate) &'static str);
+
+/// Whether a webhook is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WebhookStatusWord(pub(crate) WebhookStatus);
+
+/// What an event is about, in small letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntityWord(pub(crate) &'static str);
+
+/// What happened, in small letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ActionWord(pub(crate) &'static str);
 
 /// Which of the active and the deleted are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +72,32 @@ const SOURCES: &[(&str, u64, &str)] = &[
     ("CODE", 3, "CODE"),
 ];
 
+const WEBHOOK_STATUSES: &[(&str, u64, WebhookStatus)] = &[
+    ("ACTIVE", 1, WebhookStatus::Active),
+    ("DISABLED", 2, WebhookStatus::Disabled),
+];
+
+const ENTITIES: &[(&str, u64, &str)] = &[
+    ("REGISTERED_MODEL", 1, "registered_model"),
+    ("MODEL_VERSION", 2, "model_version"),
+    ("MODEL_VERSION_TAG", 3, "model_version_tag"),
+    ("MODEL_VERSION_ALIAS", 4, "model_version_alias"),
+    ("PROMPT", 5, "prompt"),
+    ("PROMPT_VERSION", 6, "prompt_version"),
+    ("PROMPT_TAG", 7, "prompt_tag"),
+    ("PROMPT_VERSION_TAG", 8, "prompt_version_tag"),
+    ("PROMPT_ALIAS", 9, "prompt_alias"),
+    ("BUDGET_POLICY", 10, "budget_policy"),
+];
+
+const ACTIONS: &[(&str, u64, &str)] = &[
+    ("CREATED", 1, "created"),
+    ("UPDATED", 2, "updated"),
+    ("DELETED", 3, "deleted"),
+    ("SET", 4, "set"),
+    ("EXCEEDED", 5, "exceeded"),
+];
+
 const VIEWS: &[(&str, u64, View)] = &[
     ("ACTIVE_ONLY", 1, View::Active),
     ("DELETED_ONLY", 2, View::Deleted),
@@ -89,6 +127,26 @@ impl<'de> Deserialize<'de> for TraceStateWord {
 impl<'de> Deserialize<'de> for SourceWord {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Words(SOURCES)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WebhookStatusWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(Words(WEBHOOK_STATUSES))
+            .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntityWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(ENTITIES)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ActionWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(ACTIONS)).map(Self)
     }
 }
 

@@ -151,6 +151,8 @@ pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
         tracking: bench.tracking.clone(),
         registry: bench.registry.clone(),
         traces: bench.traces.clone(),
+        datasets: bench.datasets.clone(),
+        webhooks: Some(bench.webhooks.clone()),
         random: Arc::clone(&bench.random) as _,
         web: WebOptions::default(),
         artifacts: ArtifactOptions::default(),

@@ -114,6 +114,14 @@ impl Applier<'_> {
         }
     }
 
+    /// Refuses an experiment that is not there; a deleted one is.
+    pub(super) fn check_experiment_exists(&self, id: &ExperimentId) -> Result<(), StoreError> {
+        match self.find_experiment_lifecycle(id)? {
+            None => Err(StoreError::NoExperiment { id: id.clone() }),
+            Some(_) => Ok(()),
+        }
+    }
+
     fn find_experiment_lifecycle(
         &self,
         id: &ExperimentId,

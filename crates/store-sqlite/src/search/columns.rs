@@ -181,6 +181,26 @@ const TRACE_COLUMNS: &[(&str, Column)] = &[
     ),
 ];
 
+const DATASET_COLUMNS: &[(&str, Column)] = &[
+    ("name", column("evaluation_dataset.name", ColumnKind::Text)),
+    (
+        "created_time",
+        column("evaluation_dataset.created_at", ColumnKind::Time),
+    ),
+    (
+        "last_update_time",
+        column("evaluation_dataset.updated_at", ColumnKind::Time),
+    ),
+    (
+        "created_by",
+        nullable("evaluation_dataset.created_by", ColumnKind::Text),
+    ),
+    (
+        "last_updated_by",
+        nullable("evaluation_dataset.updated_by", ColumnKind::Text),
+    ),
+];
+
 pub(super) const fn columns_of(subject: Subject) -> &'static [(&'static str, Column)] {
     match subject {
         Subject::Runs => RUN_COLUMNS,
@@ -189,6 +209,7 @@ pub(super) const fn columns_of(subject: Subject) -> &'static [(&'static str, Col
         Subject::RegisteredModels(_) => REGISTERED_MODEL_COLUMNS,
         Subject::ModelVersions(_) => MODEL_VERSION_COLUMNS,
         Subject::Traces => TRACE_COLUMNS,
+        Subject::Datasets => DATASET_COLUMNS,
     }
 }
 
@@ -267,6 +288,11 @@ pub(super) fn tag_table(subject: Subject) -> KeyedTable {
             table: "trace_tag",
             owner: "trace.number",
             owner_column: "trace",
+        },
+        Subject::Datasets => KeyedTable {
+            table: "evaluation_dataset_tag",
+            owner: "evaluation_dataset.number",
+            owner_column: "dataset",
         },
     }
 }

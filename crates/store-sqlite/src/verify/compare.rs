@@ -12,10 +12,20 @@ use store::{RowFault, StoreError};
 use crate::fault::database_fault;
 
 /// The first is checked event by event; the others follow from no event.
-const NOT_PROJECTED: &[&str] = &["event", "ledger_state", "lease", "writer"];
+const NOT_PROJECTED: &[&str] = &[
+    "event",
+    "ledger_state",
+    "lease",
+    "webhook_progress",
+    "writer",
+];
 
 /// Columns that the rebuilt database leaves empty, since they were checked against their digest.
-const CHECKED_BEFORE: &[(&str, &str)] = &[("metric_block", "encoded"), ("trace_record", "encoded")];
+const CHECKED_BEFORE: &[(&str, &str)] = &[
+    ("metric_block", "encoded"),
+    ("trace_record", "encoded"),
+    ("dataset_text", "encoded"),
+];
 
 /// Text longer than this is cut in a report.
 const LARGEST_SHOWN_LENGTH: usize = 200;

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Change, EventBody, Leaf, MetricBlock, ObjectId, SealedRecord, TraceId, WriterId};
+use entities::{
+    Change, EventBody, Leaf, MetricBlock, ObjectId, SealedRecord, SealedSecret, SecretUpdate,
+    WebhookId, WriterId,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{RowFault, StoreError};
 
 use super::leaf_in_words;
 use crate::apply::Applier;
 use crate::commit::write_subjects;
+use crate::deliveries::write_deliveries;
 use crate::fault::database_fault;
 
 /// A row of the table of events.
@@ -34,9 +38,15 @@ statements! {
         ORDER BY position DESC LIMIT 1";
     COUNT_BLOCKS = "SELECT coalesce(MAX(number), 0) FROM metric_block";
     FIND_BLOCK = "SELECT encoded FROM metric_block WHERE number = ?1";
+    FIND_TEXT = "SELECT encoded
+        FROM dataset_text JOIN evaluation_dataset ON evaluation_dataset.number = dataset_text.dataset
+        WHERE evaluation_dataset.id = ?1 AND dataset_text.digest = ?2";
     FIND_RECORD = "SELECT encoded
         FROM trace_record JOIN trace ON trace.number = trace_record.trace
         WHERE trace.id = ?1 AND digest = ?2";
+    FIND_SECRET = "SELECT sealed
+        FROM webhook_secret JOIN webhook ON webhook.number = webhook_secret.webhook
+        WHERE webhook.id = ?1 AND digest = ?2";
 }
 
 /// Checks all that an event's row tells by itself.
@@ -132,6 +142,7 @@ impl<'c> Replayer<'c> {
             }
         }
         write_subjects(self.rebuilt, position, &leaf, &changes)?;
+        write_deliveries(self.rebuilt, position, &leaf.kind, &changes)?;
         self.note(leaf);
         Ok(None)
     }
@@ -178,29 +189,91 @@ impl<'c> Replayer<'c> {
         match change {
             Change::MetricsLogged { block, encoded, .. } => self.fill_block(block, encoded),
             Change::TraceLogged { trace, records, .. } | Change::TraceNoted { trace, records } => {
-                for record in records {
-                    if let Some(fault) = self.fill_record(trace, record)? {
-                        return Ok(Some(fault));
-                    }
-                }
-                Ok(None)
+                self.fill_all("trace_record", FIND_RECORD, trace.as_str(), records)
             }
+            Change::DatasetRecordsMerged {
+                dataset,
+                records,
+                schema,
+                ..
+            } => {
+                let said = records.iter_mut().map(|record| &mut record.said);
+                self.fill_all(
+                    "dataset_text",
+                    FIND_TEXT,
+                    dataset.as_str(),
+                    said.chain(schema),
+                )
+            }
+            Change::WebhookCreated {
+                webhook,
+                secret: Some(secret),
+            } => self.fill_secret(&webhook.id, secret),
+            Change::WebhookUpdated {
+                webhook, update, ..
+            } => match &mut update.secret {
+                SecretUpdate::Replaced(secret) => self.fill_secret(webhook, secret),
+                SecretUpdate::Kept | SecretUpdate::Removed => Ok(None),
+            },
             _ => Ok(None),
         }
     }
 
-    /// A record that is not there was removed with its trace; if it was not, the rebuilt row of the record has no match.
+    fn fill_all<'r>(
+        &self,
+        table: &str,
+        sql: &str,
+        owner: &str,
+        records: impl IntoIterator<Item = &'r mut SealedRecord>,
+    ) -> Result<Option<RowFault>, StoreError> {
+        for record in records {
+            if let Some(fault) = self.fill_record(table, sql, owner, record)? {
+                return Ok(Some(fault));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A secret that is not there was replaced or removed; if it was not, its rebuilt row is another one.
+    fn fill_secret(
+        &self,
+        webhook: &WebhookId,
+        secret: &mut SealedSecret,
+    ) -> Result<Option<RowFault>, StoreError> {
+        let key = params![webhook.as_str(), secret.digest.as_bytes()];
+        let found: Option<Vec<u8>> = self
+            .original
+            .prepare_cached(FIND_SECRET)
+            .and_then(|mut statement| statement.query_row(key, |row| row.get(0)).optional())
+            .map_err(database_fault("reading the sealed secret of a webhook"))?;
+        let Some(sealed) = found else { return Ok(None) };
+        let digest = ObjectId::of(&sealed);
+        if digest != secret.digest {
+            return Ok(Some(RowFault {
+                table: "webhook_secret".to_owned(),
+                key: webhook.to_string(),
+                expected: Some(format!("bytes with digest {}", secret.digest)),
+                found: Some(format!("bytes with digest {digest}")),
+            }));
+        }
+        secret.sealed = sealed;
+        Ok(None)
+    }
+
+    /// A record that is not there was removed with what it is about; if it was not, the rebuilt rows have no match.
     fn fill_record(
         &self,
-        trace: &TraceId,
+        table: &str,
+        sql: &str,
+        owner: &str,
         record: &mut SealedRecord,
     ) -> Result<Option<RowFault>, StoreError> {
-        let key = params![trace.as_str(), record.digest.as_bytes()];
+        let key = params![owner, record.digest.as_bytes()];
         record.encoded = self
             .original
-            .prepare_cached(FIND_RECORD)
+            .prepare_cached(sql)
             .and_then(|mut statement| statement.query_row(key, |row| row.get(0)).optional())
-            .map_err(database_fault("reading a record of a trace"))?;
+            .map_err(database_fault("reading what was said"))?;
         let found = record
             .encoded
             .as_deref()
@@ -208,8 +281,8 @@ impl<'c> Replayer<'c> {
         Ok(found
             .filter(|digest| *digest != record.digest)
             .map(|digest| RowFault {
-                table: "trace_record".to_owned(),
-                key: format!("{trace}, {}", record.digest),
+                table: table.to_owned(),
+                key: format!("{owner}, {}", record.digest),
                 expected: Some(format!("a text with digest {}", record.digest)),
                 found: Some(format!("a text with digest {digest}")),
             }))

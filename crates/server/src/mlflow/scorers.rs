@@ -1,0 +1,179 @@
+//! Calls about scorers. Nothing here carries one out.
+
+use axum::extract::State;
+use entities::ScorerVersion;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tracking::parse_experiment_id;
+
+use super::Answer;
+use super::runs::experiment_ids_of;
+use crate::app::{App, By};
+use crate::error::RequestError;
+use crate::wire::{
+    Double, Int64, Json, OnlineScoringView, Query, ScorerView, empty, json as answer_json, missing,
+    required,
+};
+
+#[derive(Deserialize)]
+pub(super) struct Register {
+    #[serde(alias = "experimentId")]
+    experiment_id: Option<String>,
+    name: Option<String>,
+    #[serde(alias = "serializedScorer")]
+    serialized_scorer: Option<String>,
+}
+
+pub(super) async fn register(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Register>,
+) -> Answer {
+    let experiment = required("experiment_id", request.experiment_id)?;
+    let name = required("name", request.name)?;
+    let serialized = required("serialized_scorer", request.serialized_scorer)?;
+    let experiment = parse_experiment_id(&experiment)?;
+    let registering = app
+        .datasets
+        .register_scorer(&caller, &experiment, &name, &serialized);
+    let version = registering.await?;
+    app.access
+        .note_scorer(&version.experiment, &version.name, version.version);
+    answer_json(&json!({
+        "version": version.version,
+        "scorer_id": version.scorer,
+        "experiment_id": version.experiment,
+        "name": version.name,
+        "serialized_scorer": version.serialized,
+        "creation_time": version.created_at.as_millis(),
+    }))
+}
+
+fn answer_list(versions: &[ScorerVersion]) -> Answer {
+    #[derive(Serialize)]
+    struct Items<'a> {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        scorers: Vec<ScorerView<'a>>,
+    }
+    answer_json(&Items {
+        scorers: versions.iter().map(ScorerView::new).collect(),
+    })
+}
+
+pub(super) async fn list(State(app): State<App>, query: Query) -> Answer {
+    let one = query.text("experiment_id").filter(|id| !id.is_empty());
+    let several: Vec<String> = query.list("experiment_ids").map(str::to_owned).collect();
+    let versions = match (one, several.is_empty()) {
+        (Some(_), false) => return Err(RequestError::OneAndSeveralExperiments),
+        (Some(one), true) => {
+            let experiment = parse_experiment_id(one)?;
+            app.datasets.list_scorers(&experiment).await?
+        }
+        (None, false) => {
+            let experiments = experiment_ids_of(Some(several))?;
+            app.datasets.list_scorers_of(Some(&experiments)).await?
+        }
+        (None, true) => app.datasets.list_scorers_of(None).await?,
+    };
+    answer_list(&versions)
+}
+
+pub(super) async fn list_versions(State(app): State<App>, query: Query) -> Answer {
+    let experiment = query.required("experiment_id")?;
+    let name = query.required("name")?;
+    let experiment = parse_experiment_id(experiment)?;
+    let versions = app.datasets.list_scorer_versions(&experiment, name).await?;
+    answer_list(&versions)
+}
+
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+    let experiment = query.required("experiment_id")?;
+    let name = query.required("name")?;
+    let version = query.integer("version")?;
+    let experiment = parse_experiment_id(experiment)?;
+    let found = app.datasets.get_scorer(&experiment, name, version).await?;
+    #[derive(Serialize)]
+    struct Found<'a> {
+        scorer: ScorerView<'a>,
+    }
+    answer_json(&Found {
+        scorer: ScorerView::new(&found),
+    })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Delete {
+    #[serde(alias = "experimentId")]
+    experiment_id: Option<String>,
+    name: Option<String>,
+    version: Option<Int64>,
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Delete>,
+) -> Answer {
+    let experiment = required("experiment_id", request.experiment_id)?;
+    let name = required("name", request.name)?;
+    let version = request.version.map(|version| version.0);
+    let experiment = parse_experiment_id(&experiment)?;
+    app.access.check_scorer(&experiment, &name, version)?;
+    let deleting = app
+        .datasets
+        .delete_scorer(&caller, &experiment, &name, version);
+    deleting.await?;
+    Ok(empty())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Online {
+    experiment_id: Option<String>,
+    name: Option<String>,
+    sample_rate: Option<Double>,
+    /// Any type, for a message of its own.
+    filter_string: Option<Value>,
+}
+
+pub(super) async fn set_online(
+    State(app): State<App>,
+    By(caller): By,
+    Json(request): Json<Online>,
+) -> Answer {
+    let experiment = required("experiment_id", request.experiment_id)?;
+    let name = required("name", request.name)?;
+    let rate = request.sample_rate.ok_or_else(|| missing("sample_rate"))?;
+    let filter = match request.filter_string {
+        None => None,
+        Some(Value::String(filter)) => Some(filter),
+        Some(other) => {
+            return Err(RequestError::FilterType {
+                kind: entities::python::type_of(&other),
+                value: other.to_string(),
+            });
+        }
+    };
+    let experiment = parse_experiment_id(&experiment)?;
+    app.access.check_scorer(&experiment, &name, None)?;
+    let setting = app
+        .datasets
+        .set_online_scoring(&caller, &experiment, &name, rate.0, filter);
+    let scoring = setting.await?;
+    answer_json(&json!({ "config": OnlineScoringView::new(&scoring) }))
+}
+
+pub(super) async fn list_online(State(app): State<App>, query: Query) -> Answer {
+    let ids: Vec<&str> = query.list("scorer_ids").collect();
+    if ids.is_empty() {
+        return Err(missing("scorer_ids"));
+    }
+    // What can be no id names no scorer.
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|id| id.parse())
+        .filter_map(Result::ok)
+        .collect();
+    let scorings = app.datasets.list_online_scorings(&ids).await?;
+    let views: Vec<_> = scorings.iter().map(OnlineScoringView::new).collect();
+    answer_json(&json!({ "configs": views }))
+}
