@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use server::{FrameOptions, ServerArguments, Unsupported};
+pub(crate) use server::{HOST, ServerArguments, Unsupported};
 
 /// Record ML experiments, run them again exactly, compare and prove them.
 #[derive(Debug, Parser)]

@@ -76,6 +76,15 @@ impl Context {
     /// Opens the store of the working directory to change something; where there is none, makes one at the root of
     /// the git checkout, or here without git, and says so.
     pub(crate) async fn open_or_create(output: &Output) -> Result<Self, CommandError> {
+        Self::open_or_create_found(None, output).await
+    }
+
+    /// As `open_or_create`; clients write the artifacts of experiment 0 of a new one below `artifact_root`, if that is
+    /// given.
+    pub(crate) async fn open_or_create_found(
+        artifact_root: Option<&str>,
+        output: &Output,
+    ) -> Result<Self, CommandError> {
         let here = working_directory()?;
         Project::refuse_remains(&here)?;
         if let Some(project) = Project::find(&here) {
@@ -87,8 +96,31 @@ impl Context {
             .find(|directory| directory.join(".git").exists())
             .unwrap_or(&here)
             .to_owned();
-        let project = Project::lay_out(&root)?;
-        let is_ours = make_store(&project).await?;
+        Self::lay_out(&root, artifact_root, output).await
+    }
+
+    /// As `open_or_create_found`, in this folder and none above it.
+    pub(crate) async fn open_or_create_in(
+        root: &Path,
+        artifact_root: Option<&str>,
+        output: &Output,
+    ) -> Result<Self, CommandError> {
+        match Project::find(root).filter(|project| project.root == root) {
+            Some(project) => {
+                project.check_writable()?;
+                Self::compose_and_mark(project, output).await
+            }
+            None => Self::lay_out(root, artifact_root, output).await,
+        }
+    }
+
+    async fn lay_out(
+        root: &Path,
+        artifact_root: Option<&str>,
+        output: &Output,
+    ) -> Result<Self, CommandError> {
+        let project = Project::lay_out(root)?;
+        let is_ours = make_store(&project, artifact_root).await?;
         if is_ours {
             output.say(&format!(
                 "reproof: made the store {}, and reproof.toml beside it, which belongs into git",
@@ -100,7 +132,7 @@ impl Context {
 
     /// Makes the store of a project whose folders are there, or opens it.
     pub(crate) async fn create(project: Project, output: &Output) -> Result<Self, CommandError> {
-        make_store(&project).await?;
+        make_store(&project, None).await?;
         Self::compose_and_mark(project, output).await
     }
 
@@ -302,6 +334,10 @@ impl Context {
         ))
     }
 
+    pub(crate) fn project(&self) -> &Project {
+        &self.project
+    }
+
     /// A value as it may be written down under a name: what is logged cannot be forgotten.
     pub(crate) fn mask(&self, key: &str, value: &str) -> String {
         executor::mask(&self.bench.settings, key, value)
@@ -466,7 +502,7 @@ fn open_parts(
 /// Makes the store of a project whose folders are there; tells whether it was made, and not there already.
 ///
 /// Of several processes that come at once one makes it and the others wait.
-async fn make_store(project: &Project) -> Result<bool, CommandError> {
+async fn make_store(project: &Project, artifact_root: Option<&str>) -> Result<bool, CommandError> {
     if project.database().is_file() {
         return Ok(false);
     }
@@ -485,6 +521,7 @@ async fn make_store(project: &Project) -> Result<bool, CommandError> {
     let first = tracking::first_commit(
         &Caller::local(&user_name()),
         &key.verifier(),
+        artifact_root,
         SystemClock.now(),
     );
     let made = SqliteStore::initialise(&project.database(), Arc::new(SystemRandom), first).await;

@@ -1,5 +1,6 @@
 //! Finding the store of a project, and making one.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::CommandError;
@@ -128,6 +129,32 @@ impl Project {
         )?;
         write_new(&root.join("reproof.toml"), TEMPLATE)?;
         Ok(project)
+    }
+
+    /// Notes that what another tool has on record there was taken over.
+    pub(crate) fn note_migrated(&self, source: &Path) -> Result<(), CommandError> {
+        if self.has_migrated(source) {
+            return Ok(());
+        }
+        let path = self.migrated();
+        let line = format!("{:?}\n", source.display().to_string());
+        let mut options = std::fs::OpenOptions::new();
+        let opened = options.create(true).append(true).open(&path);
+        opened
+            .and_then(|mut file| file.write_all(line.as_bytes()))
+            .map_err(|error| cannot_write(&path, &error))
+    }
+
+    /// Whether what another tool has on record there was taken over.
+    pub(crate) fn has_migrated(&self, source: &Path) -> bool {
+        let line = format!("{:?}", source.display().to_string());
+        std::fs::read_to_string(self.migrated())
+            .is_ok_and(|text| text.lines().any(|known| known == line))
+    }
+
+    /// Where sources of migrations are noted, a line each: for those who start a server, and nothing rests on it.
+    fn migrated(&self) -> PathBuf {
+        self.store_directory().join("migrated")
     }
 
     /// Makes the folders that are missing; those that can be made again may have been removed.

@@ -49,7 +49,10 @@ pub fn router(options: ServerOptions) -> Router {
     let table = match prefix.as_str() {
         "" => table,
         // As MLflow answers its proxy in both places.
-        prefix => Router::new().nest(prefix, table).merge(proxy),
+        prefix => Router::new()
+            .nest(prefix, table)
+            .route(&format!("{prefix}/"), get(mlflow::at_root))
+            .merge(proxy),
     };
     table
         .fallback(not_found)

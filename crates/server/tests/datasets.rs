@@ -437,4 +437,14 @@ async fn what_others_made_can_be_read_in_a_captured_run_and_not_changed() {
     call(&app, Method::DELETE, "scorers/delete", &body)
         .await
         .ok();
+    // Nor may it delete what others added to a scorer that it made.
+    register(&app, "mixed").await.ok();
+    let datasets = &app.bench.datasets;
+    let (experiment, theirs) = (testkit::parsed("0"), "{\"name\": \"theirs\"}");
+    let registering = datasets.register_scorer(&app.bench.caller, &experiment, "mixed", theirs);
+    registering.await.unwrap();
+    let whole = json!({"experiment_id": "0", "name": "mixed"});
+    denied(&call(&app, Method::DELETE, "scorers/delete", &whole).await);
+    let found = get(&app, "scorers/versions?experiment_id=0&name=mixed").await;
+    assert_eq!(found.ok()["scorers"].as_array().unwrap().len(), 2);
 }

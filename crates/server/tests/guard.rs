@@ -213,7 +213,7 @@ async fn a_prefix_stands_before_every_path_and_the_proxy_answers_without_it_too(
     let app = app_with(|options| options.web.prefix = "/mlflow".to_owned()).await;
     let get = "/api/2.0/mlflow/experiments/get?experiment_id=0";
     let list = "/api/2.0/mlflow-artifacts/artifacts";
-    for path in [get, list, "/version"] {
+    for path in [get, list, "/version", "/", ""] {
         let answer = ask(&app, Method::GET, &format!("/mlflow{path}"), &[]).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
     }

@@ -290,6 +290,107 @@ async fn what_a_captured_run_traces_belongs_to_it() {
 }
 
 #[tokio::test]
+async fn secrets_in_what_is_noted_of_a_trace_are_not_kept() {
+    let (app, _) = TestApp::run(Vec::new(), Vec::new()).await;
+    let given = r#"{"q": "why", "password": "hunter2"}"#;
+    let cut = r#"{"q": "why", "password": "hunt"#;
+    let noted = json!({
+        "request_preview": given,
+        "response_preview": cut,
+        "trace_metadata": {"mlflow.traceInputs": given, "mlflow.traceOutputs": cut},
+        "assessments": [{
+            "assessment_name": "first",
+            "feedback": {"value": {"password": "hunter2"}},
+            "metadata": {"password": "hunter2"},
+        }],
+    });
+    call(&app, Method::POST, "traces", &started(FIRST, &noted))
+        .await
+        .ok();
+    let assessments = format!("traces/{FIRST}/assessments");
+    let second = json!({"assessment": {
+        "assessment_name": "second",
+        "expectation": {"value": {"password": "hunter2"}},
+        "metadata": {"about": given},
+    }});
+    let made = call(&app, Method::POST, &assessments, &second).await.ok();
+    let id = made["assessment"]["assessment_id"].as_str().unwrap();
+    let revised = json!({
+        "assessment": {"expectation": {"value": [given]}, "metadata": {"my_password": "hunter2"}},
+        "update_mask": "expectation,metadata",
+    });
+    call(
+        &app,
+        Method::PATCH,
+        &format!("{assessments}/{id}"),
+        &revised,
+    )
+    .await
+    .ok();
+    let attribute = |value: &str| json!([{"key": "password", "value": {"stringValue": value}}]);
+    let spans = json!([span(
+        '1',
+        'a',
+        &json!({"attributes": [
+            {"key": "password", "value": {"intValue": 24_681_357}},
+            {"key": "mlflow.spanInputs", "value": {"stringValue": given}},
+        ]})
+    )]);
+    let body = json!({"resourceSpans": [{
+        "resource": {"attributes": attribute("hunter2")},
+        "scopeSpans": [{"spans": spans}],
+    }]});
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/v1/traces")
+        .header("content-type", "application/json")
+        .header("x-mlflow-experiment-id", "0")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    assert_eq!(app.send(request).await.status, 200);
+    let whole = get(&app, &format!("traces/get?trace_id={FIRST}"))
+        .await
+        .ok()
+        .to_string();
+    assert!(
+        !whole.contains("hunt") && !whole.contains("24681357") && whole.contains("why"),
+        "{whole}"
+    );
+    let kept = app.bench.store.verify_projection().await.unwrap();
+    assert_eq!(kept, None);
+}
+
+#[tokio::test]
+async fn a_captured_run_reaches_no_other_by_way_of_a_trace() {
+    let bench = TestBench::new().await;
+    let foreign = create_run(&bench, "foreign").await;
+    let (app, _) = TestApp::run_on(bench, Vec::new(), Vec::new()).await;
+    let place = format!("0/{foreign}/artifacts");
+    let tags = json!({"tags": {"mlflow.artifactLocation": format!("mlflow-artifacts:/{place}")}});
+    call(&app, Method::POST, "traces", &started(FIRST, &tags))
+        .await
+        .ok();
+    let all = json!({
+        "experiment_id": "0", "timestamp_ms": 1,
+        "tags": [{"key": "mlflow.artifactLocation", "value": "mlflow-artifacts:/0"}],
+    });
+    let older = "/api/2.0/mlflow/traces";
+    app.request(Method::POST, older, all.to_string()).await.ok();
+    let path = format!("{PROXY}/{place}/a.txt");
+    denied(&app.request(Method::PUT, &path, "EVIL").await);
+    denied(&app.request(Method::DELETE, &path, "").await);
+    let own = format!("{PROXY}/0/traces/{FIRST}/artifacts/attachments/x");
+    app.request(Method::PUT, &own, "x").await.ok();
+    let linked = json!({"trace_metadata": {"mlflow.sourceRun": foreign.as_str()}});
+    denied(&call(&app, Method::POST, "traces", &started(OTHER, &linked)).await);
+    assert!(
+        search(&app, &format!("run_id = '{foreign}'"))
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
 async fn what_others_traced_can_be_read_in_a_captured_run_and_not_changed() {
     let bench = TestBench::new().await;
     let team = TestApp {

@@ -80,7 +80,7 @@ impl TestBench {
         let store = SqliteStore::initialise(
             &directory.path().join("reproof.db"),
             Arc::clone(&random) as Arc<dyn Random>,
-            first_commit(&caller, &key.verifier(), clock.now()),
+            first_commit(&caller, &key.verifier(), None, clock.now()),
         )
         .await
         .expect("a store can be made in an empty folder");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use entities::{
     Caller, Change, Clock, Commit, Experiment, ExperimentId, Random, SealedRecord, Timestamp,
-    TraceId, TraceRecord,
+    Trace, TraceId, TraceRecord,
 };
 use store::Store;
 
@@ -53,6 +53,12 @@ impl Traces {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    /// Where the files of a trace belong, whatever its tags say, which clients write.
+    pub async fn artifact_uri(&self, trace: &Trace) -> Result<String, TracesError> {
+        let experiment = self.get_experiment(&trace.experiment).await?;
+        Ok(artifact_uri(&trace.id, &experiment))
     }
 
     pub(crate) async fn get_experiment(
@@ -124,11 +130,15 @@ pub(crate) fn experiment_subject(id: &ExperimentId) -> String {
 
 /// What makes a trace, or adds to it.
 pub(crate) fn logged(trace: &TraceId, experiment: &Experiment, records: &[TraceRecord]) -> Change {
-    let location = experiment.artifact_location.trim_end_matches('/');
     Change::TraceLogged {
         trace: trace.clone(),
         experiment: experiment.id.clone(),
-        artifact_uri: format!("{location}/traces/{trace}/artifacts"),
+        artifact_uri: artifact_uri(trace, experiment),
         records: records.iter().map(SealedRecord::seal).collect(),
     }
+}
+
+fn artifact_uri(trace: &TraceId, experiment: &Experiment) -> String {
+    let location = experiment.artifact_location.trim_end_matches('/');
+    format!("{location}/traces/{trace}/artifacts")
 }

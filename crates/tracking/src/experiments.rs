@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use entities::{Caller, Change, Experiment, ExperimentId, Lifecycle, SearchKind};
 use store::{Page, PageRequest, StoreError, View};
 
-use crate::initial::{DEFAULT_EXPERIMENT, default_experiment_id, default_location};
+use crate::initial::{DEFAULT_EXPERIMENT, default_experiment_id, location_of};
 use crate::tracking::{Writing, experiment_subject, parse_query, run_subject};
 use crate::validation::{
     check_artifact_location, check_experiment_name, check_experiment_tag, check_page,
@@ -56,10 +56,9 @@ impl Tracking {
             let id = self.free_id(&name).await?;
             let at = self.now();
             let experiment = Experiment {
-                artifact_location: match (&location, &artifact_root) {
-                    (Some(location), _) => location.clone(),
-                    (None, Some(root)) => join_location(root, &[id.as_str()]),
-                    (None, None) => default_location(&id),
+                artifact_location: match &location {
+                    Some(location) => location.clone(),
+                    None => location_of(&id, artifact_root.as_deref()),
                 },
                 id,
                 name: name.clone(),

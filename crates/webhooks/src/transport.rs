@@ -37,11 +37,16 @@ pub(crate) enum TransportError {
 }
 
 impl TransportError {
-    /// Whether trying again could change it. What may not be called is not called later either; a host that is not
-    /// known may be.
+    /// Whether trying again could change it. A host may be known later, have another address, or the server be started
+    /// with other settings; nothing was sent either way.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Refused(error) => !matches!(error, WebhooksError::UnknownHost { .. }),
+            Self::Refused(error) => !matches!(
+                error,
+                WebhooksError::UnknownHost { .. }
+                    | WebhooksError::NotPublic { .. }
+                    | WebhooksError::Scheme { .. }
+            ),
             Self::Connect(_)
             | Self::NoRoots
             | Self::Tls(_)

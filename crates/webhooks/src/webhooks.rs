@@ -87,12 +87,16 @@ impl Webhooks {
         webhook: &WebhookId,
         change: Change,
     ) -> Result<(), WebhooksError> {
+        let reason = match &change {
+            Change::DeliveryGivenUp { why, .. } => Some(why.clone()),
+            _ => None,
+        };
         let commit = Commit {
             actor: caller.actor.clone(),
             at: self.now(),
             kind,
             subjects: vec![webhook_subject(webhook)],
-            reason: None,
+            reason,
             request: caller.request.clone(),
             changes: vec![change],
         };

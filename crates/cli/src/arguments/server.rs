@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
+use server::Framing;
+
+/// What is listened on if nothing is said.
+pub(crate) const HOST: &str = "127.0.0.1";
+
+const PORT: u16 = 5000;
 
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
@@ -14,7 +19,7 @@ pub(crate) struct ServerArguments {
         long,
         env = "MLFLOW_HOST",
         hide_env_values = true,
-        default_value = "127.0.0.1"
+        default_value = HOST
     )]
     pub(crate) host: String,
     /// Port to listen on; 0 takes a free one
@@ -23,10 +28,11 @@ pub(crate) struct ServerArguments {
         long,
         env = "MLFLOW_PORT",
         hide_env_values = true,
-        default_value_t = 5000
+        default_value_t = PORT,
+        value_parser = parse_port
     )]
     pub(crate) port: u16,
-    /// Directory whose store is served; found upward from here if not given
+    /// Directory whose store is served, and made if there is none; found upward from here if not given
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
     /// Instead of --root, as MLflow names it: the store of that folder, or of the folder of that database
@@ -51,15 +57,15 @@ pub(crate) struct ServerArguments {
         long,
         env = "MLFLOW_SERVE_ARTIFACTS",
         hide_env_values = true,
-        value_parser = BoolishValueParser::new(),
+        value_parser = parse_on,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
-        hide_possible_values = true,
+        value_name = "true|false",
         overrides_with = "no_serve_artifacts"
     )]
     pub(crate) serve_artifacts: Option<bool>,
-    /// Do not; where no root is given, clients then write to ./mlruns
+    /// Do not; without a default artifact root, clients then write to ./mlruns
     #[arg(long, overrides_with = "serve_artifacts")]
     pub(crate) no_serve_artifacts: bool,
     /// Host names that requests may ask for, besides this machine's loopback names; private addresses if not given
@@ -71,7 +77,7 @@ pub(crate) struct ServerArguments {
         value_delimiter = ','
     )]
     pub(crate) allowed_hosts: Vec<String>,
-    /// Web pages that may ask, such as https://app.example.org, besides those of this machine
+    /// Web pages that may ask, such as `https://app.example.org`, besides those of this machine
     #[arg(
         long,
         value_name = "ORIGIN",
@@ -83,16 +89,19 @@ pub(crate) struct ServerArguments {
     /// Which pages may show the server's inside them: its own, none or all
     #[arg(
         long,
-        value_enum,
-        ignore_case = true,
-        env = "MLFLOW_SERVER_X_FRAME_OPTIONS", hide_env_values = true,
-        default_value_t = FrameOptions::SameOrigin
+        value_name = "SAMEORIGIN|DENY|NONE",
+        env = "MLFLOW_SERVER_X_FRAME_OPTIONS",
+        hide_env_values = true,
+        default_value = "SAMEORIGIN",
+        value_parser = parse_framing
     )]
-    pub(crate) x_frame_options: FrameOptions,
+    pub(crate) x_frame_options: Framing,
     /// Answer by any name and to any page: dangerous
     #[arg(
         long,
-        conflicts_with_all = ["allowed_hosts", "cors_allowed_origins", "x_frame_options"]
+        env = "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+        hide_env_values = true,
+        value_parser = parse_off
     )]
     pub(crate) disable_security_middleware: bool,
     /// What stands before every path, such as /mlflow
@@ -172,7 +181,7 @@ pub(crate) struct Unsupported {
         hide_env_values = true
     )]
     pub(crate) read_replica_backend_store_uri: Option<String>,
-    #[arg(long, hide = true, env = "MLFLOW_ARTIFACTS_ONLY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, hide = true, env = "MLFLOW_ARTIFACTS_ONLY", hide_env_values = true, value_parser = parse_off)]
     pub(crate) artifacts_only: bool,
     #[arg(
         long,
@@ -188,7 +197,7 @@ pub(crate) struct Unsupported {
         hide_env_values = true
     )]
     pub(crate) trace_archival_config: Option<String>,
-    #[arg(long, hide = true, env = "MLFLOW_ENABLE_WORKSPACES", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, hide = true, env = "MLFLOW_ENABLE_WORKSPACES", hide_env_values = true, value_parser = parse_off)]
     pub(crate) enable_workspaces: bool,
     #[arg(
         long,
@@ -199,19 +208,49 @@ pub(crate) struct Unsupported {
     pub(crate) workspace_store_uri: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FrameOptions {
-    #[value(name = "SAMEORIGIN")]
-    SameOrigin,
-    #[value(name = "DENY")]
-    Deny,
-    #[value(name = "NONE")]
-    Any,
+// An empty variable is none, as for MLflow: each of these takes an empty text for what holds without it.
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    match text {
+        "" => Ok(PORT),
+        _ => text
+            .parse()
+            .map_err(|_| "it is a whole number up to 65535".to_owned()),
+    }
+}
+
+fn parse_on(text: &str) -> Result<bool, String> {
+    parse_switch(text, true)
+}
+
+fn parse_off(text: &str) -> Result<bool, String> {
+    parse_switch(text, false)
+}
+
+fn parse_switch(text: &str, without: bool) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" => Ok(without),
+        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+        _ => Err("it is `true` or `false`".to_owned()),
+    }
+}
+
+fn parse_framing(text: &str) -> Result<Framing, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "" | "SAMEORIGIN" => Ok(Framing::SameOrigin),
+        "DENY" => Ok(Framing::Deny),
+        "NONE" => Ok(Framing::Any),
+        _ => Err("it is `SAMEORIGIN`, `DENY` or `NONE`".to_owned()),
+    }
 }
 
 /// A prefix of paths, as MLflow takes them: it begins with a slash and does not end with one.
 fn parse_prefix(text: &str) -> Result<String, String> {
     let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b"/-._~".contains(&letter);
+    if text.is_empty() {
+        return Ok(String::new());
+    }
     if !text.starts_with('/') || text.ends_with('/') || text.contains("//") {
         return Err("it begins with a slash, and no other follows it or ends it".to_owned());
     }

@@ -48,6 +48,12 @@ async fn log(
             .await
             .map_err(store_fault)?;
         events.reverse();
+        if events.is_empty() {
+            output.say(&format!(
+                "no event is about `{}`: subjects are named whole, such as run:ID, webhook:ID, trace:ID, dataset:ID",
+                safe(&subject)
+            ));
+        }
         events
     } else {
         let size = context

@@ -53,6 +53,10 @@ async fn from_mlflow(
     }
     context.publish_or_warn(output).await;
     let report = migrated.map_err(migrate_fault)?;
+    if let Some(Ok(path)) = MlflowSource::path(source).map(std::path::absolute) {
+        let path = path.canonicalize().unwrap_or(path);
+        context.project().note_migrated(&path)?;
+    }
     if output.is_json {
         output.json(&report_json(source, &context.bench.project.root, &report));
     } else {

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use webhooks::Deliverer;
 
-use crate::arguments::ServerArguments;
+use crate::arguments::{HOST, ServerArguments};
 use crate::context::Context;
 use crate::delivering::Delivering;
 use crate::error::CommandError;
@@ -26,13 +26,18 @@ pub(crate) async fn run(
     let root = mlflow_options::root(&arguments, output)?;
     let web = mlflow_options::web(&arguments, output);
     let ServerArguments { host, port, .. } = arguments;
-    let listener = listen(&host, port).await?;
-    if let Some(root) = &root {
-        std::env::set_current_dir(root).map_err(|error| {
+    let host = if host.is_empty() { HOST } else { &host };
+    let listener = listen(host, port).await?;
+    let artifact_root = artifacts.root.as_deref();
+    let context = if let Some(root) = &root {
+        let root = root.canonicalize().map_err(|error| {
             CommandError::usage("E0022", format!("cannot serve {}: {error}", root.display()))
         })?;
-    }
-    let context = Context::open_or_create(output).await?;
+        Context::open_or_create_in(&root, artifact_root, output).await?
+    } else {
+        mlflow_options::warn_of_mlflow(output)?;
+        Context::open_or_create_found(artifact_root, output).await?
+    };
     let address = listener.local_addr().map_err(|error| {
         CommandError::system("E0018", format!("cannot tell the address: {error}"))
     })?;

@@ -67,6 +67,25 @@ fn a_start_script_goes_on_with_its_options() {
 }
 
 #[test]
+fn the_folder_that_is_named_is_served_and_none_above_it() {
+    let project = Project::with_store();
+    project.git(&["init", "--quiet"]);
+    for options in [
+        ["--backend-store-uri", "sqlite:///a/mlflow.db"],
+        ["--backend-store-uri", "./b"],
+    ] {
+        let server = Server::start_with(&project, &options);
+        let found = server.get("api/2.0/mlflow/experiments/get-by-name?experiment_name=new");
+        assert_eq!(found["error_code"], "RESOURCE_DOES_NOT_EXIST");
+        server.post("experiments/create", r#"{"name": "new"}"#);
+        server.end();
+    }
+    for folder in ["a", "b"] {
+        assert!(project.path(folder).join(".reproof/reproof.db").is_file());
+    }
+}
+
+#[test]
 fn variables_of_mlflow_are_options_and_empty_ones_are_none() {
     let project = Project::with_store();
     let mut program = project.program();
@@ -74,6 +93,10 @@ fn variables_of_mlflow_are_options_and_empty_ones_are_none() {
         .env("MLFLOW_DEFAULT_ARTIFACT_ROOT", "arts/")
         .env("MLFLOW_STATIC_PREFIX", "/ml")
         .env("MLFLOW_BACKEND_STORE_URI", "")
+        .env("MLFLOW_HOST", "")
+        .env("MLFLOW_SERVE_ARTIFACTS", "")
+        .env("MLFLOW_ARTIFACTS_ONLY", "")
+        .env("MLFLOW_SERVER_X_FRAME_OPTIONS", "")
         .env("MLFLOW_ARTIFACTS_DESTINATION", "");
     let server = Server::start_program(program, &[]);
     assert!(server.url.ends_with("/ml"), "{}", server.url);
@@ -85,8 +108,11 @@ fn variables_of_mlflow_are_options_and_empty_ones_are_none() {
 
 #[test]
 fn without_the_proxy_artifacts_are_where_mlflow_would_put_them() {
-    let project = Project::with_store();
+    let project = Project::empty();
     let server = Server::start_with(&project, &["--no-serve-artifacts"]);
+    let found = server.get("api/2.0/mlflow/experiments/get?experiment_id=0");
+    let default = format!("{}/0", project.path("mlruns").display());
+    assert_eq!(found["experiment"]["artifact_location"], default);
     let (id, location) = location_of_new(&server);
     assert_eq!(
         location,
@@ -121,6 +147,27 @@ fn what_mlflow_recorded_is_not_served_but_migrated() {
         answer.assert_err_has(&format!("`reproof migrate mlflow {uri}`"));
     }
     assert!(!project.store().exists());
+    let uri = "sqlite:///mlflow.db";
+    project.reproof(&["migrate", "mlflow", uri]).assert_code(0);
+    let server = Server::start_with(&project, &["--backend-store-uri", uri]);
+    let root = project.path(".").canonicalize().unwrap();
+    assert_eq!(server.said["root"], root.to_str().unwrap());
+    server.end();
+}
+
+#[test]
+fn a_new_store_beside_what_mlflow_recorded_is_made_with_a_warning() {
+    let project = Project::empty();
+    let database = Connection::open(project.path("mlflow.db")).unwrap();
+    database.execute_batch(MLFLOW_TABLES).unwrap();
+    for is_new in [true, false] {
+        let mut server = Server::start(&project);
+        let warned = server
+            .read_log()
+            .contains("`reproof migrate mlflow sqlite:///mlflow.db`");
+        assert_eq!(warned, is_new);
+        server.end();
+    }
 }
 
 #[test]
@@ -159,6 +206,15 @@ fn what_would_be_missed_is_refused_by_name() {
         let answer = project.reproof(&[&["server", "--port", "0"], options.as_slice()].concat());
         assert_ne!(answer.code, Some(0));
         answer.assert_err_has(words);
+    }
+    for uri in [
+        "postgresql+psycopg2://ann:s3cret@db.example.org/mlflow?password=s3cret",
+        "postgres:ann:s3cret@db.example.org",
+        "sqlite:///:memory:",
+    ] {
+        let answer = project.reproof(&["server", "--port", "0", "--backend-store-uri", uri]);
+        answer.assert_code(2).assert_err_has("E0026");
+        assert!(!answer.err().contains("s3cret"), "{}", answer.err());
     }
     let uri = "postgresql://ann:s3cret@db.example.org/mlflow";
     let answer = project.reproof(&["server", "--port", "0", "--backend-store-uri", uri]);

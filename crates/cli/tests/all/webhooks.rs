@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use testkit::{Received, Receiver};
+use testkit::{Received, Receiver, Reply};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto};
@@ -186,7 +186,7 @@ fn addresses_in_this_machine_are_refused_unless_they_are_allowed() {
     let message = refused["message"].as_str().unwrap();
     assert!(message.contains("non-public"), "{message}");
     server.end();
-    // One that was made while it was allowed is not told when it is not any more.
+    // One that was made while it was allowed is not told when it is not any more, and nothing of it is lost.
     let server = start_open(&project);
     server.post("webhooks", &hook(&receiver.url("/")));
     server.end();
@@ -196,7 +196,27 @@ fn addresses_in_this_machine_are_refused_unless_they_are_allowed() {
     server.end();
     assert!(receiver.received().is_empty());
     let log = project.reproof(&["audit", "log", "--json"]).out();
-    assert!(log.contains("webhook.delivery_given_up"), "{log}");
+    assert!(!log.contains("webhook.delivery_given_up"), "{log}");
+    let server = start_open(&project);
+    receiver.wait_until(|received| !received.is_empty());
+    server.end();
+}
+
+#[test]
+fn a_delivery_that_is_given_up_is_listed_with_the_reason() {
+    let project = Project::with_store();
+    let receiver = Receiver::start(&[Reply::Status(404)]);
+    let server = start_open(&project);
+    let made = server.post("webhooks", &hook(&receiver.url("/")));
+    register(&server, "net");
+    receiver.wait_until(|received| !received.is_empty());
+    server.end();
+    let subject = format!(
+        "webhook:{}",
+        made["webhook"]["webhook_id"].as_str().unwrap()
+    );
+    let log = project.reproof(&["audit", "log", &subject]).out();
+    assert!(log.contains("it answered with status 404"), "{log}");
 }
 
 /// Certificates of the tests' own, for a century: an authority, whose key is gone, and `localhost` by it.

@@ -46,7 +46,7 @@ impl TestProject {
         let random = Arc::new(SeededRandom::new(7));
         let caller = Caller::local("ann");
         let key = SigningKey::generate("reproof.local/test", random.as_ref()).unwrap();
-        let first = first_commit(&caller, &key.verifier(), RealClock.now());
+        let first = first_commit(&caller, &key.verifier(), None, RealClock.now());
         let database = store_directory.join("reproof.db");
         let store = tokio::task::block_in_place(|| {
             let made = SqliteStore::initialise(&database, Arc::clone(&random) as _, first);

@@ -199,7 +199,8 @@ pub(super) async fn create(
     Json(request): Json<Create>,
 ) -> Answer {
     let assessment = request.assessment.ok_or_else(|| missing("assessment"))?;
-    let assessment = assessment.read(app.tracking.clock().now())?;
+    let mut assessment = assessment.read(app.tracking.clock().now())?;
+    app.access.mask_assessment(&mut assessment);
     let trace = app.access.writable_trace(&trace)?;
     answer(
         &trace,
@@ -244,7 +245,11 @@ pub(super) async fn update(
         given.expectation = None;
     }
     given.issue = None;
-    let value = given.value()?;
+    let mut value = given.value()?;
+    if let Some(value) = &mut value {
+        let name = given.assessment_name.as_deref().unwrap_or_default();
+        app.access.mask_assessed(name, value);
+    }
     let AssessmentBody {
         assessment_name,
         rationale,
@@ -255,9 +260,11 @@ pub(super) async fn update(
         name: assessment_name.filter(|_| names("assessment_name", "assessmentName")),
         value,
         rationale: rationale.filter(|_| names("rationale", "rationale")),
-        metadata: metadata
-            .filter(|_| names("metadata", "metadata"))
-            .unwrap_or_default(),
+        metadata: app.access.masked_notes(
+            metadata
+                .filter(|_| names("metadata", "metadata"))
+                .unwrap_or_default(),
+        ),
     };
     let trace = app.access.writable_trace(&trace)?;
     let revising = app.traces.revise_assessment(&caller, &trace, &id, revision);

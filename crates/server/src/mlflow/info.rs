@@ -22,7 +22,12 @@ pub(crate) fn server_calls() -> Router<App> {
         .route("/ajax-api/3.0/mlflow/server-info", info)
         .route("/health", get(async || typed(PLAIN, "OK")))
         .route("/version", get(async || typed(HTML, MLFLOW_VERSION)))
-        .route("/", get(async || typed(PLAIN, ROOT)))
+        .route("/", get(at_root))
+}
+
+/// What is answered where a page would be.
+pub(crate) async fn at_root() -> Response {
+    typed(PLAIN, ROOT)
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

@@ -1,7 +1,7 @@
 //! Calls about scorers. Nothing here carries one out.
 
 use axum::extract::State;
-use entities::ScorerVersion;
+use entities::{ExperimentId, ScorerVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracking::parse_experiment_id;
@@ -37,8 +37,7 @@ pub(super) async fn register(
         .datasets
         .register_scorer(&caller, &experiment, &name, &serialized);
     let version = registering.await?;
-    app.access
-        .note_scorer(&version.experiment, &version.name, version.version);
+    app.access.note_scorer(&version);
     answer_json(&json!({
         "version": version.version,
         "scorer_id": version.scorer,
@@ -109,6 +108,23 @@ pub(super) struct Delete {
     version: Option<Int64>,
 }
 
+/// Refuses a captured run that changes what it did not register: a version, or without a number all that there are.
+async fn check_writable(
+    app: &App,
+    experiment: &ExperimentId,
+    name: &str,
+    version: Option<i64>,
+) -> Result<(), RequestError> {
+    if app.access.captured().is_none() {
+        return Ok(());
+    }
+    let mut versions = app.datasets.list_scorer_versions(experiment, name).await?;
+    if let Some(number) = version {
+        versions.retain(|found| i64::from(found.version.get()) == number);
+    }
+    app.access.check_scorer(&versions)
+}
+
 pub(super) async fn delete(
     State(app): State<App>,
     By(caller): By,
@@ -118,7 +134,7 @@ pub(super) async fn delete(
     let name = required("name", request.name)?;
     let version = request.version.map(|version| version.0);
     let experiment = parse_experiment_id(&experiment)?;
-    app.access.check_scorer(&experiment, &name, version)?;
+    check_writable(&app, &experiment, &name, version).await?;
     let deleting = app
         .datasets
         .delete_scorer(&caller, &experiment, &name, version);
@@ -154,7 +170,7 @@ pub(super) async fn set_online(
         }
     };
     let experiment = parse_experiment_id(&experiment)?;
-    app.access.check_scorer(&experiment, &name, None)?;
+    check_writable(&app, &experiment, &name, None).await?;
     let setting = app
         .datasets
         .set_online_scoring(&caller, &experiment, &name, rate.0, filter);

@@ -107,11 +107,12 @@ impl InfoBody {
             let pairs = pairs.unwrap_or_default().into_iter();
             pairs
                 .map(|(key, value)| {
-                    let value = app.access.real_trace_note(&key, value);
-                    (key, value)
+                    let value = app.access.real_trace_note(&key, value)?;
+                    Ok((key, value))
                 })
-                .collect()
+                .collect::<Result<_, RequestError>>()
         };
+        let preview = |text: Option<String>| text.map(|text| app.access.masked_text(text));
         let trace = Trace {
             id,
             experiment: parse_experiment_id(&experiment)?,
@@ -119,15 +120,19 @@ impl InfoBody {
             duration_ms: execution_duration.map(|duration| duration.0),
             state: state.map_or(TraceState::StateUnspecified, |state| state.0),
             client_request_id,
-            request_preview,
-            response_preview,
-            tags: real(tags),
-            metadata: real(trace_metadata),
+            request_preview: preview(request_preview),
+            response_preview: preview(response_preview),
+            tags: real(tags)?,
+            metadata: real(trace_metadata)?,
         };
         let now = app.tracking.clock().now();
         let assessments = assessments.unwrap_or_default().into_iter();
-        let assessments = assessments.map(|assessment| assessment.read(now));
-        Ok((trace, assessments.collect::<Result<_, _>>()?))
+        let assessments = assessments.map(|assessment| {
+            let mut assessment = assessment.read(now)?;
+            app.access.mask_assessment(&mut assessment);
+            Ok(assessment)
+        });
+        Ok((trace, assessments.collect::<Result<_, RequestError>>()?))
     }
 }
 
@@ -384,7 +389,7 @@ pub(super) async fn set_tag(
     let key = required("key", request.key)?;
     let id = app.access.writable_trace(&id)?;
     let value = request.value.unwrap_or_default();
-    let value = app.access.real_trace_note(&key, value);
+    let value = app.access.real_trace_note(&key, value)?;
     app.traces.set_tag(&caller, &id, &key, &value).await?;
     Ok(empty())
 }

@@ -42,12 +42,12 @@ fn real<C: FromIterator<(String, String)>>(
     given: Option<Vec<Pair>>,
 ) -> Result<C, crate::error::RequestError> {
     let given = pairs(list, given)?.into_iter();
-    Ok(given
+    given
         .map(|(key, value)| {
-            let value = app.access.real_trace_note(&key, value);
-            (key, value)
+            let value = app.access.real_trace_note(&key, value)?;
+            Ok((key, value))
         })
-        .collect())
+        .collect()
 }
 
 pub(super) async fn start(

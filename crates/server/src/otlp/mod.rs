@@ -87,6 +87,7 @@ async fn export(
     }
     let spans = spans.into_iter().map(|mut received| {
         app.access.mask_span(&mut received.span);
+        app.access.mask_resource(&mut received.resource);
         received
     });
     let rooted = app

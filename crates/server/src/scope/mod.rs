@@ -1,17 +1,20 @@
 //! For whom the server answers: what may be read and changed, and under which ids it is shown.
 
+mod masks;
 mod run;
 mod token;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::HeaderMap;
 use datasets::parse_dataset_id;
 use entities::{
-    Caller, DatasetId, Experiment, ExperimentId, ModelId, RecordMerge, Run, RunDetail, RunId,
-    RunStatus, Span, TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY, Timestamp, TraceId, VersionNumber,
+    Assessment, AssessmentValue, Caller, DatasetId, Experiment, ExperimentId, ModelId, RecordMerge,
+    Run, RunDetail, RunId, RunStatus, ScorerVersion, Span, TRACE_RUN_KEY, Timestamp, TraceId,
+    VersionNumber,
 };
+use serde_json::{Map, Value};
 use traces::{LARGEST_LINK_COUNT, Traces, parse_trace_id};
 use tracking::{PARENT_TAG, RUN_NAME_TAG, Tracking, parse_model_id, parse_run_id};
 
@@ -124,32 +127,25 @@ impl Access {
         }
     }
 
-    /// Refuses to change a scorer, or one of its versions, that the captured run did not register.
-    pub(crate) fn check_scorer(
-        &self,
-        experiment: &ExperimentId,
-        name: &str,
-        version: Option<i64>,
-    ) -> Result<(), RequestError> {
-        match self {
-            Self::Run(run) if !run.has_scorer(experiment, name, version) => {
-                Err(RequestError::NotOfThisRun {
-                    what: format!("scorer {name} of experiment {experiment}"),
-                })
-            }
-            _ => Ok(()),
+    /// Refuses to change versions of a scorer that the captured run did not register.
+    pub(crate) fn check_scorer(&self, versions: &[ScorerVersion]) -> Result<(), RequestError> {
+        let Self::Run(run) = self else { return Ok(()) };
+        let mut versions = versions.iter();
+        match versions.find(|found| !run.has_scorer(&found.scorer, found.version)) {
+            None => Ok(()),
+            Some(foreign) => Err(RequestError::NotOfThisRun {
+                what: format!(
+                    "version {} of scorer {} of experiment {}",
+                    foreign.version, foreign.name, foreign.experiment
+                ),
+            }),
         }
     }
 
     /// Notes a version of a scorer that was registered for this client.
-    pub(crate) fn note_scorer(
-        &self,
-        experiment: &ExperimentId,
-        name: &str,
-        version: VersionNumber,
-    ) {
+    pub(crate) fn note_scorer(&self, version: &ScorerVersion) {
         if let Self::Run(captured) = self {
-            captured.note_scorer(experiment, name, version);
+            captured.note_scorer(&version.scorer, version.version);
         }
     }
 
@@ -164,15 +160,15 @@ impl Access {
             tags,
             source,
         } = record;
-        run.mask_attributes(inputs);
+        run.masks.attributes(inputs);
         if let Some(outputs) = outputs {
-            run.mask_value("outputs", outputs);
+            run.masks.value("outputs", outputs);
         }
         for members in expectations.iter_mut().chain(tags) {
-            run.mask_attributes(members);
+            run.masks.attributes(members);
         }
         if let Some(source) = source {
-            run.mask_attributes(&mut source.data);
+            run.masks.attributes(&mut source.data);
         }
     }
 
@@ -225,8 +221,7 @@ impl Access {
             let Some(detail) = traces.find_trace(id).await? else {
                 continue;
             };
-            let location = detail.trace.tags.get(TRACE_ARTIFACTS_TAG);
-            run.note_trace(id, location.map_or("", String::as_str));
+            run.note_trace(id, &traces.artifact_uri(&detail.trace).await?);
             if is_new && !detail.trace.metadata.contains_key(TRACE_RUN_KEY) {
                 unlinked.push(id.clone());
             }
@@ -237,23 +232,71 @@ impl Access {
         Ok(())
     }
 
-    /// The value of a trace's tag or metadata as it is kept: its run is one, and a secret is none.
-    pub(crate) fn real_trace_note(&self, key: &str, value: String) -> String {
+    /// The value of a trace's tag or metadata as it is kept: its run is one that may be changed, and a secret is none.
+    pub(crate) fn real_trace_note(&self, key: &str, value: String) -> Result<String, RequestError> {
         match self {
-            Self::Run(run) if key == TRACE_RUN_KEY => run.ids.real(&value).into_owned(),
-            _ => self.real_tag(key, value),
+            Self::Run(_) if key == TRACE_RUN_KEY => Ok(self.writable_run(&value)?.to_string()),
+            Self::Run(run) => Ok(run.masks.note(key, self.real_tag(key, value))),
+            Self::Team => Ok(value),
         }
+    }
+
+    /// A text of a trace as it may be written down, such as the beginning of what a call was given.
+    pub(crate) fn masked_text(&self, text: String) -> String {
+        match self {
+            Self::Run(run) => run.masks.text(text),
+            Self::Team => text,
+        }
+    }
+
+    /// Takes the values of secrets out of what a sender of spans says of itself, by their names.
+    pub(crate) fn mask_resource(&self, resource: &mut Map<String, Value>) {
+        if let Self::Run(run) = self {
+            run.masks.attributes(resource);
+        }
+    }
+
+    /// Takes the values of secrets out of what an assessment says, by their names.
+    pub(crate) fn mask_assessment(&self, assessment: &mut Assessment) {
+        let Self::Run(run) = self else { return };
+        self.mask_assessed(&assessment.name, &mut assessment.value);
+        for (key, value) in &mut assessment.metadata {
+            *value = run.masks.note(key, std::mem::take(value));
+        }
+    }
+
+    /// Likewise of the value alone.
+    pub(crate) fn mask_assessed(&self, name: &str, value: &mut AssessmentValue) {
+        let Self::Run(run) = self else { return };
+        match value {
+            AssessmentValue::Feedback { value, .. } | AssessmentValue::Expectation { value } => {
+                run.masks.value(name, value);
+            }
+            AssessmentValue::Issue { .. } => {}
+        }
+    }
+
+    /// Likewise of further metadata.
+    pub(crate) fn masked_notes(&self, notes: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let Self::Run(run) = self else { return notes };
+        let notes = notes.into_iter();
+        notes
+            .map(|(key, value)| {
+                let value = run.masks.note(&key, value);
+                (key, value)
+            })
+            .collect()
     }
 
     /// Takes the values of secrets out of what a span says, by their names.
     pub(crate) fn mask_span(&self, span: &mut Span) {
         let Self::Run(run) = self else { return };
-        run.mask_attributes(&mut span.attributes);
+        run.masks.attributes(&mut span.attributes);
         for event in &mut span.events {
-            run.mask_attributes(&mut event.attributes);
+            run.masks.attributes(&mut event.attributes);
         }
         for link in &mut span.links {
-            run.mask_attributes(&mut link.attributes);
+            run.masks.attributes(&mut link.attributes);
         }
     }
 
@@ -348,7 +391,7 @@ impl Access {
     pub(crate) fn real_tag(&self, key: &str, value: String) -> String {
         match self {
             Self::Run(run) if key == PARENT_TAG => run.ids.real(&value).into_owned(),
-            Self::Run(run) => run.masked_tag(key, value),
+            Self::Run(run) => run.masks.tag(key, value),
             Self::Team => value,
         }
     }
@@ -356,7 +399,7 @@ impl Access {
     /// The value of a param as it is kept.
     pub(crate) fn real_param(&self, key: &str, value: String) -> String {
         match self {
-            Self::Run(run) => run.masked_param(key, value),
+            Self::Run(run) => run.masks.param(key, value),
             Self::Team => value,
         }
     }

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use entities::{
-    DatasetId, ExperimentId, ModelId, Run, RunId, RunStatus, Timestamp, TraceId, VersionNumber,
+    DatasetId, ExperimentId, ModelId, Run, RunId, RunStatus, ScorerId, Timestamp, TraceId,
+    VersionNumber,
 };
-use serde_json::{Map, Value};
 use tracking::{Tracking, TrackingError};
 
+use super::masks::Masks;
 use super::token::Token;
+use crate::RunScope;
 use crate::artifacts::proxied_path;
-use crate::{Mask, RunScope};
 
 /// The endpoint of one captured run.
 pub(crate) struct RunAccess {
     run: RunId,
     pub(super) token: Token,
     pub(super) ids: Presented,
-    mask: Option<Mask>,
+    pub(super) masks: Masks,
     state: Mutex<State>,
 }
 
@@ -34,8 +35,8 @@ struct State {
     experiments: BTreeSet<ExperimentId>,
     /// Evaluation datasets that were created here.
     datasets: BTreeSet<DatasetId>,
-    /// Versions of scorers that were registered here; the first makes the scorer.
-    scorers: BTreeSet<(ExperimentId, String, VersionNumber)>,
+    /// Versions of scorers that were registered here.
+    scorers: BTreeSet<(ScorerId, VersionNumber)>,
     /// Names that were registered here.
     registered: BTreeSet<String>,
     /// Versions that were registered here.
@@ -77,45 +78,8 @@ impl RunAccess {
             token: Token::new(&token),
             ids: Presented::new(&run, presented_runs, presented_models),
             run,
-            mask,
+            masks: Masks::new(mask),
             state: Mutex::new(state),
-        }
-    }
-
-    /// A param as it may be written down: a secret has no value.
-    pub(super) fn masked_param(&self, key: &str, value: String) -> String {
-        match &self.mask {
-            Some(mask) => mask(key, &value),
-            None => value,
-        }
-    }
-
-    /// A tag likewise, by its name alone: clients keep whole documents in tags.
-    pub(super) fn masked_tag(&self, key: &str, value: String) -> String {
-        const OPAQUE: &str = "an opaque value";
-        match &self.mask {
-            Some(mask) if mask(key, OPAQUE) != OPAQUE => mask(key, &value),
-            _ => value,
-        }
-    }
-
-    /// What a span says likewise, however deep: an object's members are named too.
-    pub(super) fn mask_attributes(&self, attributes: &mut Map<String, Value>) {
-        if self.mask.is_none() {
-            return;
-        }
-        for (key, value) in attributes {
-            self.mask_value(key, value);
-        }
-    }
-
-    /// Depth is bounded by that of the decoder.
-    pub(super) fn mask_value(&self, key: &str, value: &mut Value) {
-        match value {
-            Value::String(text) => *text = self.masked_tag(key, std::mem::take(text)),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.mask_value(key, item)),
-            Value::Object(members) => self.mask_attributes(members),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
@@ -241,28 +205,12 @@ impl RunAccess {
         self.lock().datasets.insert(id.clone());
     }
 
-    /// Whether a version was registered here; without one, whether the scorer itself was.
-    pub(super) fn has_scorer(
-        &self,
-        experiment: &ExperimentId,
-        name: &str,
-        version: Option<i64>,
-    ) -> bool {
-        let number = version.map_or(Some(VersionNumber::FIRST), VersionNumber::new);
-        number.is_some_and(|number| {
-            let key = (experiment.clone(), name.to_owned(), number);
-            self.lock().scorers.contains(&key)
-        })
+    pub(super) fn has_scorer(&self, scorer: &ScorerId, version: VersionNumber) -> bool {
+        self.lock().scorers.contains(&(scorer.clone(), version))
     }
 
-    pub(super) fn note_scorer(
-        &self,
-        experiment: &ExperimentId,
-        name: &str,
-        version: VersionNumber,
-    ) {
-        let key = (experiment.clone(), name.to_owned(), version);
-        self.lock().scorers.insert(key);
+    pub(super) fn note_scorer(&self, scorer: &ScorerId, version: VersionNumber) {
+        self.lock().scorers.insert((scorer.clone(), version));
     }
 
     pub(super) fn has_trace(&self, id: &TraceId) -> bool {

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use migrate::{MigrateError, MlflowSource};
 use server::{AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, WebOptions};
 
-use crate::arguments::{FrameOptions, ServerArguments, Unsupported};
+use crate::arguments::{ServerArguments, Unsupported};
+use crate::context::working_directory;
 use crate::error::CommandError;
 use crate::faults::migrate_fault;
 use crate::output::{Output, safe};
-use crate::project::cannot_write;
+use crate::project::{Project, cannot_write};
 
 /// The folder whose store is served; none where it is found from the working directory.
 ///
@@ -26,44 +27,84 @@ pub(super) fn root(
         return Ok(Some(root.clone()));
     }
     let shown = without_password(uri);
-    let Some(path) = MlflowSource::path(without_query(uri)) else {
+    let path = MlflowSource::path(without_query(uri)).filter(|path| path != Path::new(":memory:"));
+    let Some(path) = path else {
         return Err(refusal(format!(
             "`--backend-store-uri {shown}` cannot be served: the record is kept in a store of Reproof's own"
         ))
         .hint("`--root DIR` in its place names the folder of a store, which is made if it is not there"));
     };
-    if path.exists() {
-        refuse_mlflow(uri, &path)?;
-    }
     let is_folder = path.is_dir() || !is_database(uri, &path);
     let is_mlruns = path.file_name().is_some_and(|name| name == "mlruns");
     let root = if is_folder && !is_mlruns {
-        path
+        path.clone()
     } else {
         match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         }
     };
+    if path.exists() {
+        let taken_over = find_taken_over(uri, &path)?;
+        if let Some(project) = taken_over {
+            output.say(&format!(
+                "what MLflow recorded in {} was taken over into this store; what it recorded later is not here",
+                safe(uri)
+            ));
+            return Ok(Some(project.root));
+        }
+    }
     std::fs::create_dir_all(&root).map_err(|error| cannot_write(&root, &error))?;
     Ok(Some(root))
 }
 
-/// Refuses what holds something already: MLflow's record is not written to, and ours has another name.
-fn refuse_mlflow(uri: &str, path: &Path) -> Result<(), CommandError> {
+/// The store that took over what MLflow recorded there; none where nothing was recorded.
+///
+/// *Errors*: E0026 where none took it over, for it is not written to here, and where it is something else.
+fn find_taken_over(uri: &str, path: &Path) -> Result<Option<Project>, CommandError> {
     let shown = safe(uri);
     match MlflowSource::open(without_query(uri)) {
-        Ok(_) => Err(refusal(format!("`{shown}` holds what MLflow recorded, which only MLflow writes to"))
-            .hint(format!("`reproof migrate mlflow {shown}` takes it all over into a store here"))
-            .hint("then start `reproof server` without `--backend-store-uri`, or with `--root DIR` in its place")),
-        Err(MigrateError::NotMlruns { .. }) => Ok(()),
-        Err(MigrateError::NotMlflow { .. }) => Err(refusal(format!(
-            "`{}` is a database, but not one that MLflow made",
-            safe(&path.display().to_string())
-        ))
-        .hint("`--root DIR` in place of `--backend-store-uri` names the folder of a store of Reproof's own")),
-        Err(error) => Err(migrate_fault(error)),
+        Ok(_) => {}
+        Err(MigrateError::NotMlruns { .. }) => return Ok(None),
+        Err(MigrateError::NotMlflow { .. }) => {
+            return Err(refusal(format!(
+                "`{}` is a database, but not one that MLflow made",
+                safe(&path.display().to_string())
+            ))
+            .hint("`--root DIR` in place of `--backend-store-uri` names the folder of a store of Reproof's own"));
+        }
+        Err(error) => return Err(migrate_fault(error)),
     }
+    let source = path.canonicalize().map_err(|error| {
+        CommandError::system("E0018", format!("cannot tell where {shown} is: {error}"))
+    })?;
+    let taken_over = source
+        .parent()
+        .and_then(Project::find)
+        .filter(|project| project.has_migrated(&source));
+    taken_over.map(Some).ok_or_else(|| {
+        refusal(format!(
+            "`{shown}` holds what MLflow recorded, which only MLflow writes to"
+        ))
+        .hint(format!(
+            "`reproof migrate mlflow {shown}` takes it all over into a store, which is served in its place from then on"
+        ))
+    })
+}
+
+/// Says that what MLflow recorded here is not served, where a new store is about to be made beside it.
+pub(super) fn warn_of_mlflow(output: &Output) -> Result<(), CommandError> {
+    if Project::find(&working_directory()?).is_some() {
+        return Ok(());
+    }
+    for (path, uri) in [("mlflow.db", "sqlite:///mlflow.db"), ("mlruns", "mlruns")] {
+        if Path::new(path).exists() && MlflowSource::open(uri).is_ok() {
+            output.warn(&format!(
+                "{path} here holds what MLflow recorded, which is not in the new store: `reproof migrate mlflow {uri}` takes it over"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Who may ask and how.
@@ -97,11 +138,7 @@ pub(super) fn web(arguments: &ServerArguments, output: &Output) -> WebOptions {
             AllowedHosts::private_network()
         },
         origins: AllowedOrigins::new(arguments.cors_allowed_origins.clone()),
-        framing: match arguments.x_frame_options {
-            FrameOptions::SameOrigin => Framing::SameOrigin,
-            FrameOptions::Deny => Framing::Deny,
-            FrameOptions::Any => Framing::Any,
-        },
+        framing: arguments.x_frame_options,
         prefix,
     }
 }
@@ -128,8 +165,13 @@ pub(super) fn artifacts(
             .hint("`--default-artifact-root` names another place, or leave `--no-serve-artifacts` out"));
         }
         if !root.starts_with("mlflow-artifacts:") {
+            let option = if is_proxy_closed {
+                "--no-serve-artifacts"
+            } else {
+                "--default-artifact-root"
+            };
             output.say(&format!(
-                "clients write the artifacts of new experiments to {} by themselves, so their bytes are not on record; without `--default-artifact-root` they are",
+                "clients write the artifacts of new experiments to {} by themselves, so their bytes are not on record; without `{option}` they are",
                 safe(&without_password(root))
             ));
         }
@@ -238,10 +280,16 @@ pub(super) fn check_others(
         ));
     }
     let ignored: Vec<_> = [
-        (others.workers.is_some(), "--workers"),
-        (others.gunicorn_opts.is_some(), "--gunicorn-opts"),
+        (given(others.workers.as_ref()).is_some(), "--workers"),
+        (
+            given(others.gunicorn_opts.as_ref()).is_some(),
+            "--gunicorn-opts",
+        ),
         (others.waitress_opts.is_some(), "--waitress-opts"),
-        (others.uvicorn_opts.is_some(), "--uvicorn-opts"),
+        (
+            given(others.uvicorn_opts.as_ref()).is_some(),
+            "--uvicorn-opts",
+        ),
         (others.dev, "--dev"),
         (others.secrets_cache_ttl.is_some(), "--secrets-cache-ttl"),
         (
@@ -284,15 +332,12 @@ fn without_query(uri: &str) -> &str {
     }
 }
 
-/// A URI as it may be shown.
+/// A URI as it may be shown: without what stands before its host, and without its settings.
 fn without_password(uri: &str) -> String {
-    let Some((scheme, rest)) = uri.split_once("://") else {
-        return safe(uri);
+    let before = uri.split(['?', '#']).next().unwrap_or_default();
+    let Some(at) = before.rfind('@') else {
+        return safe(before);
     };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let shown = match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://***@{}", &rest[at + 1..]),
-        None => uri.to_owned(),
-    };
-    safe(&shown)
+    let scheme = before[..at].split(':').next().unwrap_or_default();
+    safe(&format!("{scheme}://***@{}", &before[at + 1..]))
 }
