@@ -8,8 +8,8 @@ use crate::{
     Artifact, DatasetId, DatasetInput, DatasetRecordId, EvaluationDataset, Experiment,
     ExperimentId, Lifecycle, LoggedModel, MergedRecord, Metric, ModelId, ModelOutput, ModelStatus,
     ModelVersion, ObjectId, OnlineScoring, RegisteredModel, ReplayVerdict, Run, RunId, RunStatus,
-    ScorerVersion, SealedRecord, SealedSecret, Stage, Timestamp, TraceId, VersionNumber, Webhook,
-    WebhookId, WebhookUpdate,
+    ScorerVersion, SealedRecord, SealedSecret, SecretUpdate, Stage, Timestamp, TraceId,
+    VersionNumber, Webhook, WebhookId, WebhookUpdate,
 };
 
 /// One change of state.
@@ -542,6 +542,18 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether something is to be gone for good with it, of which the event holds a digest alone.
+    pub const fn erases(&self) -> bool {
+        match self {
+            Self::TracesDeleted { .. }
+            | Self::DatasetRecordsDeleted { .. }
+            | Self::DatasetDeleted { .. }
+            | Self::WebhookDeleted { .. } => true,
+            Self::WebhookUpdated { update, .. } => !matches!(update.secret, SecretUpdate::Kept),
+            _ => false,
+        }
+    }
+
     /// Logs points to a run.
     pub fn metrics(run: RunId, points: Vec<Metric>) -> Self {
         let count = points.len() as u64;

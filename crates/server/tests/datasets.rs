@@ -297,17 +297,36 @@ async fn nothing_is_left_of_what_a_deleted_record_said() {
     assert_eq!(app.bench.store.verify_projection().await.unwrap(), None);
 }
 
-/// Whether a text stands in the database, once its log has been moved into it.
+#[tokio::test]
+async fn what_somebody_still_reads_is_gone_once_they_have() {
+    let app = TestApp::team().await;
+    let id = create(&app, "qa").await;
+    let said = json!([{"inputs": {"name": "Ada Lovelace"}}]);
+    merge(&app, &id, &said).await.ok();
+    let reader = rusqlite::Connection::open(app.bench.store.path()).unwrap();
+    let begin = "BEGIN; SELECT COUNT(*) FROM dataset_text;";
+    reader.execute_batch(begin).unwrap();
+    let path = format!("datasets/{id}");
+    call(&app, Method::DELETE, &path, &json!({})).await.ok();
+    assert!(holds(&app, "Ada Lovelace"));
+    reader.execute_batch("COMMIT").unwrap();
+    create(&app, "another").await;
+    assert!(!holds(&app, "Ada Lovelace"));
+}
+
+/// Whether a text stands in the database or in its log.
 fn holds(app: &TestApp, text: &str) -> bool {
     let path = app.bench.store.path();
-    let connection = rusqlite::Connection::open(path).unwrap();
-    connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        .unwrap();
-    let bytes = std::fs::read(path).unwrap();
-    bytes
-        .windows(text.len())
-        .any(|found| found == text.as_bytes())
+    let log = path.with_file_name(format!(
+        "{}-wal",
+        path.file_name().unwrap().to_str().unwrap()
+    ));
+    [path, &log].into_iter().any(|path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes
+            .windows(text.len())
+            .any(|found| found == text.as_bytes())
+    })
 }
 
 #[tokio::test]

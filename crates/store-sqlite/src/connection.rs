@@ -12,7 +12,7 @@ use crate::functions;
 
 /// How long a writer waits for another process. A commit takes milliseconds, so whoever waits this long waits for
 /// something that hangs.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(8);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Prepared statements that a connection keeps: more than there are static ones, so that only those of searches go.
 const STATEMENT_CACHE_SIZE: usize = 320;

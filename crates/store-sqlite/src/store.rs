@@ -1,10 +1,11 @@
 //! The store: a writing thread, a few connections for reading, and the traits.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use entities::{Commit, Random, WriterId};
+use entities::{Change, Commit, Random, WriterId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{Receipt, Store, StoreError};
 use tokio::sync::Semaphore;
@@ -83,6 +84,7 @@ impl SqliteStore {
                 connection,
                 writer: writer_id.clone(),
                 random,
+                has_erased: Cell::new(false),
             })?)
         };
         Ok(Self {
@@ -270,12 +272,15 @@ impl std::fmt::Debug for SqliteStore {
 impl Store for SqliteStore {
     async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError> {
         self.write(move |context| {
-            write_commit(
+            let erases = commit.changes.iter().any(Change::erases);
+            let receipt = write_commit(
                 &context.connection,
                 &context.writer,
                 context.random.as_ref(),
                 commit,
-            )
+            )?;
+            context.has_erased.set(erases || context.has_erased.get());
+            Ok(receipt)
         })
         .await
     }

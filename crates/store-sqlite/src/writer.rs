@@ -1,12 +1,15 @@
 //! The one thread that writes, and group commit: whoever waits shares one transaction and one sync of the disk.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use entities::{Random, WriterId};
 use rusqlite::Connection;
 use store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::connection::BUSY_TIMEOUT;
 use crate::fault::sort_fault;
 
 /// Jobs that wait at most: then callers wait to hand theirs over, which is how overload shows.
@@ -15,11 +18,16 @@ const QUEUE_LENGTH: usize = 1024;
 /// Most jobs that share a transaction, so that the first of them does not wait long for the last.
 const LARGEST_GROUP: usize = 256;
 
+/// How long a group that erased something waits for those who still read what was there before.
+const WAIT_FOR_READERS: Duration = Duration::from_millis(200);
+
 /// What a job writes with.
 pub(crate) struct WriteContext {
     pub(crate) connection: Connection,
     pub(crate) writer: WriterId,
     pub(crate) random: Arc<dyn Random>,
+    /// Whether something was erased that may still stand in the log.
+    pub(crate) has_erased: Cell<bool>,
 }
 
 /// Hands jobs to the writing thread.
@@ -125,7 +133,10 @@ fn write_group(context: &WriteContext, group: Vec<Box<dyn Job>>) {
     let mut done = Vec::with_capacity(group.len());
     let mut waiting = group.into_iter();
     let failure = match write_jobs(context, &mut waiting, &mut done) {
-        Ok(()) => return done.into_iter().for_each(|job| job.answer(Ok(()))),
+        Ok(()) => {
+            empty_log(context);
+            return done.into_iter().for_each(|job| job.answer(Ok(())));
+        }
         Err(failure) => failure,
     };
     let connection = &context.connection;
@@ -168,6 +179,25 @@ fn write_jobs(
         run(connection, "RELEASE job").map_err(fault)?;
     }
     run(connection, "COMMIT").map_err(fault)
+}
+
+/// Where something was erased, takes it out of the log too, before anybody is told that it is gone. While somebody reads
+/// what was there before, it stays, and goes after a later group.
+fn empty_log(context: &WriteContext) {
+    if !context.has_erased.get() {
+        return;
+    }
+    let connection = &context.connection;
+    let empty = || {
+        connection.busy_timeout(WAIT_FOR_READERS)?;
+        let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        is_busy
+    };
+    match empty() {
+        Ok(is_busy) => context.has_erased.set(is_busy),
+        Err(error) => tracing::warn!(%error, "store.log_not_emptied"),
+    }
 }
 
 fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
