@@ -45,6 +45,8 @@ pub(crate) async fn run(
     if !address.ip().is_loopback() {
         output.warn("whoever can reach this address can read and change everything: nobody is asked who they are");
     }
+    // Before anybody knows that it is there, and may end it.
+    let asked_to_end = end_signal()?;
     if output.is_json {
         output.json(&serde_json::json!({ "url": url, "root": context.bench.project.root }));
     } else {
@@ -56,7 +58,7 @@ pub(crate) async fn run(
             "in Python: mlflow.set_tracking_uri(\"{url}\")    (Ctrl-C ends)"
         ));
     }
-    serve(&context, listener, web, artifacts, output).await?;
+    serve(&context, listener, web, artifacts, asked_to_end, output).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,25 +75,31 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener, CommandError> {
     })
 }
 
-/// Answers until Ctrl-C or SIGTERM, then what was asked until then.
+fn cannot(error: &std::io::Error) -> CommandError {
+    CommandError::system("E0018", format!("the server failed: {error}"))
+}
+
+/// Ends with Ctrl-C or SIGTERM, which end nothing else from now on.
+fn end_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandError> {
+    let mut terminated = signal(SignalKind::terminate()).map_err(|error| cannot(&error))?;
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| cannot(&error))?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
+}
+
+/// Answers until it is asked to end, then what was asked until then.
 async fn serve(
     context: &Context,
     listener: TcpListener,
     web: WebOptions,
     artifacts: ArtifactOptions,
+    asked_to_end: impl Future<Output = ()> + Send + 'static,
     output: &Output,
 ) -> Result<(), CommandError> {
-    let cannot = |error: std::io::Error| {
-        CommandError::system("E0018", format!("the server failed: {error}"))
-    };
-    let mut terminated = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let asked_to_end = async move {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = interrupted.recv() => {}
-        }
-    };
     let webhooks = context.webhooks()?;
     let options = ServerOptions {
         tracking: context.bench.tracking.clone(),
@@ -109,7 +117,7 @@ async fn serve(
     let delivering = Delivering::start(Deliverer::new(webhooks, context.bench.caller.clone()));
     let served = server::serve(listener, options, asked_to_end)
         .await
-        .map_err(cannot);
+        .map_err(|error| cannot(&error));
     delivering.stop().await;
     if let Some(publishing) = publishing {
         publishing.stop().await;
