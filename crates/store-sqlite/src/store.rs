@@ -15,7 +15,7 @@ use crate::connection::{Purpose, open_connection};
 use crate::fault::{damaged, database_fault};
 use crate::migrations::{find_version, known_version, migrate};
 use crate::read_only::{ReadOnlyConnection, with_ending};
-use crate::writer::{WriteContext, Writer};
+use crate::writer::{WAIT_FOR_READERS, WriteContext, Writer};
 
 /// Connections that read at the same time; a further reader waits.
 const READER_COUNT: usize = 8;
@@ -84,7 +84,7 @@ impl SqliteStore {
                 connection,
                 writer: writer_id.clone(),
                 random,
-                has_erased: Cell::new(false),
+                erased: Cell::new(None),
             })?)
         };
         Ok(Self {
@@ -279,7 +279,9 @@ impl Store for SqliteStore {
                 context.random.as_ref(),
                 commit,
             )?;
-            context.has_erased.set(erases || context.has_erased.get());
+            if erases {
+                context.erased.set(Some(WAIT_FOR_READERS));
+            }
             Ok(receipt)
         })
         .await

@@ -19,15 +19,15 @@ const QUEUE_LENGTH: usize = 1024;
 const LARGEST_GROUP: usize = 256;
 
 /// How long a group that erased something waits for those who still read what was there before.
-const WAIT_FOR_READERS: Duration = Duration::from_millis(200);
+pub(crate) const WAIT_FOR_READERS: Duration = Duration::from_millis(200);
 
 /// What a job writes with.
 pub(crate) struct WriteContext {
     pub(crate) connection: Connection,
     pub(crate) writer: WriterId,
     pub(crate) random: Arc<dyn Random>,
-    /// Whether something was erased that may still stand in the log.
-    pub(crate) has_erased: Cell<bool>,
+    /// Where something was erased that may still stand in the log: how long to wait for those who read from it.
+    pub(crate) erased: Cell<Option<Duration>>,
 }
 
 /// Hands jobs to the writing thread.
@@ -182,20 +182,23 @@ fn write_jobs(
 }
 
 /// Where something was erased, takes it out of the log too, before anybody is told that it is gone. While somebody reads
-/// what was there before, it stays, and goes after a later group.
+/// what was there before, it stays, and goes after a later group, which does not wait: one reader must not slow all
+/// writers down.
 fn empty_log(context: &WriteContext) {
-    if !context.has_erased.get() {
+    let Some(wait) = context.erased.get() else {
         return;
-    }
+    };
     let connection = &context.connection;
     let empty = || {
-        connection.busy_timeout(WAIT_FOR_READERS)?;
-        let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        connection.busy_timeout(wait)?;
+        let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, bool>(0)
+        });
         connection.busy_timeout(BUSY_TIMEOUT)?;
         is_busy
     };
     match empty() {
-        Ok(is_busy) => context.has_erased.set(is_busy),
+        Ok(is_busy) => context.erased.set(is_busy.then_some(Duration::ZERO)),
         Err(error) => tracing::warn!(%error, "store.log_not_emptied"),
     }
 }
