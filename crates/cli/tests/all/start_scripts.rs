@@ -144,12 +144,31 @@ fn what_mlflow_recorded_is_not_served_but_migrated() {
         let answer = project.reproof(&["server", "--port", "0", "--backend-store-uri", uri]);
         answer.assert_code(2);
         answer.assert_err_has("E0026");
-        answer.assert_err_has(&format!("`reproof migrate mlflow {uri}`"));
+        // Settings of a driver are not for `migrate`.
+        let source = uri.split('?').next().unwrap();
+        answer.assert_err_has(&format!("`reproof migrate mlflow {source}`"));
     }
     assert!(!project.store().exists());
     let uri = "sqlite:///mlflow.db";
     project.reproof(&["migrate", "mlflow", uri]).assert_code(0);
     let server = Server::start_with(&project, &["--backend-store-uri", uri]);
+    let root = project.path(".").canonicalize().unwrap();
+    assert_eq!(server.said["root"], root.to_str().unwrap());
+    server.end();
+}
+
+#[test]
+fn a_database_that_stands_elsewhere_is_served_by_the_store_that_took_it_over() {
+    let (project, elsewhere) = (Project::empty(), Project::empty());
+    let path = elsewhere.path("mlflow.db");
+    let database = Connection::open(&path).unwrap();
+    database.execute_batch(MLFLOW_TABLES).unwrap();
+    drop(database);
+    let uri = format!("sqlite:///{}", path.display());
+    let refused = project.reproof(&["server", "--port", "0", "--backend-store-uri", &uri]);
+    refused.assert_code(2).assert_err_has("E0026");
+    project.reproof(&["migrate", "mlflow", &uri]).assert_code(0);
+    let server = Server::start_with(&project, &["--backend-store-uri", &uri]);
     let root = project.path(".").canonicalize().unwrap();
     assert_eq!(server.said["root"], root.to_str().unwrap());
     server.end();

@@ -62,8 +62,9 @@ pub(super) fn root(
 ///
 /// *Errors*: E0026 where none took it over, for it is not written to here, and where it is something else.
 fn find_taken_over(uri: &str, path: &Path) -> Result<Option<Project>, CommandError> {
+    let uri = without_query(uri);
     let shown = safe(uri);
-    match MlflowSource::open(without_query(uri)) {
+    match MlflowSource::open(uri) {
         Ok(_) => {}
         Err(MigrateError::NotMlruns { .. }) => return Ok(None),
         Err(MigrateError::NotMlflow { .. }) => {
@@ -78,10 +79,14 @@ fn find_taken_over(uri: &str, path: &Path) -> Result<Option<Project>, CommandErr
     let source = path.canonicalize().map_err(|error| {
         CommandError::system("E0018", format!("cannot tell where {shown} is: {error}"))
     })?;
-    let taken_over = source
+    // `migrate` writes into the store of the directory that it is called in.
+    let here = working_directory()?;
+    let mut stores = source
         .parent()
-        .and_then(Project::find)
-        .filter(|project| project.has_migrated(&source));
+        .into_iter()
+        .chain([here.as_path()])
+        .filter_map(Project::find);
+    let taken_over = stores.find(|project| project.has_migrated(&source));
     taken_over.map(Some).ok_or_else(|| {
         refusal(format!(
             "`{shown}` holds what MLflow recorded, which only MLflow writes to"
@@ -143,7 +148,7 @@ pub(super) fn web(arguments: &ServerArguments, output: &Output) -> WebOptions {
     }
 }
 
-/// Where artifacts are. Relative paths start from the working directory, so this comes before it is changed.
+/// Where artifacts are. Relative paths start from the working directory.
 pub(super) fn artifacts(
     arguments: &ServerArguments,
     output: &Output,
@@ -265,7 +270,8 @@ pub(super) fn check_others(
     {
         return Err(refusal(
             "`--registry-store-uri` names another place than `--backend-store-uri`, but models are kept beside the runs",
-        ));
+        )
+        .hint("leave `--registry-store-uri` out"));
     }
     if let Some(destination) = given(others.artifacts_destination.as_ref()) {
         let shown = safe(&without_password(destination));
