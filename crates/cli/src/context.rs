@@ -13,7 +13,7 @@ use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
 use ledger::{CHECKPOINT_PATH, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
 use store::{ExperimentStore as _, LedgerProgress, PageRequest, RunStore as _, StoreError, View};
-use store_sqlite::{OpenOptions, SqliteStore};
+use store_sqlite::{OpenOptions, Sqlite, SqliteStore};
 use traces::Traces;
 use tracking::{
     Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
@@ -484,7 +484,7 @@ fn open_parts(
 ) -> Result<(Arc<SqliteStore>, Cas), CommandError> {
     let (objects, temporary) = (project.objects(), project.temporary());
     if !is_writable {
-        let store = SqliteStore::open_read_only(&project.database()).map_err(store_fault)?;
+        let store = Sqlite::open_read_only(&project.database()).map_err(store_fault)?;
         let cas = Cas::open_read_only(&objects, &temporary, CasOptions::default())
             .map_err(objects_fault)?;
         return Ok((Arc::new(store), cas));
@@ -493,7 +493,7 @@ fn open_parts(
         random: Arc::new(SystemRandom),
         create: false,
     };
-    let store = SqliteStore::open(&project.database(), options).map_err(store_fault)?;
+    let store = Sqlite::open(&project.database(), options).map_err(store_fault)?;
     project.make_folders()?;
     let cas = Cas::open(&objects, &temporary, CasOptions::default()).map_err(objects_fault)?;
     Ok((Arc::new(store), cas))
@@ -524,7 +524,7 @@ async fn make_store(project: &Project, artifact_root: Option<&str>) -> Result<bo
         artifact_root,
         SystemClock.now(),
     );
-    let made = SqliteStore::initialise(&project.database(), Arc::new(SystemRandom), first).await;
+    let made = Sqlite::initialise(&project.database(), Arc::new(SystemRandom), first).await;
     drop(made.map_err(store_fault)?);
     drop(lock);
     Ok(true)

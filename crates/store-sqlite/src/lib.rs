@@ -1,22 +1,17 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-#[macro_use]
-mod statements;
-
-mod apply;
-mod commit;
 mod connection;
-mod deliveries;
 mod fault;
 mod functions;
+mod ledger;
 mod migrations;
-mod read;
 mod read_only;
-mod rows;
-mod search;
+mod session;
+#[cfg(test)]
+mod statements;
 mod store;
 mod verify;
 mod writer;
 
-pub use store::{OpenOptions, SqliteStore};
+pub use store::{OpenOptions, Sqlite, SqliteStore};

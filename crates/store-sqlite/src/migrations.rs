@@ -5,8 +5,10 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use sha2::Digest as _;
 use store::StoreError;
 
-use crate::apply::Applier;
+use store_sql::{Applier, Numbers, statements};
+
 use crate::fault::{damaged, database_fault};
+use crate::session::Session;
 
 type Fill = fn(&Connection) -> Result<(), StoreError>;
 
@@ -21,7 +23,9 @@ struct Migration {
 /// Points that name a logged model, from the blocks that hold them.
 fn fill_model_points(connection: &Connection) -> Result<(), StoreError> {
     let fault = || database_fault("filling the points of logged models");
-    let applier = Applier::new(connection);
+    let session = Session(connection);
+    let numbers = Numbers::counted();
+    let applier = Applier::new(&session, &numbers);
     let mut statement = connection.prepare(LIST_BLOCKS).map_err(fault())?;
     let mut rows = statement.query([]).map_err(fault())?;
     while let Some(row) = rows.next().map_err(fault())? {

@@ -4,24 +4,28 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use entities::{Change, Commit, Random, WriterId};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use store::{Receipt, Store, StoreError};
+use store::{LedgerProgress, Receipt, RowFault, Store as _, StoreError, StoredEvent};
+use store_sql::{Backend, Numbers, SqlStore, sql, statements, write_commit};
 use tokio::sync::Semaphore;
 
-use crate::commit::write_commit;
 use crate::connection::{Purpose, open_connection};
 use crate::fault::{damaged, database_fault};
 use crate::migrations::{find_version, known_version, migrate};
 use crate::read_only::{ReadOnlyConnection, with_ending};
+use crate::session::Session;
 use crate::writer::{WAIT_FOR_READERS, WriteContext, Writer};
+use crate::{ledger, verify};
 
 /// Connections that read at the same time; a further reader waits.
 const READER_COUNT: usize = 8;
 
-/// The metadata database in a SQLite file.
-pub struct SqliteStore {
+/// The metadata store in a SQLite file.
+pub type SqliteStore = SqlStore<Sqlite>;
+
+/// A SQLite file with the tables of a store.
+pub struct Sqlite {
     path: PathBuf,
     /// None where the database may only be read, or is newer than this program, which then only reads it.
     writer: Option<Writer>,
@@ -46,17 +50,15 @@ pub struct OpenOptions {
 statements! {
     FIND_WRITER = "SELECT name FROM writer WHERE id = 1";
     SET_WRITER = "INSERT INTO writer (id, name) VALUES (1, ?1) ON CONFLICT DO NOTHING";
-    FIND_VERIFIER_KEY = "SELECT verifier_key FROM ledger_identity WHERE id = 1";
-    FIND_ORIGIN = "SELECT origin FROM ledger_identity WHERE id = 1";
 }
 
-impl SqliteStore {
+impl Sqlite {
     /// Opens the database of a store, and makes or migrates it where needed.
     ///
     /// One that a newer version made is opened for reading only: then `commit` says `StoreError::Newer`.
     ///
     /// *Cost*: a few milliseconds.
-    pub fn open(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, options: OpenOptions) -> Result<SqliteStore, StoreError> {
         let OpenOptions { random, create } = options;
         let is_new = create && !path.exists();
         let purpose = if create {
@@ -87,7 +89,7 @@ impl SqliteStore {
                 erased: Cell::new(None),
             })?)
         };
-        Ok(Self {
+        Ok(SqlStore::new(Self {
             path: path.to_owned(),
             writer,
             idle_readers: Arc::default(),
@@ -95,7 +97,7 @@ impl SqliteStore {
             writer_id,
             newer_version,
             is_read_only: false,
-        })
+        }))
     }
 
     /// Opens the database of a store that may only be read; nothing is made or changed, and `commit` says
@@ -105,7 +107,7 @@ impl SqliteStore {
     /// what was written last cannot be read without writing.
     ///
     /// *Cost*: a few milliseconds, and about one for each call that reads, which opens the file anew.
-    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+    pub fn open_read_only(path: &Path) -> Result<SqliteStore, StoreError> {
         let reader = ReadOnlyConnection::open(path)?;
         let found = find_version(&reader.connection)?;
         if found == 0 {
@@ -117,7 +119,7 @@ impl SqliteStore {
         let writer_id =
             find_writer(&reader.connection)?.ok_or_else(|| damaged("it has no writer"))?;
         reader.check()?;
-        Ok(Self {
+        Ok(SqlStore::new(Self {
             path: path.to_owned(),
             writer: None,
             idle_readers: Arc::default(),
@@ -125,7 +127,7 @@ impl SqliteStore {
             writer_id,
             newer_version: (found > known_version()).then_some(found),
             is_read_only: true,
-        })
+        }))
     }
 
     /// Makes a store with its first commit, or nothing: whenever this is interrupted, there is no file at `path`.
@@ -135,7 +137,7 @@ impl SqliteStore {
         path: &Path,
         random: Arc<dyn Random>,
         first: Commit,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<SqliteStore, StoreError> {
         let taken = || StoreError::Exists {
             subject: format!("the store `{}`", path.display()),
         };
@@ -182,31 +184,8 @@ impl SqliteStore {
         &self.path
     }
 
-    /// The public key of the ledger, in the text form of signed notes; a store without its first commit is damaged.
-    pub async fn verifier_key(&self) -> Result<String, StoreError> {
-        self.get_identity(FIND_VERIFIER_KEY).await
-    }
-
-    /// The origin line of the ledger's checkpoints; a store without its first commit is damaged.
-    pub async fn origin(&self) -> Result<String, StoreError> {
-        self.get_identity(FIND_ORIGIN).await
-    }
-
-    async fn get_identity(&self, sql: &'static str) -> Result<String, StoreError> {
-        self.read(move |connection| {
-            connection
-                .prepare_cached(sql)
-                .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
-                .map_err(database_fault("reading the ledger's identity"))?
-                .ok_or_else(|| {
-                    damaged("its first commit is missing, so that its ledger has no key")
-                })
-        })
-        .await
-    }
-
     /// Reads with a connection of its own, in a thread that may block; all of one call sees one state.
-    pub(crate) async fn read<T: Send + 'static>(
+    async fn read_with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -243,7 +222,7 @@ impl SqliteStore {
         })?
     }
 
-    pub(crate) async fn write<T: Send + 'static>(
+    async fn write_with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&WriteContext) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -258,23 +237,39 @@ impl SqliteStore {
     }
 }
 
-impl std::fmt::Debug for SqliteStore {
+impl std::fmt::Debug for Sqlite {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("SqliteStore")
+            .debug_struct("Sqlite")
             .field("path", &self.path)
             .field("writer", &self.writer_id)
             .finish_non_exhaustive()
     }
 }
 
-#[async_trait]
-impl Store for SqliteStore {
+impl Backend for Sqlite {
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn sql::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_with(move |connection| work(&Session(connection)))
+            .await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn sql::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_with(move |context| work(&Session(&context.connection)))
+            .await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError> {
-        self.write(move |context| {
+        self.write_with(move |context| {
             let erases = commit.changes.iter().any(Change::erases);
             let receipt = write_commit(
-                &context.connection,
+                &Session(&context.connection),
+                &Numbers::counted(),
                 &context.writer,
                 context.random.as_ref(),
                 commit,
@@ -285,6 +280,42 @@ impl Store for SqliteStore {
             Ok(receipt)
         })
         .await
+    }
+
+    async fn ledger_progress(&self) -> Result<LedgerProgress, StoreError> {
+        self.read(ledger::find_progress).await
+    }
+
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        self.write(ledger::sequence).await
+    }
+
+    async fn note_published(&self, integrated: u64, signed: u64) -> Result<(), StoreError> {
+        self.write(move |connection| ledger::note_published(connection, integrated, signed))
+            .await
+    }
+
+    async fn list_events(
+        &self,
+        from_index: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(move |connection| ledger::list_events(connection, from_index, limit))
+            .await
+    }
+
+    async fn list_events_of(
+        &self,
+        subject: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let subject = subject.to_owned();
+        self.read(move |connection| ledger::list_events_of(connection, &subject, limit))
+            .await
+    }
+
+    async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {
+        self.read_with(verify::verify_projection).await
     }
 }
 

@@ -1,30 +1,21 @@
-//! Rebuilds every row from the events in a second database, and compares.
-//!
-//! Not compared are the rows that follow from nothing: leases, how far webhooks were told, and how far the ledger is published, of which only
-//! the order `signed <= integrated <= sequenced <= committed` is checked; its evidence are the tiles.
+//! Looks for the first row that does not follow from the events, and for faults of the file itself.
 
-mod compare;
-mod replay;
-
-use entities::LeafError;
 use rusqlite::Connection;
 use store::{RowFault, StoreError};
+use store_sql::{Counting, statements, verify_rows};
 
-use self::replay::{Decoded, Replayer, StoredRow, decode};
 use crate::connection::open_scratch;
 use crate::fault::database_fault;
 use crate::migrations::{find_version, known_version, migrate};
-
-/// Events that are read at once, and decoded while those before them are applied.
-const CHUNK_LENGTH: usize = 2048;
+use crate::session::Session;
 
 statements! {
-    LIST_EVENTS = "SELECT position, writer, wseq, kind, leaf, salt, body FROM event
-        WHERE position > ?1 ORDER BY position LIMIT ?2";
     FIND_STATE = "SELECT sequenced, integrated, signed, (SELECT COUNT(*) FROM event) FROM ledger_state WHERE id = 1";
     FIND_WRITER = "SELECT name FROM writer WHERE id = 1";
     FIND_LAST_WRITER = "SELECT writer FROM event ORDER BY position DESC LIMIT 1";
     CHECK_INTEGRITY = "PRAGMA integrity_check(1)";
+    LIST_SCHEMA = "SELECT type || ' ' || name, sql FROM sqlite_schema
+        WHERE name NOT GLOB 'sqlite_*' ORDER BY type, name";
 }
 
 /// Looks for the first row that does not follow from the events; the connection sees one state throughout.
@@ -46,16 +37,13 @@ pub(crate) fn verify_projection(connection: &Connection) -> Result<Option<RowFau
         .pragma_update(None, "foreign_keys", false)
         .map_err(fault())?;
     let rebuilt = scratch.transaction().map_err(fault())?;
-    if let Some(fault) = compare::compare_schemas(&rebuilt, connection)? {
-        return Ok(Some(fault));
-    }
-    if let Some(fault) = replay_all(connection, &rebuilt)? {
+    if let Some(fault) = compare_schemas(&rebuilt, connection)? {
         return Ok(Some(fault));
     }
     if let Some(fault) = check_state(connection)? {
         return Ok(Some(fault));
     }
-    compare::compare_tables(&rebuilt, connection)
+    verify_rows(&Session(connection), &Session(&rebuilt), Counting::Database)
 }
 
 /// A fault in the file's own structure, such as an index that lacks a row.
@@ -71,75 +59,39 @@ fn check_integrity(connection: &Connection) -> Result<Option<RowFault>, StoreErr
     }))
 }
 
-/// Applies all events to the empty database; one thread decodes ahead of the one that applies.
-fn replay_all(
-    connection: &Connection,
-    rebuilt: &Connection,
+fn compare_schemas(
+    expected: &Connection,
+    found: &Connection,
 ) -> Result<Option<RowFault>, StoreError> {
-    type Outcome = Vec<Result<Decoded, RowFault>>;
-    let (to_decode, rows) = std::sync::mpsc::sync_channel::<Vec<StoredRow>>(2);
-    let (to_apply, decoded) = std::sync::mpsc::sync_channel::<Outcome>(2);
-    // Both ends move in here, so that leaving early ends the other thread too.
-    std::thread::scope(move |scope| {
-        scope.spawn(move || {
-            for chunk in rows {
-                let outcome = chunk.iter().map(decode).collect();
-                if to_apply.send(outcome).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut replayer = Replayer::new(connection, rebuilt);
-        let mut position = 0;
-        let mut chunks_on_their_way = 0;
-        loop {
-            let chunk = read_chunk(connection, position)?;
-            let is_last = chunk.is_empty();
-            if let Some(row) = chunk.last() {
-                position = row.position;
-                if to_decode.send(chunk).is_ok() {
-                    chunks_on_their_way += 1;
-                }
-            }
-            // One chunk is decoded while the one before it is applied.
-            while chunks_on_their_way > usize::from(!is_last) {
-                let chunk = decoded.recv().map_err(|_| StoreError::Closed)?;
-                chunks_on_their_way -= 1;
-                for event in chunk {
-                    let fault = match event {
-                        Ok(event) => replayer.replay(event)?,
-                        Err(fault) => Some(fault),
-                    };
-                    if fault.is_some() {
-                        return Ok(fault);
-                    }
-                }
-            }
-            if is_last {
-                return Ok(None);
-            }
-        }
-    })
+    let (expected, found) = (list_schema(expected)?, list_schema(found)?);
+    if expected == found {
+        return Ok(None);
+    }
+    let of = |list: &[(String, String)], name: &str| {
+        let entry = list.iter().find(|(other, _)| other == name);
+        entry.map(|(_, sql)| sql.clone())
+    };
+    let names = expected.iter().chain(&found).map(|(name, _)| name);
+    let fault = names
+        .map(|name| RowFault {
+            table: "sqlite_schema".to_owned(),
+            key: name.clone(),
+            expected: of(&expected, name),
+            found: of(&found, name),
+        })
+        .find(|fault| fault.expected != fault.found);
+    Ok(fault)
 }
 
-fn read_chunk(connection: &Connection, position: i64) -> Result<Vec<StoredRow>, StoreError> {
+fn list_schema(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
     connection
-        .prepare_cached(LIST_EVENTS)
+        .prepare_cached(LIST_SCHEMA)
         .and_then(|mut statement| {
-            let rows = statement.query_map([position, CHUNK_LENGTH as i64], |row| {
-                Ok(StoredRow {
-                    position: row.get(0)?,
-                    writer: row.get(1)?,
-                    wseq: row.get(2)?,
-                    kind: row.get(3)?,
-                    leaf: row.get(4)?,
-                    salt: row.get(5)?,
-                    body: row.get(6)?,
-                })
-            })?;
-            rows.collect()
+            statement
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
         })
-        .map_err(database_fault("reading events"))
+        .map_err(database_fault("reading the schema"))
 }
 
 /// Checks what is kept of the ledger's state and of the writer.
@@ -181,17 +133,4 @@ fn check_state(connection: &Connection) -> Result<Option<RowFault>, StoreError> 
         }));
     }
     Ok(None)
-}
-
-/// What is wrong with a leaf, with its cause.
-fn leaf_in_words(error: &LeafError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
-    [ALL, compare::ALL, replay::ALL].concat()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use entities::{Change, Lifecycle, Metric, Random as _, RunId, RunStatus, Timestamp};
 use store::conformance::{commit, initialisation, run};
 use store::{ExperimentStore as _, LedgerStore as _, Store as _, StoreError};
-use store_sqlite::SqliteStore;
+use store_sqlite::Sqlite;
 
 #[tokio::test]
 async fn a_store_is_made_whole_and_only_once() {
@@ -18,7 +18,7 @@ async fn a_store_is_made_whole_and_only_once() {
     std::fs::write(folder.path().join("reproof.db.new"), b"half a database").unwrap();
     let make = || {
         let random = Arc::new(support::SeededRandom::new(1));
-        SqliteStore::initialise(&path, random, initialisation())
+        Sqlite::initialise(&path, random, initialisation())
     };
     let store = make().await.unwrap();
     assert_eq!(store.origin().await.unwrap(), "reproof.local/test");
@@ -44,7 +44,7 @@ async fn the_log_of_a_database_that_is_gone_is_not_applied_to_a_new_one() {
     let path = folder.path().join("reproof.db");
     let make = || {
         let random = Arc::new(support::SeededRandom::new(1));
-        SqliteStore::initialise(&path, random, initialisation())
+        Sqlite::initialise(&path, random, initialisation())
     };
     let store = make().await.unwrap();
     let verified = Change::LedgerVerified {
@@ -73,14 +73,14 @@ async fn a_file_that_is_no_store_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reproof.db");
     assert!(
-        SqliteStore::open(&path, support::options(false)).is_err(),
+        Sqlite::open(&path, support::options(false)).is_err(),
         "there is no file"
     );
     std::fs::write(&path, b"").unwrap();
-    let error = SqliteStore::open(&path, support::options(false)).unwrap_err();
+    let error = Sqlite::open(&path, support::options(false)).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     std::fs::write(&path, vec![7; 4096]).unwrap();
-    let error = SqliteStore::open(&path, support::options(false)).unwrap_err();
+    let error = Sqlite::open(&path, support::options(false)).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 }
 
@@ -94,7 +94,7 @@ async fn a_newer_store_can_be_read_and_not_written() {
         .pragma_update(None, "user_version", 1000)
         .unwrap();
     drop(connection);
-    let store = SqliteStore::open(&path, support::options(false)).unwrap();
+    let store = Sqlite::open(&path, support::options(false)).unwrap();
     assert!(
         store
             .find_experiment(&"0".parse().unwrap())
@@ -211,7 +211,7 @@ async fn a_store_opened_for_reading_only_sees_all_that_was_written_and_makes_no_
     // While somebody writes, what was written last stands in the log.
     let files = list();
     assert_eq!(files.len(), 3, "{files:?}");
-    let reading = SqliteStore::open_read_only(&path).unwrap();
+    let reading = Sqlite::open_read_only(&path).unwrap();
     assert!(reading.find_experiment(&default).await.unwrap().is_some());
     let error = reading.commit(initialisation()).await.unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly), "{error}");
@@ -221,7 +221,7 @@ async fn a_store_opened_for_reading_only_sees_all_that_was_written_and_makes_no_
         let with = |name: &str| inner.join(format!("{name}{ending}"));
         std::fs::copy(with("reproof.db"), with("copy.db")).unwrap();
     }
-    let error = SqliteStore::open_read_only(&copy).unwrap_err();
+    let error = Sqlite::open_read_only(&copy).unwrap_err();
     assert!(matches!(error, StoreError::LogUnreadable { .. }), "{error}");
     std::fs::remove_file(inner.join("copy.db-wal")).unwrap();
     std::fs::remove_file(&copy).unwrap();

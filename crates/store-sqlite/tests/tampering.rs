@@ -59,7 +59,7 @@ impl Tampering {
             random: std::sync::Arc::new(support::SeededRandom::new(99)),
             create: false,
         };
-        let table = match store_sqlite::SqliteStore::open(&copy, options) {
+        let table = match store_sqlite::Sqlite::open(&copy, options) {
             Ok(store) => {
                 let fault = store.verify_projection().await;
                 match fault {

@@ -9,7 +9,7 @@ use datasets::Datasets;
 use entities::{Caller, Clock as _, Random, Run};
 use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
-use store_sqlite::{OpenOptions, SqliteStore};
+use store_sqlite::{OpenOptions, Sqlite, SqliteStore};
 use tempfile::TempDir;
 use traces::Traces;
 use tracking::{LedgerPublisher, NewRun, Remembered, SignedMemory, Tracking, first_commit};
@@ -77,7 +77,7 @@ impl TestBench {
         let clock = Arc::new(MockClock::ticking(1000));
         let caller = Caller::local("ann");
         let key = SigningKey::generate(ORIGIN, random.as_ref()).expect("the name is valid");
-        let store = SqliteStore::initialise(
+        let store = Sqlite::initialise(
             &directory.path().join("reproof.db"),
             Arc::clone(&random) as Arc<dyn Random>,
             first_commit(&caller, &key.verifier(), None, clock.now()),
@@ -198,7 +198,7 @@ impl TestBench {
             random: Arc::clone(&self.random) as _,
             create: false,
         };
-        SqliteStore::open(&self.database(), options).expect("a store can be opened twice")
+        Sqlite::open(&self.database(), options).expect("a store can be opened twice")
     }
 }
 

@@ -39,7 +39,7 @@ async fn a_store_without_its_first_commit_gets_its_default_experiment_on_first_u
         create: true,
     };
     let path = bench.database().with_extension("bare");
-    let bare = store_sqlite::SqliteStore::open(&path, options).unwrap();
+    let bare = store_sqlite::Sqlite::open(&path, options).unwrap();
     let tracking = tracking::Tracking::new(
         std::sync::Arc::new(bare),
         bench.tracking.cas().clone(),

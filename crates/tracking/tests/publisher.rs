@@ -385,7 +385,7 @@ async fn a_database_that_was_put_back_does_not_fork_the_ledger() {
     add_events(&bench, 2).await;
     bench.publisher().publish(bench.clock.now()).await.unwrap();
     let restored = Arc::new(
-        store_sqlite::SqliteStore::open(
+        store_sqlite::Sqlite::open(
             &copy,
             store_sqlite::OpenOptions {
                 random: bench.random.clone(),

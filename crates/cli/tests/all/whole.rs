@@ -456,7 +456,7 @@ fn say_forgotten(project: &Project, object: &str) {
     };
     let database = project.store().join("reproof.db");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let store = store_sqlite::SqliteStore::open(&database, options).unwrap();
+        let store = store_sqlite::Sqlite::open(&database, options).unwrap();
         store::Store::commit(&store, commit).await.unwrap();
     });
 }

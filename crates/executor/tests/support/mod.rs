@@ -9,7 +9,7 @@ use cas::{Cas, CasOptions};
 use entities::{Caller, Clock, FileTrees, Timestamp};
 use executor::{CaptureSettings, Outcome, ProjectPaths, RunRequest, Workbench, list_files, run};
 use ledger::SigningKey;
-use store_sqlite::SqliteStore;
+use store_sqlite::Sqlite;
 use tempfile::TempDir;
 use testkit::SeededRandom;
 use tracking::{Tracking, first_commit};
@@ -49,7 +49,7 @@ impl TestProject {
         let first = first_commit(&caller, &key.verifier(), None, RealClock.now());
         let database = store_directory.join("reproof.db");
         let store = tokio::task::block_in_place(|| {
-            let made = SqliteStore::initialise(&database, Arc::clone(&random) as _, first);
+            let made = Sqlite::initialise(&database, Arc::clone(&random) as _, first);
             tokio::runtime::Handle::current().block_on(made).unwrap()
         });
         let cas = Cas::open(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use entities::Random;
-use store_sqlite::{OpenOptions, SqliteStore};
+use store_sqlite::{OpenOptions, Sqlite, SqliteStore};
 
 /// A generator whose numbers follow from a seed: splitmix64.
 pub(crate) struct SeededRandom(AtomicU64);
@@ -36,5 +36,5 @@ pub(crate) fn options(create: bool) -> OpenOptions {
 }
 
 pub(crate) fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, options(true)).expect("a test can open its store")
+    Sqlite::open(path, options(true)).expect("a test can open its store")
 }

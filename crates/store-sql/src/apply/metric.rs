@@ -1,0 +1,159 @@
+//! Metric points: the block once, the index of its keys, and the latest point of each.
+
+use std::collections::BTreeMap;
+
+use crate::params;
+use entities::{Metric, MetricBlock, ModelId, ObjectId, RunId};
+use store::StoreError;
+
+use super::Applier;
+
+statements! {
+    ADD_BLOCK = "INSERT INTO metric_block (run, digest, points, encoded, number) VALUES (?1, ?2, ?3, ?4, ?5)
+        RETURNING number";
+    ADD_SERIES = "INSERT INTO metric_series (run, key, earliest_ms, block, latest_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+    SET_LATEST = "INSERT INTO latest_metric
+            (run, key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, is_nan = excluded.is_nan,
+            timestamp_ms = excluded.timestamp_ms, step = excluded.step, model = excluded.model,
+            dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
+        WHERE (excluded.step, excluded.timestamp_ms, excluded.is_nan, excluded.value)
+            > (latest_metric.step, latest_metric.timestamp_ms, latest_metric.is_nan, latest_metric.value)";
+    ADD_MODEL_POINT = "INSERT INTO model_metric
+            (model, key, dataset_name, dataset_digest, run, value, is_nan, timestamp_ms, step)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        ON CONFLICT DO NOTHING";
+}
+
+/// What a block holds of one key.
+struct Series<'b> {
+    latest: &'b Metric,
+    earliest_ms: i64,
+    latest_ms: i64,
+}
+
+impl Applier<'_> {
+    pub(super) fn log_metrics(
+        &self,
+        id: &RunId,
+        digest: &ObjectId,
+        points: u64,
+        encoded: &[u8],
+    ) -> Result<(), StoreError> {
+        let run = self.get_active_run(id)?;
+        let block = decode_block(digest, points, encoded)?;
+        let kept: &[u8] = if self.keeps_blocks { encoded } else { &[] };
+        let row = params![run, digest.as_bytes(), points as i64, kept];
+        let number = self.insert_new(ADD_BLOCK, row)?;
+        let mut series: BTreeMap<&str, Series<'_>> = BTreeMap::new();
+        for point in &block.points {
+            series
+                .entry(&point.key)
+                .and_modify(|series| series.add(point))
+                .or_insert_with(|| Series::of(point));
+        }
+        for (key, series) in &series {
+            let row = params![run, key, series.earliest_ms, number, series.latest_ms];
+            self.execute(ADD_SERIES, row)?;
+            self.set_latest(run, series.latest)?;
+        }
+        self.add_model_points(run, &block.points)
+    }
+
+    /// Points that name a logged model; a repeated request changes nothing.
+    pub fn add_model_points(&self, run: i64, points: &[Metric]) -> Result<(), StoreError> {
+        for point in points {
+            if let Some(model) = &point.model {
+                self.add_model_point(model, run, point)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_latest(&self, run: i64, point: &Metric) -> Result<(), StoreError> {
+        let (value, is_nan) = value_in_columns(point.value);
+        let row = params![
+            run,
+            point.key,
+            value,
+            is_nan,
+            point.timestamp_ms,
+            point.step,
+            point.model.as_ref().map(ModelId::as_str),
+            point.dataset.as_ref().map(|(name, _)| name),
+            point.dataset.as_ref().map(|(_, digest)| digest),
+        ];
+        self.execute(SET_LATEST, row).map(drop)
+    }
+
+    fn add_model_point(&self, model: &ModelId, run: i64, point: &Metric) -> Result<(), StoreError> {
+        let (value, is_nan) = value_in_columns(point.value);
+        let (name, digest) = point
+            .dataset
+            .as_ref()
+            .map_or(("", ""), |(name, digest)| (name, digest));
+        let row = params![
+            model.as_str(),
+            point.key,
+            name,
+            digest,
+            run,
+            value,
+            is_nan,
+            point.timestamp_ms,
+            point.step,
+        ];
+        self.execute(ADD_MODEL_POINT, row).map(drop)
+    }
+}
+
+impl<'b> Series<'b> {
+    fn of(point: &'b Metric) -> Self {
+        Self {
+            latest: point,
+            earliest_ms: point.timestamp_ms,
+            latest_ms: point.timestamp_ms,
+        }
+    }
+
+    fn add(&mut self, point: &'b Metric) {
+        self.latest = later(self.latest, point);
+        self.earliest_ms = self.earliest_ms.min(point.timestamp_ms);
+        self.latest_ms = self.latest_ms.max(point.timestamp_ms);
+    }
+}
+
+/// Of two that are equally late, the first stays: a repeated request changes nothing.
+fn later<'b>(there: &'b Metric, point: &'b Metric) -> &'b Metric {
+    if point.latest_order(there).is_gt() {
+        point
+    } else {
+        there
+    }
+}
+
+fn value_in_columns(value: f64) -> (f64, bool) {
+    if value.is_nan() {
+        (0.0, true)
+    } else {
+        (value, false)
+    }
+}
+
+fn decode_block(digest: &ObjectId, points: u64, encoded: &[u8]) -> Result<MetricBlock, StoreError> {
+    let refuse = |message| StoreError::Query { message };
+    let found = MetricBlock::digest(encoded);
+    if found != *digest {
+        let message = format!("a metric block has digest `{found}`, its change says `{digest}`");
+        return Err(refuse(message));
+    }
+    let block = MetricBlock::decode(encoded).map_err(|error| refuse(error.to_string()))?;
+    let count = block.points.len();
+    if count as u64 != points {
+        let message =
+            format!("metric block `{digest}` holds {count} points, its change says {points}");
+        return Err(refuse(message));
+    }
+    Ok(block)
+}

@@ -1,0 +1,153 @@
+//! Writes a commit: its changes, and the event that tells them.
+
+use std::collections::BTreeMap;
+
+use crate::params;
+use crate::sql::Connection;
+use entities::{
+    Change, Commit, EventBody, LARGEST_SUBJECT_COUNT, Leaf, Random, WriterId, canonical_json,
+    commitment,
+};
+use store::{Receipt, StoreError};
+
+use crate::apply::Applier;
+use crate::deliveries::write_deliveries;
+use crate::fault::{damaged, database_fault};
+use crate::numbers::Numbers;
+
+statements! {
+    FIND_LAST_NUMBER = "SELECT MAX(wseq) FROM event WHERE writer = ?1";
+    FIND_LAST_EVENT = "SELECT event.writer, event.wseq
+        FROM event_subject JOIN event ON event.position = event_subject.position
+        WHERE event_subject.subject = ?1 AND event_subject.is_in_leaf = 1
+        ORDER BY event_subject.position DESC
+        LIMIT 1";
+    ADD_EVENT = "INSERT INTO event (writer, wseq, kind, leaf, salt, body, position)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        RETURNING position";
+    ADD_SUBJECT = "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES (?1, ?2, ?3)
+        ON CONFLICT DO NOTHING";
+}
+
+/// Writes one commit inside the transaction that is open; after an error the caller rolls it back.
+pub fn write_commit(
+    connection: &dyn Connection,
+    numbers: &Numbers,
+    writer: &WriterId,
+    random: &dyn Random,
+    commit: Commit,
+) -> Result<Receipt, StoreError> {
+    let fault = || database_fault("writing an event");
+    let Commit {
+        actor,
+        at,
+        kind,
+        subjects,
+        reason,
+        request,
+        changes,
+    } = commit;
+    let applier = Applier::new(connection, numbers);
+    changes
+        .iter()
+        .try_for_each(|change| applier.apply(change))?;
+    let content = EventBody { v: 1, changes };
+    let body = canonical_json(&content).map_err(entities::LeafError::from)?;
+    let mut salt = [0; 32];
+    random.fill(&mut salt);
+    let subject = first_distinct(subjects);
+    let last: Option<i64> = connection
+        .find(FIND_LAST_NUMBER, [writer.as_str()], |row| row.get(0))
+        .map_err(fault())?
+        .flatten();
+    let leaf = Leaf {
+        v: 1,
+        ts: at,
+        writer: writer.clone(),
+        wseq: last.map_or(0, |last| last as u64 + 1),
+        actor,
+        kind: kind.to_owned(),
+        prev: find_previous(connection, &subject)?,
+        subject,
+        body_c: commitment(&salt, &body),
+        body_len: body.len() as u64,
+        schema: "audit/1".to_owned(),
+        reason,
+        req: request,
+    };
+    let row = params![
+        writer.as_str(),
+        leaf.wseq as i64,
+        kind,
+        leaf.encode()?,
+        salt,
+        body,
+        numbers.position(),
+    ];
+    let position = connection
+        .find(ADD_EVENT, row, |row| row.get(0))
+        .map_err(fault())?
+        .ok_or_else(|| damaged("an event that was just added has no position"))?;
+    write_subjects(connection, position, &leaf, &content.changes)?;
+    write_deliveries(connection, numbers, position, &leaf.kind, &content.changes)?;
+    Ok(Receipt { leaf })
+}
+
+/// Notes what an event speaks of: the subjects of its leaf, then those that only its body names.
+pub(crate) fn write_subjects(
+    connection: &dyn Connection,
+    position: i64,
+    leaf: &Leaf,
+    changes: &[Change],
+) -> Result<(), StoreError> {
+    let named = leaf.subject.iter().map(|subject| (subject.clone(), true));
+    let listed = changes.iter().flat_map(|change| match change {
+        Change::ExperimentLifecycleSet { runs, .. } => {
+            runs.iter().map(|run| format!("run:{run}")).collect()
+        }
+        Change::TraceLogged { trace, .. } => vec![format!("trace:{trace}")],
+        Change::TracesLinked { traces, .. } | Change::TracesDeleted { traces } => {
+            let named = traces.iter().map(|trace| format!("trace:{trace}"));
+            named.collect()
+        }
+        _ => Vec::new(),
+    });
+    let listed = listed.map(|subject| (subject, false));
+    for (subject, is_in_leaf) in named.chain(listed) {
+        connection
+            .change(ADD_SUBJECT, params![subject, position, is_in_leaf])
+            .map_err(database_fault("writing the subjects of an event"))?;
+    }
+    Ok(())
+}
+
+fn first_distinct(subjects: Vec<String>) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::with_capacity(subjects.len().min(LARGEST_SUBJECT_COUNT));
+    for subject in subjects {
+        if distinct.len() == LARGEST_SUBJECT_COUNT {
+            break;
+        }
+        if !distinct.contains(&subject) {
+            distinct.push(subject);
+        }
+    }
+    distinct
+}
+
+fn find_previous(
+    connection: &dyn Connection,
+    subjects: &[String],
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut previous = BTreeMap::new();
+    for subject in subjects {
+        let last = connection
+            .find(FIND_LAST_EVENT, [subject], |row| {
+                Ok(format!("{}:{}", row.text(0)?, row.get::<i64>(1)?))
+            })
+            .map_err(database_fault("looking for the last event of a subject"))?;
+        if let Some(last) = last {
+            previous.insert(subject.clone(), last);
+        }
+    }
+    Ok(previous)
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+#[macro_use]
+mod statements;
+
+mod apply;
+mod commit;
+mod deliveries;
+mod fault;
+mod leases;
+mod numbers;
+mod read;
+mod rows;
+mod search;
+pub mod sql;
+mod store;
+mod verify;
+
+pub use apply::Applier;
+pub use commit::write_commit;
+pub use fault::{damaged, database_fault};
+pub use numbers::Numbers;
+pub use search::all_searches;
+pub use statements::all_statements;
+pub use store::{Backend, SqlStore};
+pub use verify::{Counting, verify_rows};

@@ -1,0 +1,177 @@
+//! A store over any database that can carry out what this room asks.
+
+use std::ops::Deref;
+
+use async_trait::async_trait;
+use entities::{Commit, Timestamp};
+use store::{LedgerProgress, LedgerStore, Receipt, RowFault, Store, StoreError, StoredEvent};
+
+use crate::fault::{damaged, database_fault};
+use crate::leases::{LeaseRequest, release_lease, take_lease};
+use crate::params;
+use crate::sql::Connection;
+
+/// A database: where work is carried out, and what each does in its own way.
+pub trait Backend: Send + Sync + 'static {
+    /// Reads, all in one state of the database.
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
+
+    /// Writes what is no event, in one transaction.
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
+
+    /// As `Store::commit`.
+    fn commit(&self, commit: Commit) -> impl Future<Output = Result<Receipt, StoreError>> + Send;
+
+    /// As `LedgerStore::ledger_progress`.
+    fn ledger_progress(&self) -> impl Future<Output = Result<LedgerProgress, StoreError>> + Send;
+
+    /// As `LedgerStore::sequence`.
+    fn sequence(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// As `LedgerStore::note_published`.
+    fn note_published(
+        &self,
+        integrated: u64,
+        signed: u64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As `LedgerStore::list_events`.
+    fn list_events(
+        &self,
+        from_index: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<StoredEvent>, StoreError>> + Send;
+
+    /// As `LedgerStore::list_events_of`.
+    fn list_events_of(
+        &self,
+        subject: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<StoredEvent>, StoreError>> + Send;
+
+    /// As `LedgerStore::verify_projection`.
+    fn verify_projection(
+        &self,
+    ) -> impl Future<Output = Result<Option<RowFault>, StoreError>> + Send;
+}
+
+/// The metadata database, on one of the databases.
+#[derive(Debug)]
+pub struct SqlStore<B> {
+    backend: B,
+}
+
+statements! {
+    FIND_VERIFIER_KEY = "SELECT verifier_key FROM ledger_identity WHERE id = 1";
+    FIND_ORIGIN = "SELECT origin FROM ledger_identity WHERE id = 1";
+}
+
+impl<B: Backend> SqlStore<B> {
+    /// The store that is kept there.
+    pub const fn new(backend: B) -> Self {
+        Self { backend }
+    }
+
+    /// The public key of the ledger, in the text form of signed notes; a store without its first commit is damaged.
+    pub async fn verifier_key(&self) -> Result<String, StoreError> {
+        self.get_identity(FIND_VERIFIER_KEY).await
+    }
+
+    /// The origin line of the ledger's checkpoints; a store without its first commit is damaged.
+    pub async fn origin(&self) -> Result<String, StoreError> {
+        self.get_identity(FIND_ORIGIN).await
+    }
+
+    async fn get_identity(&self, sql: &'static str) -> Result<String, StoreError> {
+        self.backend
+            .read(move |connection| {
+                connection
+                    .find(sql, params![], |row| row.get(0))
+                    .map_err(database_fault("reading the ledger's identity"))?
+                    .ok_or_else(|| {
+                        damaged("its first commit is missing, so that its ledger has no key")
+                    })
+            })
+            .await
+    }
+}
+
+impl<B> Deref for SqlStore<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        &self.backend
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Store for SqlStore<B> {
+    async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError> {
+        self.backend.commit(commit).await
+    }
+}
+
+#[async_trait]
+impl<B: Backend> LedgerStore for SqlStore<B> {
+    async fn ledger_progress(&self) -> Result<LedgerProgress, StoreError> {
+        self.backend.ledger_progress().await
+    }
+
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        self.backend.sequence().await
+    }
+
+    async fn note_published(&self, integrated: u64, signed: u64) -> Result<(), StoreError> {
+        self.backend.note_published(integrated, signed).await
+    }
+
+    async fn list_events(
+        &self,
+        from_index: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.backend.list_events(from_index, limit).await
+    }
+
+    async fn list_events_of(
+        &self,
+        subject: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.backend.list_events_of(subject, limit).await
+    }
+
+    async fn take_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        duration_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let duration_micros = i64::try_from(duration_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let lease = LeaseRequest {
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+            now: now.as_micros(),
+            expires_at: now.as_micros().saturating_add(duration_micros),
+        };
+        self.write(move |connection| take_lease(connection, &lease))
+            .await
+    }
+
+    async fn release_lease(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        self.write(move |connection| release_lease(connection, &name, &holder))
+            .await
+    }
+
+    async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {
+        self.backend.verify_projection().await
+    }
+}
