@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::params;
 use crate::sql::Connection;
 use entities::{
-    Change, Commit, EventBody, LARGEST_SUBJECT_COUNT, Leaf, Random, WriterId, canonical_json,
-    commitment,
+    Change, Commit, LARGEST_SUBJECT_COUNT, Leaf, Random, WriterId, canonical_json, commitment,
 };
+use serde::Serialize;
 use store::{Receipt, StoreError};
 
 use crate::apply::Applier;
@@ -29,13 +29,20 @@ statements! {
         ON CONFLICT DO NOTHING";
 }
 
+/// An `EventBody` that is about to be written.
+#[derive(Serialize)]
+struct Body<'c> {
+    v: u32,
+    changes: &'c [Change],
+}
+
 /// Writes one commit inside the transaction that is open; after an error the caller rolls it back.
 pub fn write_commit(
     connection: &dyn Connection,
     numbers: &Numbers,
     writer: &WriterId,
     random: &dyn Random,
-    commit: Commit,
+    commit: &Commit,
 ) -> Result<Receipt, StoreError> {
     let fault = || database_fault("writing an event");
     let Commit {
@@ -51,8 +58,7 @@ pub fn write_commit(
     changes
         .iter()
         .try_for_each(|change| applier.apply(change))?;
-    let content = EventBody { v: 1, changes };
-    let body = canonical_json(&content).map_err(entities::LeafError::from)?;
+    let body = canonical_json(&Body { v: 1, changes }).map_err(entities::LeafError::from)?;
     let mut salt = [0; 32];
     random.fill(&mut salt);
     let subject = first_distinct(subjects);
@@ -62,18 +68,18 @@ pub fn write_commit(
         .flatten();
     let leaf = Leaf {
         v: 1,
-        ts: at,
+        ts: *at,
         writer: writer.clone(),
         wseq: last.map_or(0, |last| last as u64 + 1),
-        actor,
-        kind: kind.to_owned(),
+        actor: actor.clone(),
+        kind: (*kind).to_owned(),
         prev: find_previous(connection, &subject)?,
         subject,
         body_c: commitment(&salt, &body),
         body_len: body.len() as u64,
         schema: "audit/1".to_owned(),
-        reason,
-        req: request,
+        reason: reason.clone(),
+        req: request.clone(),
     };
     let row = params![
         writer.as_str(),
@@ -88,8 +94,8 @@ pub fn write_commit(
         .find(ADD_EVENT, row, |row| row.get(0))
         .map_err(fault())?
         .ok_or_else(|| damaged("an event that was just added has no position"))?;
-    write_subjects(connection, position, &leaf, &content.changes)?;
-    write_deliveries(connection, numbers, position, &leaf.kind, &content.changes)?;
+    write_subjects(connection, position, &leaf, changes)?;
+    write_deliveries(connection, numbers, position, &leaf.kind, changes)?;
     Ok(Receipt { leaf })
 }
 
@@ -121,14 +127,14 @@ pub(crate) fn write_subjects(
     Ok(())
 }
 
-fn first_distinct(subjects: Vec<String>) -> Vec<String> {
+fn first_distinct(subjects: &[String]) -> Vec<String> {
     let mut distinct: Vec<String> = Vec::with_capacity(subjects.len().min(LARGEST_SUBJECT_COUNT));
     for subject in subjects {
         if distinct.len() == LARGEST_SUBJECT_COUNT {
             break;
         }
-        if !distinct.contains(&subject) {
-            distinct.push(subject);
+        if !distinct.contains(subject) {
+            distinct.push(subject.clone());
         }
     }
     distinct

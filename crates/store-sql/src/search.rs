@@ -2,12 +2,13 @@
 
 mod columns;
 mod conditions;
+mod expressions;
 mod traces;
 
 use std::fmt::Write as _;
 
 use crate::sql::OwnedValue;
-use crate::sql::{self, Connection, Row};
+use crate::sql::{self, Connection, Dialect, Row};
 use entities::{
     Comparison, Condition, DatasetName, ExperimentId, Field, ObjectId, Operator, OrderBy,
     PROMPT_TAG, SearchQuery,
@@ -69,6 +70,7 @@ impl<T> Found<T> {
 
 impl Search {
     pub(crate) fn new(
+        dialect: Dialect,
         subject: Subject,
         experiments: &[ExperimentId],
         query: &SearchQuery,
@@ -82,7 +84,7 @@ impl Search {
             Some(token) => read_token(token, &name)?,
             None => 0,
         };
-        let mut compiler = Compiler::new(subject);
+        let mut compiler = Compiler::new(dialect, subject);
         compiler.compile(experiments, query, view)?;
         let limit = page.limit.max(1);
         let (sql, values) = compiler.finish(limit, offset)?;
@@ -119,11 +121,12 @@ pub(crate) struct Count {
 impl Count {
     /// Of what fits all of the queries.
     pub(crate) fn new(
+        dialect: Dialect,
         subject: Subject,
         experiments: &[ExperimentId],
         queries: &[&SearchQuery],
     ) -> Result<Self, StoreError> {
-        let mut compiler = Compiler::new(subject);
+        let mut compiler = Compiler::new(dialect, subject);
         compiler.add_scope(experiments, View::All);
         for query in queries {
             compiler.add_conditions(query)?;
@@ -163,6 +166,7 @@ fn refuse<T>(message: impl Into<String>) -> Result<T, StoreError> {
 
 /// Gathers the parts of a statement.
 struct Compiler {
+    dialect: Dialect,
     subject: Subject,
     values: Vec<OwnedValue>,
     joins: String,
@@ -171,8 +175,9 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn new(subject: Subject) -> Self {
+    fn new(dialect: Dialect, subject: Subject) -> Self {
         Self {
+            dialect,
             subject,
             values: Vec::new(),
             joins: String::new(),
@@ -498,7 +503,7 @@ fn order_by_column(column: &Column, direction: &str) -> Vec<String> {
 }
 
 /// A search by each column that there is, as a filter and as an order: for the tests of the databases.
-pub fn all_searches() -> Vec<(String, String)> {
+pub fn all_searches(dialect: Dialect) -> Vec<(String, String)> {
     let subjects = [
         Subject::Runs,
         Subject::Experiments,
@@ -512,14 +517,19 @@ pub fn all_searches() -> Vec<(String, String)> {
     let each = subjects.into_iter().flat_map(|subject| {
         let columns = columns::columns_of(subject).iter();
         columns.filter_map(move |(name, column)| {
-            let search = search_by(subject, name, column.kind).ok()?;
+            let search = search_by(dialect, subject, name, column.kind).ok()?;
             Some((format!("{subject:?} by {name}"), search.sql))
         })
     });
     each.collect()
 }
 
-fn search_by(subject: Subject, name: &str, kind: ColumnKind) -> Result<Search, StoreError> {
+fn search_by(
+    dialect: Dialect,
+    subject: Subject,
+    name: &str,
+    kind: ColumnKind,
+) -> Result<Search, StoreError> {
     let field = Field::Attribute(name.to_owned());
     let comparison = match kind {
         ColumnKind::Time | ColumnKind::Integer => Comparison::Number(Operator::NotEqual, 1.5),
@@ -537,7 +547,14 @@ fn search_by(subject: Subject, name: &str, kind: ColumnKind) -> Result<Search, S
             is_ascending: false,
         }],
     };
-    Search::new(subject, &[], &query, View::Active, &PageRequest::first(5))
+    Search::new(
+        dialect,
+        subject,
+        &[],
+        &query,
+        View::Active,
+        &PageRequest::first(5),
+    )
 }
 
 #[cfg(test)]
@@ -546,7 +563,11 @@ mod tests {
 
     #[test]
     fn there_is_a_search_by_every_column() {
-        assert!(all_searches().len() > 40, "only {}", all_searches().len());
+        assert!(
+            all_searches(Dialect::Sqlite).len() > 40,
+            "only {}",
+            all_searches(Dialect::Sqlite).len()
+        );
     }
 
     #[test]
@@ -579,7 +600,14 @@ mod tests {
                 order_by,
             };
             let page = PageRequest::first(5);
-            let search = Search::new(Subject::Runs, &[], &query, View::Active, &page);
+            let search = Search::new(
+                Dialect::Sqlite,
+                Subject::Runs,
+                &[],
+                &query,
+                View::Active,
+                &page,
+            );
             assert!(matches!(search, Err(StoreError::Query { .. })));
         }
     }

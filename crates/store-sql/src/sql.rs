@@ -17,6 +17,12 @@ pub enum SqlError {
     /// It may only be read.
     #[error("the database can only be read")]
     ReadOnly,
+    /// A text is longer than an index of the database takes.
+    #[error("{message}")]
+    TooLong {
+        /// What the database says.
+        message: String,
+    },
     /// What is stored is not what was written.
     #[error("{message}")]
     Damaged {
@@ -50,9 +56,6 @@ pub enum Dialect {
 
 /// A connection, inside a transaction where one is needed.
 pub trait Connection {
-    /// Which words the database has.
-    fn dialect(&self) -> Dialect;
-
     /// Runs a statement that changes rows; tells how many.
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize>;
 

@@ -9,10 +9,13 @@ use store::{LedgerProgress, LedgerStore, Receipt, RowFault, Store, StoreError, S
 use crate::fault::{damaged, database_fault};
 use crate::leases::{LeaseRequest, release_lease, take_lease};
 use crate::params;
-use crate::sql::Connection;
+use crate::sql::{Connection, Dialect};
 
 /// A database: where work is carried out, and what each does in its own way.
 pub trait Backend: Send + Sync + 'static {
+    /// Which words the database has.
+    fn dialect(&self) -> Dialect;
+
     /// Reads, all in one state of the database.
     fn read<T: Send + 'static>(
         &self,

@@ -33,7 +33,7 @@ pub fn verify_rows(
     if let Some(fault) = replay_all(original, rebuilt, counting)? {
         return Ok(Some(fault));
     }
-    compare::compare_tables(rebuilt, original)
+    compare::compare_tables(rebuilt, original, counting)
 }
 
 /// Applies all events to the empty database; one thread decodes ahead of the one that applies.

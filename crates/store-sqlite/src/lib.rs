@@ -15,3 +15,4 @@ mod verify;
 mod writer;
 
 pub use store::{OpenOptions, Sqlite, SqliteStore};
+pub use verify::verify_elsewhere;

@@ -18,7 +18,7 @@ fn every_statement_fits_the_schema() {
     assert!(shared.len() > 160, "only {}", shared.len());
     let named = own.into_iter().chain(shared);
     let named = named.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    for (name, text) in named.chain(store_sql::all_searches()) {
+    for (name, text) in named.chain(store_sql::all_searches(store_sql::sql::Dialect::Sqlite)) {
         let prepared = connection.prepare(&text);
         assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
     }

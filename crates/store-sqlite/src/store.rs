@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use entities::{Change, Commit, Random, WriterId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{LedgerProgress, Receipt, RowFault, Store as _, StoreError, StoredEvent};
+use store_sql::sql::Dialect;
 use store_sql::{Backend, Numbers, SqlStore, sql, statements, write_commit};
 use tokio::sync::Semaphore;
 
@@ -248,6 +249,10 @@ impl std::fmt::Debug for Sqlite {
 }
 
 impl Backend for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn sql::Connection) -> Result<T, StoreError> + Send + 'static,
@@ -272,7 +277,7 @@ impl Backend for Sqlite {
                 &Numbers::counted(),
                 &context.writer,
                 context.random.as_ref(),
-                commit,
+                &commit,
             )?;
             if erases {
                 context.erased.set(Some(WAIT_FOR_READERS));

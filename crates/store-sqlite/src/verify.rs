@@ -46,6 +46,24 @@ pub(crate) fn verify_projection(connection: &Connection) -> Result<Option<RowFau
     verify_rows(&Session(connection), &Session(&rebuilt), Counting::Database)
 }
 
+/// Looks for the first row of another database that does not follow from its events, which are applied to a scratch
+/// database here.
+///
+/// *Cost*: time of applying all events, and memory or temporary files for all rows.
+pub fn verify_elsewhere(
+    original: &dyn store_sql::sql::Connection,
+    counting: Counting,
+) -> Result<Option<RowFault>, StoreError> {
+    let mut scratch = open_scratch()?;
+    migrate(&mut scratch)?;
+    let fault = || database_fault("rebuilding the rows");
+    scratch
+        .pragma_update(None, "foreign_keys", false)
+        .map_err(fault())?;
+    let rebuilt = scratch.transaction().map_err(fault())?;
+    verify_rows(original, &Session(&rebuilt), counting)
+}
+
 /// A fault in the file's own structure, such as an index that lacks a row.
 fn check_integrity(connection: &Connection) -> Result<Option<RowFault>, StoreError> {
     let message: String = connection

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod ci;
 mod error;
+mod postgres;
 mod process;
 mod setup;
 mod test;
@@ -55,6 +56,8 @@ struct Context {
     cache: PathBuf,
     /// Where cargo builds.
     target: PathBuf,
+    /// Whether the caller names a PostgreSQL server for the tests.
+    names_postgres: bool,
 }
 
 impl Context {
@@ -74,6 +77,7 @@ impl Context {
             root,
             cache,
             target,
+            names_postgres: std::env::var_os("REPROOF_TEST_POSTGRES").is_some(),
         })
     }
 }

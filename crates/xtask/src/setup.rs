@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Context;
 use crate::error::TaskError;
+use crate::postgres::PrivatePostgres;
 use crate::process::{self, program, works};
 
 /// Python packages of the tests, relative to the checkout.
@@ -19,13 +20,26 @@ pub(crate) struct Setup {
     pub(crate) python: PathBuf,
     /// Tests that will skip, each with what it lacks.
     pub(crate) skipped: Vec<String>,
+    /// The server that the tests use; none where it is not installed.
+    pub(crate) postgres: Option<PrivatePostgres>,
 }
 
 /// Makes everything ready that the tests need, as far as this machine and user allow.
 pub(crate) fn prepare(context: &Context) -> Result<Setup, TaskError> {
     let skipped = install_debian_packages();
     let python = make_environment(context)?;
-    Ok(Setup { python, skipped })
+    // A server that the caller names is used as it is.
+    let is_wanted = !context.names_postgres && PrivatePostgres::find().is_some();
+    let postgres = if is_wanted {
+        Some(PrivatePostgres::start()?)
+    } else {
+        None
+    };
+    Ok(Setup {
+        python,
+        skipped,
+        postgres,
+    })
 }
 
 /// A Debian package, why the tests want it, and how to see that it is there.
@@ -35,7 +49,7 @@ struct DebianPackage {
     without_it: &'static str,
 }
 
-const DEBIAN_PACKAGES: [DebianPackage; 4] = [
+const DEBIAN_PACKAGES: [DebianPackage; 5] = [
     DebianPackage {
         name: "git",
         is_there: || works(program("git").arg("--version")),
@@ -50,6 +64,11 @@ const DEBIAN_PACKAGES: [DebianPackage; 4] = [
         name: "golang-golang-x-mod-dev",
         is_there: || Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb").is_dir(),
         without_it: "the check of the ledger by Go's sumdb is skipped",
+    },
+    DebianPackage {
+        name: "postgresql",
+        is_there: || PrivatePostgres::find().is_some(),
+        without_it: "the tests on PostgreSQL are skipped",
     },
     DebianPackage {
         name: "python3-venv",

@@ -148,7 +148,7 @@ impl Runner<'_> {
         })
     }
 
-    /// cargo, for these rooms, with the Python that the tests ask for.
+    /// cargo, for these rooms, with the Python and the servers that the tests ask for.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = cargo();
         command
@@ -158,6 +158,9 @@ impl Runner<'_> {
             // The demo installs packages, as the set-up before it did.
             .env("REPROOF_TEST_DEMO", "1")
             .current_dir(&self.context.root);
+        if let Some(postgres) = &self.setup.postgres {
+            command.env("REPROOF_TEST_POSTGRES", postgres.uri());
+        }
         if self.packages.is_empty() {
             command.arg("--workspace");
         }

@@ -18,7 +18,7 @@ statements! {
         RETURNING number";
     UPDATE = "UPDATE webhook
         SET name = coalesce(?2, name),
-            description = CASE WHEN ?3 IS NULL THEN description ELSE nullif(?3, '') END,
+            description = CASE WHEN CAST(?3 AS TEXT) IS NULL THEN description ELSE nullif(?3, '') END,
             url = coalesce(?4, url),
             status = coalesce(?5, status),
             updated_at = ?6

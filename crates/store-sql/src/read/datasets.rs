@@ -63,7 +63,14 @@ impl<B: Backend> DatasetStore for SqlStore<B> {
         query: &SearchQuery,
         page: &PageRequest,
     ) -> Result<Page<EvaluationDataset>, StoreError> {
-        let search = Search::new(Subject::Datasets, experiments, query, View::All, page)?;
+        let search = Search::new(
+            self.dialect(),
+            Subject::Datasets,
+            experiments,
+            query,
+            View::All,
+            page,
+        )?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| row.get(0))?

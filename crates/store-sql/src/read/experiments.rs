@@ -42,7 +42,7 @@ impl<B: Backend> ExperimentStore for SqlStore<B> {
         view: View,
         page: &PageRequest,
     ) -> Result<Page<Experiment>, StoreError> {
-        let search = Search::new(Subject::Experiments, &[], query, view, page)?;
+        let search = Search::new(self.dialect(), Subject::Experiments, &[], query, view, page)?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| {

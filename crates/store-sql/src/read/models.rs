@@ -39,7 +39,14 @@ impl<B: Backend> ModelStore for SqlStore<B> {
         query: &SearchQuery,
         page: &PageRequest,
     ) -> Result<Page<LoggedModelDetail>, StoreError> {
-        let search = Search::new(Subject::Models, experiments, query, View::Active, page)?;
+        let search = Search::new(
+            self.dialect(),
+            Subject::Models,
+            experiments,
+            query,
+            View::Active,
+            page,
+        )?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| row.get(0))?

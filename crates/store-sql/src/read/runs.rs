@@ -88,7 +88,14 @@ impl<B: Backend> RunStore for SqlStore<B> {
         view: View,
         page: &PageRequest,
     ) -> Result<Page<RunDetail>, StoreError> {
-        let search = Search::new(Subject::Runs, experiments, query, view, page)?;
+        let search = Search::new(
+            self.dialect(),
+            Subject::Runs,
+            experiments,
+            query,
+            view,
+            page,
+        )?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| row.get(0))?

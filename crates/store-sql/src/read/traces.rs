@@ -89,7 +89,14 @@ impl<B: Backend> TraceStore for SqlStore<B> {
         query: &SearchQuery,
         page: &PageRequest,
     ) -> Result<Page<TraceDetail>, StoreError> {
-        let search = Search::new(Subject::Traces, experiments, query, View::All, page)?;
+        let search = Search::new(
+            self.dialect(),
+            Subject::Traces,
+            experiments,
+            query,
+            View::All,
+            page,
+        )?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| row.get(0))?
@@ -108,7 +115,7 @@ impl<B: Backend> TraceStore for SqlStore<B> {
         experiments: &[ExperimentId],
         queries: &[&SearchQuery],
     ) -> Result<u64, StoreError> {
-        let count = Count::new(Subject::Traces, experiments, queries)?;
+        let count = Count::new(self.dialect(), Subject::Traces, experiments, queries)?;
         self.read(move |connection| count.read(connection)).await
     }
 

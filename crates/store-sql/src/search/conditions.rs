@@ -7,7 +7,8 @@ use store::StoreError;
 use super::columns::{
     ColumnKind, KeyedTable, find_column, metadata_table, metric_table, param_table, tag_table,
 };
-use super::{Compiler, Subject, refuse};
+use super::{Compiler, Subject, expressions, refuse};
+use crate::sql::Dialect;
 
 impl Compiler {
     pub(super) fn condition(&mut self, condition: &Condition) -> Result<String, StoreError> {
@@ -177,7 +178,13 @@ impl Compiler {
             Comparison::Null { is_negated } => is_null(column, *is_negated),
             Comparison::Text(operator, text) => {
                 let text = self.bind_text(text);
-                format!("{column} {} {text}", operator_sql(*operator))
+                let condition = format!("{column} {} {text}", operator_sql(*operator));
+                if self.dialect == Dialect::Postgres && *operator == Operator::Equal {
+                    // Its indexes hold the first characters of a text, since an entry cannot be long.
+                    format!("(left({column}, 256) = left({text}, 256) AND {condition})")
+                } else {
+                    condition
+                }
             }
             Comparison::Like {
                 pattern,
@@ -191,7 +198,13 @@ impl Compiler {
                 if let Err(error) = regex::Regex::new(pattern) {
                     return refuse(format!("`{pattern}` is no regular expression: {error}"));
                 }
-                let pattern = self.bind_text(pattern);
+                let pattern = match self.dialect {
+                    Dialect::Sqlite => self.bind_text(pattern),
+                    Dialect::Postgres => match expressions::in_postgres(pattern) {
+                        Ok(pattern) => self.bind_text(&pattern),
+                        Err(why) => return refuse(format!("`{pattern}` cannot be used: {why}")),
+                    },
+                };
                 format!("text_fits({column}, {pattern})")
             }
             Comparison::In { values, is_negated } => {

@@ -1,0 +1,240 @@
+//! Where a store is: a URI as libpq and SQLAlchemy write it.
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use postgres::Config;
+use store::StoreError;
+
+use crate::connecting::Connecting;
+use crate::locks::LockNames;
+use crate::tls::Tls;
+
+/// The schema of a store that names none.
+const DEFAULT_SCHEMA: &str = "reproof";
+
+/// Names of schemas are cut by PostgreSQL beyond these bytes.
+const LONGEST_SCHEMA: usize = 63;
+
+/// What is wrong with an address.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// It is none of PostgreSQL.
+    #[error("it does not begin with `postgresql://`")]
+    Scheme,
+    /// A setting has a value that it cannot have.
+    #[error("`{name}` cannot be `{value}`")]
+    Setting {
+        /// Which.
+        name: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// The rest of it cannot be read.
+    #[error("{0}")]
+    Rest(#[from] postgres::Error),
+}
+
+/// Where a store is, and how to get there.
+#[derive(Clone)]
+pub struct PostgresAddress {
+    config: Config,
+    schema: String,
+    verification: Verification,
+    shown: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verification {
+    /// Whoever answers.
+    Nobody,
+    /// The host that was named, by certificates in this file or of the machine.
+    Host(Option<PathBuf>),
+}
+
+impl PostgresAddress {
+    /// Whether a text is meant to be one.
+    pub fn is_meant(uri: &str) -> bool {
+        let scheme = uri.split("://").next().unwrap_or_default();
+        uri.contains("://") && matches!(scheme.split('+').next(), Some("postgresql" | "postgres"))
+    }
+
+    /// Reads `postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=…&sslmode=…`, also with SQLAlchemy's name of a driver
+    /// behind the scheme. The password is used where the text has none.
+    pub fn parse(uri: &str, password: Option<&str>) -> Result<Self, AddressError> {
+        if !Self::is_meant(uri) {
+            return Err(AddressError::Scheme);
+        }
+        let (_, rest) = uri.split_once("://").ok_or(AddressError::Scheme)?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut schema = DEFAULT_SCHEMA.to_owned();
+        let mut mode = String::from("prefer");
+        let mut roots = None;
+        let mut others = Vec::new();
+        for setting in query.split('&').filter(|setting| !setting.is_empty()) {
+            let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+            let plain = percent_decode_str(value).decode_utf8_lossy().into_owned();
+            match name {
+                "schema" => schema = plain,
+                "sslmode" => mode = plain,
+                "sslrootcert" => roots = Some(PathBuf::from(plain)),
+                _ => others.push(setting),
+            }
+        }
+        if schema.is_empty() || schema.len() > LONGEST_SCHEMA || schema.contains('\0') {
+            return Err(AddressError::Setting {
+                name: "schema",
+                value: schema,
+            });
+        }
+        // What the client knows; the rest is ours.
+        let (known, is_verified) = match mode.as_str() {
+            "disable" => ("disable", false),
+            "allow" | "prefer" => ("prefer", false),
+            "require" => ("require", roots.is_some()),
+            "verify-ca" | "verify-full" => ("require", true),
+            _ => {
+                return Err(AddressError::Setting {
+                    name: "sslmode",
+                    value: mode,
+                });
+            }
+        };
+        let mode = format!("sslmode={known}");
+        others.push(&mode);
+        let mut config = Config::from_str(&format!("postgresql://{place}?{}", others.join("&")))?;
+        if config.get_password().is_none()
+            && let Some(password) = password
+        {
+            config.password(password);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("reproof");
+        }
+        config
+            .keepalives(true)
+            .keepalives_idle(std::time::Duration::from_secs(30))
+            .connect_timeout(std::time::Duration::from_secs(10));
+        let shown = format!(
+            "postgresql://{}",
+            place.rsplit_once('@').map_or(place, |(_, host)| host)
+        );
+        Ok(Self {
+            config,
+            schema,
+            verification: if is_verified {
+                Verification::Host(roots)
+            } else {
+                Verification::Nobody
+            },
+            shown,
+        })
+    }
+
+    /// The address as it may be shown: without user, password and settings.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The schema that holds the store.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    pub(crate) fn connecting(&self) -> Result<Connecting, StoreError> {
+        let tls = match &self.verification {
+            Verification::Nobody => Tls::unverified()?,
+            Verification::Host(roots) => Tls::verified(roots.as_deref())?,
+        };
+        Ok(Connecting {
+            config: Arc::new(self.config.clone()),
+            tls: Some(tls),
+            schema: self.schema.clone(),
+            names: LockNames::new(&self.schema),
+        })
+    }
+}
+
+impl std::fmt::Debug for PostgresAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postgres::config::SslMode;
+
+    use super::*;
+
+    fn parse(uri: &str) -> PostgresAddress {
+        PostgresAddress::parse(uri, None).unwrap()
+    }
+
+    #[test]
+    fn an_address_of_sqlalchemy_is_read() {
+        let address = parse(
+            "postgresql+psycopg2://ann:p%40ss@db.example:6432/ml?schema=team&sslmode=require",
+        );
+        assert_eq!(address.schema(), "team");
+        assert_eq!(address.config.get_user(), Some("ann"));
+        assert_eq!(address.config.get_password(), Some(b"p@ss".as_slice()));
+        assert_eq!(address.config.get_ports(), [6432]);
+        assert_eq!(address.config.get_dbname(), Some("ml"));
+        assert_eq!(address.config.get_ssl_mode(), SslMode::Require);
+        assert_eq!(address.verification, Verification::Nobody);
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let address = parse("postgresql://ann:secret@host/ml?password=other");
+        for shown in [address.shown().to_owned(), format!("{address:?}")] {
+            assert_eq!(shown, "postgresql://host/ml");
+        }
+    }
+
+    #[test]
+    fn a_password_from_elsewhere_is_used_where_there_is_none() {
+        let with = PostgresAddress::parse("postgresql://ann@host/ml", Some("given")).unwrap();
+        assert_eq!(with.config.get_password(), Some(b"given".as_slice()));
+        let own = PostgresAddress::parse("postgresql://ann:own@host/ml", Some("given")).unwrap();
+        assert_eq!(own.config.get_password(), Some(b"own".as_slice()));
+    }
+
+    #[test]
+    fn certificates_are_verified_where_it_is_asked_for() {
+        for (settings, expected) in [
+            ("", Verification::Nobody),
+            ("?sslmode=verify-full", Verification::Host(None)),
+            (
+                "?sslmode=require&sslrootcert=%2Fa%20b",
+                Verification::Host(Some("/a b".into())),
+            ),
+        ] {
+            assert_eq!(
+                parse(&format!("postgres://h/d{settings}")).verification,
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let long = format!("postgresql://h/d?schema={}", "s".repeat(64));
+        for uri in [
+            "mysql://h/d",
+            "postgresql",
+            "sqlite:///postgresql://h",
+            "postgresql://h/d?schema=",
+            "postgresql://h/d?schema=a%00b",
+            "postgresql://h/d?sslmode=maybe",
+            "postgresql://h/d?no_such_setting=1",
+            "postgresql://h:port/d",
+            long.as_str(),
+        ] {
+            assert!(PostgresAddress::parse(uri, None).is_err(), "{uri}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How connections are made.
+
+use std::sync::Arc;
+
+use postgres::config::SslMode;
+use postgres::{Client, Config, NoTls};
+use store::StoreError;
+
+use crate::fault::database_fault;
+use crate::locks::LockNames;
+use crate::session::Session;
+use crate::tls::Tls;
+
+/// What a new connection is given: texts are read as this program writes them, and one that hangs in the middle of
+/// writing must not keep others waiting for long.
+const SETTINGS: &str = "SET client_min_messages = warning; \
+    SET standard_conforming_strings = on; \
+    SET lock_timeout = '20s'; \
+    SET idle_in_transaction_session_timeout = '60s'; \
+    SET synchronous_commit = on; \
+    SET jit = off";
+
+/// Where a store is, and how to get there.
+#[derive(Clone)]
+pub(crate) struct Connecting {
+    pub(crate) config: Arc<Config>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) schema: String,
+    pub(crate) names: LockNames,
+}
+
+impl Connecting {
+    /// Makes a connection that looks in the store's schema alone.
+    pub(crate) fn open(&self) -> Result<Session, StoreError> {
+        let client = self.connect()?;
+        let session = Session::new(client);
+        let schema = quote(&self.schema);
+        session
+            .run(&format!("{SETTINGS}; SET search_path = {schema}"))
+            .map_err(store_sql::database_fault("setting up a connection"))?;
+        Ok(session)
+    }
+
+    fn connect(&self) -> Result<Client, StoreError> {
+        let fault = database_fault("connecting to PostgreSQL");
+        match &self.tls {
+            Some(tls) if self.config.get_ssl_mode() != SslMode::Disable => {
+                self.config.connect(tls.connector()).map_err(fault)
+            }
+            _ => self.config.connect(NoTls).map_err(fault),
+        }
+    }
+}
+
+/// A name as an identifier, whatever it holds.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,57 @@
+//! Turns what PostgreSQL says into what the store says.
+
+use std::error::Error as _;
+
+use postgres::error::SqlState;
+use store::StoreError;
+use store_sql::sql::SqlError;
+
+/// Sorts what PostgreSQL says by what a caller can do about it.
+pub(crate) fn sort_error(source: postgres::Error) -> SqlError {
+    let Some(state) = source.code().cloned() else {
+        return SqlError::Other(Box::new(source));
+    };
+    let told = || match source.as_db_error() {
+        Some(error) => error.message().to_owned(),
+        None => source.to_string(),
+    };
+    match state {
+        SqlState::DISK_FULL => SqlError::DiskFull,
+        SqlState::READ_ONLY_SQL_TRANSACTION => SqlError::ReadOnly,
+        SqlState::LOCK_NOT_AVAILABLE
+        | SqlState::QUERY_CANCELED
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::TOO_MANY_CONNECTIONS => SqlError::Busy,
+        SqlState::PROGRAM_LIMIT_EXCEEDED => SqlError::TooLong { message: told() },
+        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
+            SqlError::Damaged { message: told() }
+        }
+        _ => SqlError::Other(Box::new(source)),
+    }
+}
+
+/// Names what was being done, and sorts the faults that a caller can act on from the others.
+pub(crate) fn database_fault(action: &'static str) -> impl FnOnce(postgres::Error) -> StoreError {
+    move |source| store_sql::database_fault(action)(sort_error(source))
+}
+
+/// Whether the connection is of no use any more.
+pub(crate) fn is_cut(error: &postgres::Error) -> bool {
+    if error.is_closed() {
+        return true;
+    }
+    match error.code() {
+        Some(state) => matches!(
+            *state,
+            SqlState::ADMIN_SHUTDOWN
+                | SqlState::CRASH_SHUTDOWN
+                | SqlState::CANNOT_CONNECT_NOW
+                | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+        ),
+        // Not of the server's making: of the network, or of what came over it.
+        None => error
+            .source()
+            .is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
+    }
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod address;
+mod connecting;
+mod fault;
+mod ledger;
+mod locks;
+mod migrations;
+mod session;
+#[cfg(test)]
+mod statements;
+mod store;
+#[cfg(test)]
+mod tampering;
+mod tls;
+mod values;
+mod verify;
+mod writer;
+
+pub use address::{AddressError, PostgresAddress};
+pub use store::{OpenOptions, Postgres, PostgresStore};

@@ -1,0 +1,295 @@
+//! The store: a thread that writes events, a few connections for the rest, and what a `Backend` does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use entities::{Commit, Random};
+use store::{LedgerProgress, Receipt, RowFault, StoreError, StoredEvent};
+use store_sql::sql::{Connection, Dialect};
+use store_sql::{Backend, SqlStore, damaged, database_fault, params, statements};
+use tokio::sync::Semaphore;
+
+use crate::address::PostgresAddress;
+use crate::connecting::Connecting;
+use crate::ledger;
+use crate::locks::Locks;
+use crate::migrations::{find_version, known_version, migrate};
+use crate::session::Session;
+use crate::verify;
+use crate::writer::Writer;
+
+/// Connections beside the writer's; whoever needs a further one waits.
+const CONNECTION_COUNT: usize = 8;
+
+statements! {
+    COUNT_IDENTITIES = "SELECT COUNT(*) FROM ledger_identity";
+}
+
+/// The metadata store in a database of PostgreSQL.
+pub type PostgresStore = SqlStore<Postgres>;
+
+/// A schema of a database with the tables of a store.
+pub struct Postgres {
+    address: PostgresAddress,
+    /// None where the schema is newer than this program, which then only reads it.
+    writer: Option<Writer>,
+    pool: Arc<Pool>,
+    permits: Arc<Semaphore>,
+    newer_version: Option<u32>,
+}
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// Draws the salts of events, and the ids of new writers.
+    pub random: Arc<dyn Random>,
+    /// Whether a missing schema is made.
+    pub create: bool,
+}
+
+impl Postgres {
+    /// Connects, and makes or migrates the schema where needed.
+    ///
+    /// One that a newer version made is opened for reading only: then `commit` says `StoreError::Newer`.
+    ///
+    /// *Errors*: `Query` where the database does not keep texts in UTF8; `Database` where it cannot be reached.
+    pub async fn open(
+        address: PostgresAddress,
+        options: OpenOptions,
+    ) -> Result<PostgresStore, StoreError> {
+        let connecting = address.connecting()?;
+        let OpenOptions { random, create } = options;
+        let prepared = connecting.clone();
+        let (session, found) = in_thread("connecting", move || prepare(&prepared, create)).await?;
+        let newer_version = (found > known_version()).then_some(found);
+        let writer = match newer_version {
+            Some(_) => None,
+            None => Some(Writer::start(connecting.clone(), random)?),
+        };
+        let pool = Pool {
+            connecting,
+            idle: Mutex::new(vec![session]),
+        };
+        Ok(SqlStore::new(Self {
+            address,
+            writer,
+            pool: Arc::new(pool),
+            permits: Arc::new(Semaphore::new(CONNECTION_COUNT)),
+            newer_version,
+        }))
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &PostgresAddress {
+        &self.address
+    }
+
+    /// Whether the first commit was made.
+    pub async fn is_initialised(&self) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let count: Option<i64> = connection
+                .find(COUNT_IDENTITIES, params![], |row| row.get(0))
+                .map_err(database_fault("reading the ledger's identity"))?;
+            Ok(count == Some(1))
+        })
+        .await
+    }
+
+    /// Works with a connection of its own, in a thread that may block.
+    async fn with_session<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Session, &Connecting) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let pool = Arc::clone(&self.pool);
+        in_thread("reading", move || {
+            let _permit = permit;
+            let session = pool.take()?;
+            let done = work(&session, &pool.connecting);
+            pool.give_back(session);
+            done
+        })
+        .await
+    }
+
+    fn check_writable(&self) -> Result<&Writer, StoreError> {
+        match (&self.writer, self.newer_version) {
+            (Some(writer), _) => Ok(writer),
+            (None, Some(found)) => Err(StoreError::Newer {
+                found,
+                known: known_version(),
+            }),
+            (None, None) => Err(StoreError::Closed),
+        }
+    }
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Postgres")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend for Postgres {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.with_session(move |session, _| in_transaction(session, READ, || work(session)))
+            .await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.check_writable()?;
+        self.with_session(move |session, _| in_transaction(session, "BEGIN", || work(session)))
+            .await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError> {
+        let writer = self.check_writable()?;
+        let locks = Locks::of(&commit, &self.pool.connecting.names);
+        writer.commit(commit, locks).await
+    }
+
+    async fn ledger_progress(&self) -> Result<LedgerProgress, StoreError> {
+        self.read(ledger::find_progress).await
+    }
+
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        self.check_writable()?;
+        self.with_session(ledger::sequence).await
+    }
+
+    async fn note_published(&self, integrated: u64, signed: u64) -> Result<(), StoreError> {
+        self.write(move |connection| ledger::note_published(connection, integrated, signed))
+            .await
+    }
+
+    async fn list_events(
+        &self,
+        from_index: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(move |connection| ledger::list_events(connection, from_index, limit))
+            .await
+    }
+
+    async fn list_events_of(
+        &self,
+        subject: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let subject = subject.to_owned();
+        self.read(move |connection| ledger::list_events_of(connection, &subject, limit))
+            .await
+    }
+
+    async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {
+        if let Some(found) = self.newer_version {
+            return Err(StoreError::Newer {
+                found,
+                known: known_version(),
+            });
+        }
+        self.read(verify::verify_projection).await
+    }
+}
+
+/// All of one call sees one state.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+fn in_transaction<T>(
+    session: &Session,
+    begin: &str,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    session.run(begin).map_err(database_fault("beginning"))?;
+    let done = work();
+    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = session.run(end).map_err(database_fault("ending"));
+    let done = done?;
+    ended.map(|()| done)
+}
+
+/// Connects, and brings the schema up to what this program knows; tells what it found there.
+fn prepare(connecting: &Connecting, create: bool) -> Result<(Session, u32), StoreError> {
+    let session = connecting.open()?;
+    let found = find_version(&session)?;
+    if found == 0 && !create {
+        return Err(damaged(format!(
+            "the database has no schema `{}` that holds one",
+            connecting.schema
+        )));
+    }
+    if found < known_version() {
+        migrate(&session, connecting)?;
+    }
+    Ok((session, found))
+}
+
+/// Connections that nobody uses now.
+struct Pool {
+    connecting: Connecting,
+    idle: Mutex<Vec<Session>>,
+}
+
+impl Pool {
+    fn take(&self) -> Result<Session, StoreError> {
+        loop {
+            let idle = self
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
+            match idle {
+                // One that was cut while nobody looked answers this, or goes.
+                Some(session) if session.is_alive() => return Ok(session),
+                Some(_) => {}
+                None => return self.connecting.open(),
+            }
+        }
+    }
+
+    fn give_back(&self, session: Session) {
+        if session.is_alive() {
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(session);
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// Closing a connection blocks, which a thread that runs tasks must not.
+    fn drop(&mut self) {
+        let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let closed = std::thread::spawn(move || drop(idle)).join();
+        if closed.is_err() {
+            tracing::error!("store.closing_panicked");
+        }
+    }
+}
+
+async fn in_thread<T: Send + 'static>(
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|source| StoreError::Database {
+        action,
+        source: Box::new(source),
+    })?
+}

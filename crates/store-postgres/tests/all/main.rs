@@ -1,0 +1,12 @@
+//! The store on a real server.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests start themselves again as the process that is killed"
+)]
+
+mod conformance;
+mod opening;
+mod support;
+mod texts;
+mod writers;
