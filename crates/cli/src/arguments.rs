@@ -100,6 +100,9 @@ pub(crate) struct InitArguments {
     /// Make it even inside another store's project
     #[arg(long)]
     pub(crate) nested: bool,
+    /// Keep the record in a PostgreSQL database: postgresql://USER@HOST/DATABASE[?schema=NAME]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) postgresql: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -10,22 +10,22 @@ use entities::{
     Caller, Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId, SearchQuery,
 };
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
-use ledger::{CHECKPOINT_PATH, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
+use ledger::{DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
-use store::{ExperimentStore as _, LedgerProgress, PageRequest, RunStore as _, StoreError, View};
-use store_sqlite::{OpenOptions, Sqlite, SqliteStore};
+use store::{LedgerProgress, PageRequest, Store, StoreError, View};
 use traces::Traces;
 use tracking::{
     Departure, LedgerPublisher, Remembered, SalvagedRun, SignedMemory as _, Tracking, TrackingError,
 };
 use webhooks::{Webhooks, WebhooksParts};
 
+use crate::database::{Database, NewStore, make_store, open_database};
 use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, objects_fault, store_fault, tracking_fault};
-use crate::keys::{read_key, write_key};
+use crate::keys::read_key;
 use crate::output::{Output, safe};
-use crate::project::{Project, cannot_write};
+use crate::project::Project;
 use crate::publishing::Publishing;
 use crate::sealing::{SealingFile, webhook_network};
 use crate::settings::{Orphans, Settings};
@@ -34,7 +34,7 @@ use crate::system::{SystemClock, SystemRandom, user_name};
 
 /// Everything that a command works with.
 pub(crate) struct Context {
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) registry: Registry,
     pub(crate) traces: Traces,
     pub(crate) datasets: Datasets,
@@ -76,51 +76,59 @@ impl Context {
     /// Opens the store of the working directory to change something; where there is none, makes one at the root of
     /// the git checkout, or here without git, and says so.
     pub(crate) async fn open_or_create(output: &Output) -> Result<Self, CommandError> {
-        Self::open_or_create_found(None, output).await
+        Self::open_or_create_found(NewStore::default(), output).await
     }
 
-    /// As `open_or_create`; clients write the artifacts of experiment 0 of a new one below `artifact_root`, if that is
-    /// given.
+    /// As `open_or_create`; a new one is made as `new` says, and one that is there must be kept where it says.
     pub(crate) async fn open_or_create_found(
-        artifact_root: Option<&str>,
+        new: NewStore<'_>,
         output: &Output,
     ) -> Result<Self, CommandError> {
         let here = working_directory()?;
         Project::refuse_remains(&here)?;
         if let Some(project) = Project::find(&here) {
-            project.check_writable()?;
-            return Self::compose_and_mark(project, output).await;
+            return Self::open_there(project, new, output).await;
         }
         let root = here
             .ancestors()
             .find(|directory| directory.join(".git").exists())
             .unwrap_or(&here)
             .to_owned();
-        Self::lay_out(&root, artifact_root, output).await
+        Self::lay_out(&root, new, output).await
     }
 
     /// As `open_or_create_found`, in this folder and none above it.
     pub(crate) async fn open_or_create_in(
         root: &Path,
-        artifact_root: Option<&str>,
+        new: NewStore<'_>,
         output: &Output,
     ) -> Result<Self, CommandError> {
         match Project::find(root).filter(|project| project.root == root) {
-            Some(project) => {
-                project.check_writable()?;
-                Self::compose_and_mark(project, output).await
-            }
-            None => Self::lay_out(root, artifact_root, output).await,
+            Some(project) => Self::open_there(project, new, output).await,
+            None => Self::lay_out(root, new, output).await,
         }
+    }
+
+    async fn open_there(
+        project: Project,
+        new: NewStore<'_>,
+        output: &Output,
+    ) -> Result<Self, CommandError> {
+        project.check_writable()?;
+        if new.postgres.is_some() {
+            // Its making may have been cut short.
+            make_store(&project, new).await?;
+        }
+        Self::compose_and_mark(project, output).await
     }
 
     async fn lay_out(
         root: &Path,
-        artifact_root: Option<&str>,
+        new: NewStore<'_>,
         output: &Output,
     ) -> Result<Self, CommandError> {
         let project = Project::lay_out(root)?;
-        let is_ours = make_store(&project, artifact_root).await?;
+        let is_ours = make_store(&project, new).await?;
         if is_ours {
             output.say(&format!(
                 "reproof: made the store {}, and reproof.toml beside it, which belongs into git",
@@ -131,8 +139,12 @@ impl Context {
     }
 
     /// Makes the store of a project whose folders are there, or opens it.
-    pub(crate) async fn create(project: Project, output: &Output) -> Result<Self, CommandError> {
-        make_store(&project, None).await?;
+    pub(crate) async fn create(
+        project: Project,
+        new: NewStore<'_>,
+        output: &Output,
+    ) -> Result<Self, CommandError> {
+        make_store(&project, new).await?;
         Self::compose_and_mark(project, output).await
     }
 
@@ -146,9 +158,12 @@ impl Context {
         // Settings first: they are what a user can mend, and nothing else has to be looked at for it.
         let settings = Settings::load(&project.root, &project.store_directory())?;
         let is_writable = project.is_writable();
-        let (store, cas) = open_parts(&project, is_writable)?;
+        let Database {
+            store,
+            verifier_key,
+        } = open_database(&project, is_writable).await?;
+        let cas = open_objects(&project, is_writable)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let verifier_key = store.verifier_key().await.map_err(store_fault)?;
         let signing_key = if is_writable {
             read_key(&verifier_key)?
         } else {
@@ -477,93 +492,17 @@ fn parse_verifier_key(text: &str) -> Result<VerifierKey, CommandError> {
         .map_err(|error| CommandError::caused("E0011", &error))
 }
 
-/// Opens database and objects of a store; where it may only be read, nothing is made.
-fn open_parts(
-    project: &Project,
-    is_writable: bool,
-) -> Result<(Arc<SqliteStore>, Cas), CommandError> {
+/// Opens the objects of a store; where it may only be read, nothing is made.
+fn open_objects(project: &Project, is_writable: bool) -> Result<Cas, CommandError> {
     let (objects, temporary) = (project.objects(), project.temporary());
-    if !is_writable {
-        let store = Sqlite::open_read_only(&project.database()).map_err(store_fault)?;
-        let cas = Cas::open_read_only(&objects, &temporary, CasOptions::default())
-            .map_err(objects_fault)?;
-        return Ok((Arc::new(store), cas));
-    }
-    let options = OpenOptions {
-        random: Arc::new(SystemRandom),
-        create: false,
+    let options = CasOptions::default();
+    let opened = if is_writable {
+        project.make_folders()?;
+        Cas::open(&objects, &temporary, options)
+    } else {
+        Cas::open_read_only(&objects, &temporary, options)
     };
-    let store = Sqlite::open(&project.database(), options).map_err(store_fault)?;
-    project.make_folders()?;
-    let cas = Cas::open(&objects, &temporary, CasOptions::default()).map_err(objects_fault)?;
-    Ok((Arc::new(store), cas))
-}
-
-/// Makes the store of a project whose folders are there; tells whether it was made, and not there already.
-///
-/// Of several processes that come at once one makes it and the others wait.
-async fn make_store(project: &Project, artifact_root: Option<&str>) -> Result<bool, CommandError> {
-    if project.database().is_file() {
-        return Ok(false);
-    }
-    let lock = lock_directory(&project.store_directory())?;
-    if project.database().is_file() {
-        return Ok(false);
-    }
-    refuse_remains(project)?;
-    let mut nonce = [0; 8];
-    SystemRandom.fill(&mut nonce);
-    let origin = format!("reproof.local/{}", hex::encode(nonce));
-    let key = SigningKey::generate(&origin, &SystemRandom)
-        .map_err(|error| CommandError::caused("E0023", &error))?;
-    // The key comes first: a key without a store is never used, a store without its key could never be signed.
-    write_key(&key)?;
-    let first = tracking::first_commit(
-        &Caller::local(&user_name()),
-        &key.verifier(),
-        artifact_root,
-        SystemClock.now(),
-    );
-    let made = Sqlite::initialise(&project.database(), Arc::new(SystemRandom), first).await;
-    drop(made.map_err(store_fault)?);
-    drop(lock);
-    Ok(true)
-}
-
-/// Refuses to make a store over what is left of another, whose history it would mix with its own.
-fn refuse_remains(project: &Project) -> Result<(), CommandError> {
-    let database = project.database();
-    let of_database = |ending: &str| {
-        let mut path = database.clone().into_os_string();
-        path.push(ending);
-        PathBuf::from(path)
-    };
-    let remains = [
-        project.ledger().join(CHECKPOINT_PATH),
-        of_database("-wal"),
-        of_database("-journal"),
-    ];
-    let Some(found) = remains.iter().find(|path| path.symlink_metadata().is_ok()) else {
-        return Ok(());
-    };
-    Err(CommandError::system(
-        "E0011",
-        format!(
-            "{} is left of a store whose database {} is gone",
-            found.display(),
-            database.display()
-        ),
-    )
-    .hint("put `reproof.db` back, from a backup of the same time or a later one")
-    .hint("or move `.reproof/` away and begin anew"))
-}
-
-/// Waits for a lock on a folder; it goes with what is returned, or with the process.
-fn lock_directory(directory: &Path) -> Result<std::fs::File, CommandError> {
-    let folder = std::fs::File::open(directory).map_err(|error| cannot_write(directory, &error))?;
-    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)
-        .map_err(|error| cannot_write(directory, &error.into()))?;
-    Ok(folder)
+    opened.map_err(objects_fault)
 }
 
 fn capture_settings(settings: &Settings, key: Option<&SigningKey>) -> CaptureSettings {

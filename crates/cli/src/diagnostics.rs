@@ -64,13 +64,14 @@ impl Subscriber for Printer {
     fn exit(&self, _: &Id) {}
 }
 
-const OUR_ROOMS: [&str; 9] = [
+const OUR_ROOMS: [&str; 10] = [
     "reproof",
     "server",
     "executor",
     "tracking",
     "capture",
     "cas",
+    "store_postgres",
     "store_sqlite",
     "ledger",
     "webhooks",

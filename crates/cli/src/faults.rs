@@ -63,6 +63,8 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         StoreError::Leaf(_) | StoreError::Closed => CommandError::system("E0023", text),
         StoreError::Busy => CommandError::system("E0013", text)
             .hint("look for a command that hangs, then try again"),
+        StoreError::Unreachable { .. } => CommandError::system("E0027", text)
+            .hint("see that the server runs, and that its address, user and password are right"),
         StoreError::DiskFull => disk_full(text),
         StoreError::Database { .. } => CommandError::system("E0018", text)
             .hint("look at the permissions and the free space of `.reproof/`"),

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod context;
+mod database;
 mod delivering;
 mod diagnostics;
 mod endpoints;

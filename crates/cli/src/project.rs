@@ -9,6 +9,9 @@ use crate::settings::TEMPLATE;
 /// Name of the folder that holds a store.
 pub(crate) const STORE_DIRECTORY: &str = ".reproof";
 
+/// Name of the file in it that holds the address of a PostgreSQL database.
+const ADDRESS_FILE: &str = "postgresql";
+
 /// A project: the folder that holds `.reproof/`.
 #[derive(Debug, Clone)]
 pub(crate) struct Project {
@@ -19,7 +22,10 @@ impl Project {
     /// Looks for a store, from a directory upward.
     pub(crate) fn find(from: &Path) -> Option<Self> {
         from.ancestors()
-            .find(|directory| directory.join(STORE_DIRECTORY).join("reproof.db").is_file())
+            .find(|directory| {
+                let store = directory.join(STORE_DIRECTORY);
+                store.join("reproof.db").is_file() || store.join(ADDRESS_FILE).is_file()
+            })
             .map(|root| Self {
                 root: root.to_owned(),
             })
@@ -32,7 +38,8 @@ impl Project {
             .map(|directory| directory.join(STORE_DIRECTORY))
             .find(|store| store.is_dir());
         let Some(store) = store else { return Ok(()) };
-        if store.join("reproof.db").exists() || !store.join("ledger/checkpoint").exists() {
+        let has_database = store.join("reproof.db").exists() || store.join(ADDRESS_FILE).exists();
+        if has_database || !store.join("ledger/checkpoint").exists() {
             return Ok(());
         }
         Err(CommandError::system(
@@ -63,6 +70,7 @@ impl Project {
         [
             self.store_directory(),
             self.database(),
+            self.address_file(),
             self.objects(),
             self.temporary(),
         ]
@@ -99,6 +107,11 @@ impl Project {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.store_directory().join("reproof.db")
+    }
+
+    /// Holds the address of the database where it is one of PostgreSQL.
+    pub(crate) fn address_file(&self) -> PathBuf {
+        self.store_directory().join(ADDRESS_FILE)
     }
 
     pub(crate) fn objects(&self) -> PathBuf {

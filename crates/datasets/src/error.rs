@@ -214,7 +214,9 @@ impl DatasetsError {
             Self::Crowded { .. } => ErrorClass::Unavailable,
             Self::Store(error) => match error {
                 StoreError::Query { .. } => ErrorClass::Invalid,
-                StoreError::Busy | StoreError::Closed => ErrorClass::Unavailable,
+                StoreError::Busy | StoreError::Closed | StoreError::Unreachable { .. } => {
+                    ErrorClass::Unavailable
+                }
                 _ => ErrorClass::Internal,
             },
         }

@@ -268,7 +268,9 @@ impl RegistryError {
             Self::Crowded { .. } => ErrorClass::Unavailable,
             Self::Store(error) => match error {
                 StoreError::Query { .. } => ErrorClass::Invalid,
-                StoreError::Busy | StoreError::Closed => ErrorClass::Unavailable,
+                StoreError::Busy | StoreError::Closed | StoreError::Unreachable { .. } => {
+            ErrorClass::Unavailable
+        },
                 _ => ErrorClass::Internal,
             },
             Self::Cas(_) | Self::Tree(_) | Self::BrokenOff { .. } => ErrorClass::Internal,

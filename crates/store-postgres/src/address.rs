@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use postgres::Config;
+use postgres::config::Host;
 use store::StoreError;
 
 use crate::connecting::Connecting;
@@ -133,9 +134,43 @@ impl PostgresAddress {
         })
     }
 
+    /// Takes the password out of a file of libpq's, where the address has none and the file has one for it: lines
+    /// `HOST:PORT:DATABASE:USER:PASSWORD`, in which `*` is anything and a backslash stands before what means itself.
+    #[must_use]
+    pub fn with_password_file(mut self, text: &str) -> Self {
+        if self.config.get_password().is_some() {
+            return self;
+        }
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            _ => "localhost".to_owned(),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let user = self.config.get_user().unwrap_or_default().to_owned();
+        let database = self.config.get_dbname().unwrap_or(&user).to_owned();
+        let wanted = [host, port.to_string(), database, user];
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let found = lines.map(split_line).find(|fields| {
+            fields.len() == 5
+                && fields
+                    .iter()
+                    .zip(&wanted)
+                    .all(|(field, wanted)| field == "*" || field == wanted)
+        });
+        if let Some(password) = found.as_ref().and_then(|fields| fields.last()) {
+            self.config.password(password);
+        }
+        self
+    }
+
     /// The address as it may be shown: without user, password and settings.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Database and schema, as they may be shown: what tells one store from another.
+    pub fn place(&self) -> String {
+        format!("{}, schema `{}`", self.shown, self.schema)
     }
 
     /// The schema that holds the store.
@@ -155,6 +190,21 @@ impl PostgresAddress {
             names: LockNames::new(&self.schema),
         })
     }
+}
+
+/// The fields of a line, with what a backslash stands before taken as it is.
+fn split_line(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        let last = fields.last_mut().expect("there is one from the start");
+        match character {
+            ':' => fields.push(String::new()),
+            '\\' => last.extend(characters.next()),
+            other => last.push(other),
+        }
+    }
+    fields
 }
 
 impl std::fmt::Debug for PostgresAddress {
@@ -201,6 +251,20 @@ mod tests {
         assert_eq!(with.config.get_password(), Some(b"given".as_slice()));
         let own = PostgresAddress::parse("postgresql://ann:own@host/ml", Some("given")).unwrap();
         assert_eq!(own.config.get_password(), Some(b"own".as_slice()));
+    }
+
+    #[test]
+    fn a_password_file_is_read_as_libpq_reads_it() {
+        let text =
+            "# host:port:db:user:password\nother:*:*:*:no\nh:5432:d:ann:a\\:b\\\\c\n*:*:*:*:last\n";
+        let of = |uri: &str| {
+            let address = parse(uri).with_password_file(text);
+            String::from_utf8(address.config.get_password().unwrap().to_vec()).unwrap()
+        };
+        assert_eq!(of("postgresql://ann@h/d"), "a:b\\c");
+        assert_eq!(of("postgresql://ann@h:5433/d"), "last");
+        assert_eq!(of("postgresql://ann:own@h/d"), "own");
+        assert_eq!(of("postgresql://ann@other/d"), "no");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use postgres::config::SslMode;
 use postgres::{Client, Config, NoTls};
 use store::StoreError;
+use store_sql::sql::SqlError;
 
-use crate::fault::database_fault;
+use crate::fault::sort_error;
 use crate::locks::LockNames;
 use crate::session::Session;
 use crate::tls::Tls;
@@ -42,7 +43,13 @@ impl Connecting {
     }
 
     fn connect(&self) -> Result<Client, StoreError> {
-        let fault = database_fault("connecting to PostgreSQL");
+        // A server that has no place left is busy; whatever else it says, nobody is let in.
+        let fault = |source: postgres::Error| match sort_error(source) {
+            SqlError::Busy => StoreError::Busy,
+            source => StoreError::Unreachable {
+                source: Box::new(source),
+            },
+        };
         match &self.tls {
             Some(tls) if self.config.get_ssl_mode() != SslMode::Disable => {
                 self.config.connect(tls.connector()).map_err(fault)

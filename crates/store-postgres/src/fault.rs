@@ -3,7 +3,6 @@
 use std::error::Error as _;
 
 use postgres::error::SqlState;
-use store::StoreError;
 use store_sql::sql::SqlError;
 
 /// Sorts what PostgreSQL says by what a caller can do about it.
@@ -29,11 +28,6 @@ pub(crate) fn sort_error(source: postgres::Error) -> SqlError {
         }
         _ => SqlError::Other(Box::new(source)),
     }
-}
-
-/// Names what was being done, and sorts the faults that a caller can act on from the others.
-pub(crate) fn database_fault(action: &'static str) -> impl FnOnce(postgres::Error) -> StoreError {
-    move |source| store_sql::database_fault(action)(sort_error(source))
 }
 
 /// Whether the connection is of no use any more.

@@ -19,4 +19,4 @@ mod verify;
 mod writer;
 
 pub use address::{AddressError, PostgresAddress};
-pub use store::{OpenOptions, Postgres, PostgresStore};
+pub use store::{Access, OpenOptions, Postgres, PostgresStore};

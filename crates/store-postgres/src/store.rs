@@ -21,6 +21,8 @@ use crate::writer::Writer;
 const CONNECTION_COUNT: usize = 8;
 
 statements! {
+    COUNT_MLFLOW_TABLES = "SELECT COUNT(*) FROM pg_tables
+        WHERE schemaname = 'public' AND tablename IN ('alembic_version', 'experiments')";
     COUNT_IDENTITIES = "SELECT COUNT(*) FROM ledger_identity";
 }
 
@@ -30,11 +32,22 @@ pub type PostgresStore = SqlStore<Postgres>;
 /// A schema of a database with the tables of a store.
 pub struct Postgres {
     address: PostgresAddress,
-    /// None where the schema is newer than this program, which then only reads it.
+    /// None where it may only be read, or its schema is newer than this program, which then only reads it.
     writer: Option<Writer>,
     pool: Arc<Pool>,
     permits: Arc<Semaphore>,
     newer_version: Option<u32>,
+}
+
+/// What may be done to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing but to read it.
+    Read,
+    /// Everything, where its schema is there.
+    Write,
+    /// Everything; a missing schema is made.
+    Create,
 }
 
 /// How a store is opened.
@@ -42,8 +55,8 @@ pub struct Postgres {
 pub struct OpenOptions {
     /// Draws the salts of events, and the ids of new writers.
     pub random: Arc<dyn Random>,
-    /// Whether a missing schema is made.
-    pub create: bool,
+    /// What may be done to it.
+    pub access: Access,
 }
 
 impl Postgres {
@@ -51,19 +64,21 @@ impl Postgres {
     ///
     /// One that a newer version made is opened for reading only: then `commit` says `StoreError::Newer`.
     ///
-    /// *Errors*: `Query` where the database does not keep texts in UTF8; `Database` where it cannot be reached.
+    /// *Errors*: `Query` where the database does not keep texts in UTF8; `Unreachable` where the server is not; `ReadOnly`
+    /// where it may only be read and would have to be migrated.
     pub async fn open(
         address: PostgresAddress,
         options: OpenOptions,
     ) -> Result<PostgresStore, StoreError> {
         let connecting = address.connecting()?;
-        let OpenOptions { random, create } = options;
+        let OpenOptions { random, access } = options;
         let prepared = connecting.clone();
-        let (session, found) = in_thread("connecting", move || prepare(&prepared, create)).await?;
+        let (session, found) = in_thread("connecting", move || prepare(&prepared, access)).await?;
         let newer_version = (found > known_version()).then_some(found);
-        let writer = match newer_version {
-            Some(_) => None,
-            None => Some(Writer::start(connecting.clone(), random)?),
+        let writer = if newer_version.is_some() || access == Access::Read {
+            None
+        } else {
+            Some(Writer::start(connecting.clone(), random)?)
         };
         let pool = Pool {
             connecting,
@@ -81,6 +96,17 @@ impl Postgres {
     /// Where it is.
     pub fn address(&self) -> &PostgresAddress {
         &self.address
+    }
+
+    /// Whether MLflow keeps its own record in the schema that connections look in without being told.
+    pub async fn has_mlflow(&self) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let tables: Option<i64> = connection
+                .find(COUNT_MLFLOW_TABLES, params![], |row| row.get(0))
+                .map_err(database_fault("looking for MLflow's tables"))?;
+            Ok(tables == Some(2))
+        })
+        .await
     }
 
     /// Whether the first commit was made.
@@ -121,7 +147,7 @@ impl Postgres {
                 found,
                 known: known_version(),
             }),
-            (None, None) => Err(StoreError::Closed),
+            (None, None) => Err(StoreError::ReadOnly),
         }
     }
 }
@@ -224,14 +250,17 @@ fn in_transaction<T>(
 }
 
 /// Connects, and brings the schema up to what this program knows; tells what it found there.
-fn prepare(connecting: &Connecting, create: bool) -> Result<(Session, u32), StoreError> {
+fn prepare(connecting: &Connecting, access: Access) -> Result<(Session, u32), StoreError> {
     let session = connecting.open()?;
     let found = find_version(&session)?;
-    if found == 0 && !create {
+    if found == 0 && access != Access::Create {
         return Err(damaged(format!(
             "the database has no schema `{}` that holds one",
             connecting.schema
         )));
+    }
+    if found < known_version() && access == Access::Read {
+        return Err(StoreError::ReadOnly);
     }
     if found < known_version() {
         migrate(&session, connecting)?;

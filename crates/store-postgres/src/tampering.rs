@@ -11,7 +11,7 @@ use store_sql::sql::Connection;
 
 use crate::session::Session;
 use crate::statements::{drop_schema, new_schema};
-use crate::store::{OpenOptions, Postgres};
+use crate::store::{Access, OpenOptions, Postgres};
 use crate::verify::verify_projection;
 
 /// Rows that follow from no event.
@@ -56,7 +56,7 @@ fn populated(name: &str) -> Option<Session> {
     runtime.block_on(async {
         let options = OpenOptions {
             random: Arc::new(Counting(AtomicU64::new(1))),
-            create: false,
+            access: Access::Write,
         };
         let store = Postgres::open(address, options).await.unwrap();
         populate(&store).await;

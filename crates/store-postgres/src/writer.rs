@@ -289,6 +289,9 @@ fn same_again(failure: &StoreError) -> StoreError {
         StoreError::Busy => StoreError::Busy,
         StoreError::DiskFull => StoreError::DiskFull,
         StoreError::ReadOnly => StoreError::ReadOnly,
+        StoreError::Unreachable { source } => StoreError::Unreachable {
+            source: source.to_string().into(),
+        },
         StoreError::Damaged { message } => StoreError::Damaged {
             message: message.clone(),
         },

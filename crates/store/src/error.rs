@@ -198,6 +198,13 @@ pub enum StoreError {
     /// Somebody else holds the database for too long.
     #[error("the store is locked by another process")]
     Busy,
+    /// The server that keeps the database does not answer, or lets nobody in.
+    #[error("the database server cannot be reached")]
+    Unreachable {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The disk is full.
     #[error("no space is left for the store")]
     DiskFull,

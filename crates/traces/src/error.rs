@@ -170,7 +170,9 @@ impl TracesError {
             Self::AssessmentTaken { .. } => ErrorClass::Exists,
             Self::Store(error) => match error {
                 StoreError::Query { .. } => ErrorClass::Invalid,
-                StoreError::Busy | StoreError::Closed => ErrorClass::Unavailable,
+                StoreError::Busy | StoreError::Closed | StoreError::Unreachable { .. } => {
+                    ErrorClass::Unavailable
+                }
                 _ => ErrorClass::Internal,
             },
         }

@@ -372,7 +372,9 @@ impl TrackingError {
 fn class_of_store(error: &StoreError) -> ErrorClass {
     match error {
         StoreError::Query { .. } => ErrorClass::Invalid,
-        StoreError::Busy | StoreError::Closed => ErrorClass::Unavailable,
+        StoreError::Busy | StoreError::Closed | StoreError::Unreachable { .. } => {
+            ErrorClass::Unavailable
+        }
         _ => ErrorClass::Internal,
     }
 }

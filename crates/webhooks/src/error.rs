@@ -156,7 +156,9 @@ impl WebhooksError {
             Self::NoWebhook { .. } => ErrorClass::NotFound,
             Self::Key(_) | Self::Locked { .. } => ErrorClass::Internal,
             Self::Store(error) => match error {
-                StoreError::Busy | StoreError::Closed => ErrorClass::Unavailable,
+                StoreError::Busy | StoreError::Closed | StoreError::Unreachable { .. } => {
+                    ErrorClass::Unavailable
+                }
                 _ => ErrorClass::Internal,
             },
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use entities::{Change, Leaf};
 use ledger::{TreeHead, VerifierKey};
 use serde_json::{Value, json};
-use store::{LedgerStore as _, Store as _, StoredEvent};
+use store::StoredEvent;
 use tracking::Departure;
 
 use crate::arguments::AuditCommand;

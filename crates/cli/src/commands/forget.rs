@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use entities::{Change, Commit, ObjectId, RecordedPath, Run, RunId};
 use executor::Manifest;
-use store::{ArtifactStore as _, RunStore as _, Store as _};
 
 use crate::arguments::ForgetArguments;
 use crate::context::Context;

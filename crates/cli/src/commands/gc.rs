@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use entities::{ObjectId, Timestamp};
-use store::RunStore as _;
 
 use crate::arguments::GcArguments;
 use crate::commands::references::{References, is_forgotten};

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::arguments::InitArguments;
 use crate::context::Context;
+use crate::database::NewStore;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::project::{Project, cannot_write};
@@ -35,8 +36,12 @@ pub(crate) async fn run(
         .hint("`reproof init --nested` makes another one here all the same"));
     }
     let was_there = Project::find(&root).is_some();
+    let new = NewStore {
+        postgres: arguments.postgresql.as_deref(),
+        artifact_root: None,
+    };
     let project = Project::lay_out(&root)?;
-    let context = Context::create(project, output).await?;
+    let context = Context::create(project, new, output).await?;
     context.publish().await?;
     let store = context.bench.project.store_directory.clone();
     let is_ignored = ignores_itself(&store);

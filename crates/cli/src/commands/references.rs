@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use entities::{Leaf, ObjectId};
-use store::{ArtifactStore as _, LedgerStore as _, RegistryStore as _, RunStore as _};
 
 use crate::context::Context;
 use crate::error::CommandError;

@@ -8,7 +8,7 @@ use entities::{
     SearchKind, SearchQuery,
 };
 use serde_json::{Value, json};
-use store::{ExperimentStore as _, PageRequest, RunStore as _, View};
+use store::{PageRequest, View};
 
 use crate::arguments::RunsArguments;
 use crate::commands::outcome::{is_interruption, number_json};

@@ -13,9 +13,12 @@ use webhooks::Deliverer;
 
 use crate::arguments::{HOST, ServerArguments};
 use crate::context::Context;
+use crate::database::NewStore;
 use crate::delivering::Delivering;
 use crate::error::CommandError;
 use crate::output::{Output, safe};
+
+use self::mlflow_options::Place;
 
 pub(crate) async fn run(
     arguments: ServerArguments,
@@ -23,20 +26,23 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, CommandError> {
     mlflow_options::check_others(&arguments, output)?;
     let artifacts = mlflow_options::artifacts(&arguments, output)?;
-    let root = mlflow_options::root(&arguments, output)?;
+    let Place { root, postgres } = mlflow_options::place(&arguments, output)?;
     let web = mlflow_options::web(&arguments, output);
     let ServerArguments { host, port, .. } = arguments;
     let host = if host.is_empty() { HOST } else { &host };
     let listener = listen(host, port).await?;
-    let artifact_root = artifacts.root.as_deref();
+    let new = NewStore {
+        postgres: postgres.as_deref(),
+        artifact_root: artifacts.root.as_deref(),
+    };
     let context = if let Some(root) = &root {
         let root = root.canonicalize().map_err(|error| {
             CommandError::usage("E0022", format!("cannot serve {}: {error}", root.display()))
         })?;
-        Context::open_or_create_in(&root, artifact_root, output).await?
+        Context::open_or_create_in(&root, new, output).await?
     } else {
         mlflow_options::warn_of_mlflow(output)?;
-        Context::open_or_create_found(artifact_root, output).await?
+        Context::open_or_create_found(new, output).await?
     };
     let address = listener.local_addr().map_err(|error| {
         CommandError::system("E0018", format!("cannot tell the address: {error}"))

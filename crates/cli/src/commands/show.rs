@@ -10,9 +10,6 @@ use std::process::ExitCode;
 use entities::{Artifact, ReplayVerdict, Run, RunDetail};
 use provenance::{Evidence, FileSet, RunFacts, evidence_level};
 use serde_json::{Value, json};
-use store::{
-    ArtifactStore as _, ExperimentStore as _, ModelStore as _, RunStore as _, TraceStore as _,
-};
 
 use crate::arguments::ShowArguments;
 use crate::commands::references::is_forgotten;

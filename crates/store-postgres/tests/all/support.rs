@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use entities::Random;
 use postgres::{Client, NoTls};
-use store_postgres::{OpenOptions, Postgres, PostgresAddress, PostgresStore};
+use store_postgres::{Access, OpenOptions, Postgres, PostgresAddress, PostgresStore};
 
 /// A generator whose numbers follow from a seed: splitmix64.
 pub(crate) struct SeededRandom(AtomicU64);
@@ -87,7 +87,7 @@ impl Schema {
     pub(crate) async fn open(&self, seed: u64) -> PostgresStore {
         let options = OpenOptions {
             random: Arc::new(SeededRandom::new(seed)),
-            create: true,
+            access: Access::Create,
         };
         Postgres::open(self.address(), options)
             .await

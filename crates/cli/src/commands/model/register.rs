@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use entities::{Artifact, Run};
 use executor::REGISTERED_OUTPUTS;
 use registry::{NewModelVersion, NewRegisteredModel, RegistryError};
-use store::{ArtifactStore as _, ModelStore as _};
 
 use super::name_of;
 use super::show::version_json;

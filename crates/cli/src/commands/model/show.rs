@@ -6,7 +6,6 @@ use entities::{ModelVersionDetail, Recipe, RecordedPath, RegisteredModelDetail, 
 use provenance::Evidence;
 use registry::FilesState;
 use serde_json::{Value, json};
-use store::RunStore as _;
 
 use super::{find_version, name_of};
 use crate::context::Context;

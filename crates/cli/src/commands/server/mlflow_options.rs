@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use migrate::{MigrateError, MlflowSource};
 use server::{AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, WebOptions};
+use store_postgres::PostgresAddress;
 
 use crate::arguments::{ServerArguments, Unsupported};
 use crate::context::working_directory;
@@ -12,13 +13,33 @@ use crate::faults::migrate_fault;
 use crate::output::{Output, safe};
 use crate::project::{Project, cannot_write};
 
-/// The folder whose store is served; none where it is found from the working directory.
+/// What is served.
+pub(super) struct Place {
+    /// The folder of the store; none where it is found from the working directory.
+    pub(super) root: Option<PathBuf>,
+    /// The address of the PostgreSQL database that keeps its record.
+    pub(super) postgres: Option<String>,
+}
+
+/// Which store is served.
 ///
-/// *Errors*: E0026 where the URI is that of MLflow's own record, or of a database server.
-pub(super) fn root(
-    arguments: &ServerArguments,
-    output: &Output,
-) -> Result<Option<PathBuf>, CommandError> {
+/// *Errors*: E0026 where the URI is that of MLflow's own record, or of another database server than PostgreSQL.
+pub(super) fn place(arguments: &ServerArguments, output: &Output) -> Result<Place, CommandError> {
+    let uri = given(arguments.backend_store_uri.as_ref());
+    if let Some(uri) = uri.filter(|uri| PostgresAddress::is_meant(uri)) {
+        return Ok(Place {
+            root: arguments.root.clone(),
+            postgres: Some(uri.clone()),
+        });
+    }
+    Ok(Place {
+        root: root(arguments, output)?,
+        postgres: None,
+    })
+}
+
+/// The folder whose store is served; none where it is found from the working directory.
+fn root(arguments: &ServerArguments, output: &Output) -> Result<Option<PathBuf>, CommandError> {
     let Some(uri) = given(arguments.backend_store_uri.as_ref()) else {
         return Ok(arguments.root.clone());
     };
@@ -32,7 +53,8 @@ pub(super) fn root(
         return Err(refusal(format!(
             "`--backend-store-uri {shown}` cannot be served: the record is kept in a store of Reproof's own"
         ))
-        .hint("`--root DIR` in its place names the folder of a store, which is made if it is not there"));
+        .hint("`--root DIR` in its place names the folder of a store, which is made if it is not there")
+        .hint("`--backend-store-uri postgresql://USER@HOST/DATABASE` keeps its record in PostgreSQL"));
     };
     let is_folder = path.is_dir() || !is_database(uri, &path);
     let is_mlruns = path.file_name().is_some_and(|name| name == "mlruns");
