@@ -13,9 +13,11 @@ use tracking::Tracking;
 use webhooks::Webhooks;
 
 use crate::error::RequestError;
+use crate::figures::Figures;
 use crate::scope::Access;
 use crate::{
-    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, Scope, ServerOptions, WebOptions,
+    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, ProcessReader, Scope,
+    ServerOptions, WebOptions,
 };
 
 /// What every handler is given: a cheap clone.
@@ -36,6 +38,9 @@ pub(crate) struct Server {
     pub(crate) prefix: String,
     /// What clients write the artifacts of new experiments below; the proxy if not given.
     pub(crate) artifact_root: Option<String>,
+    pub(crate) figures: Figures,
+    /// Tells what the process uses.
+    pub(crate) process: Option<ProcessReader>,
     pub(crate) random: Arc<dyn Random>,
     /// Who owns the process.
     pub(crate) user: String,
@@ -54,6 +59,7 @@ impl Server {
             random,
             web,
             artifacts,
+            operation,
             scope,
             user,
         } = options;
@@ -64,6 +70,10 @@ impl Server {
             prefix,
         } = web;
         let ArtifactOptions { root, .. } = artifacts;
+        let OperationOptions {
+            exposes_figures: _,
+            process,
+        } = operation;
         // Nobody proves who they are to a server without sign-on; a run's token was given to its command alone.
         let auth = match &scope {
             Scope::Team => "none",
@@ -83,6 +93,8 @@ impl Server {
             framing,
             prefix,
             artifact_root: root,
+            figures: Figures::new(),
+            process,
             datasets,
             webhooks,
             random,

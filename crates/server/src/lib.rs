@@ -4,6 +4,7 @@
 mod app;
 mod artifacts;
 mod error;
+mod figures;
 mod guard;
 mod hosts;
 mod mlflow;
@@ -16,6 +17,9 @@ mod serve;
 mod wire;
 
 pub use hosts::AllowedHosts;
-pub use options::{ArtifactOptions, Framing, Mask, RunScope, Scope, ServerOptions, WebOptions};
+pub use options::{
+    ArtifactOptions, Framing, Mask, OperationOptions, ProcessFigures, ProcessReader, RunScope,
+    Scope, ServerOptions, WebOptions,
+};
 pub use origins::AllowedOrigins;
 pub use serve::{router, serve};

@@ -13,9 +13,10 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::ServerOptions;
 use crate::app::{App, Server};
+use crate::figures;
 use crate::guard::guard;
+use crate::{Scope, ServerOptions};
 use crate::{artifacts, mlflow, otlp};
 
 /// How long requests that are under way at the end may take: about what a gigabyte needs on a slow disk.
@@ -29,6 +30,8 @@ pub fn router(options: ServerOptions) -> Router {
     } else {
         artifacts::calls()
     };
+    // Whoever has the token of a run needs to know nothing of the server, and of the ledger no more than of that run.
+    let tells_figures = options.operation.exposes_figures && matches!(options.scope, Scope::Team);
     let app: App = Arc::new(Server::new(options));
     let calls = mlflow::calls();
     let calls_v3 = mlflow::calls_v3();
@@ -54,10 +57,16 @@ pub fn router(options: ServerOptions) -> Router {
             .route(&format!("{prefix}/"), get(mlflow::at_root))
             .merge(proxy),
     };
+    let table = if tells_figures {
+        table.route(figures::PATH, get(figures::tell_all))
+    } else {
+        table
+    };
     table
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&app), guard))
+        .layer(from_fn_with_state(Arc::clone(&app), figures::count))
         .with_state(app)
 }
 

@@ -107,6 +107,16 @@ pub(crate) struct ServerArguments {
     /// What stands before every path, such as /mlflow
     #[arg(long, value_name = "PREFIX", env = "MLFLOW_STATIC_PREFIX", hide_env_values = true, value_parser = parse_prefix)]
     pub(crate) static_prefix: Option<String>,
+    /// Tell Prometheus at /metrics what the server does; the folder that MLflow wants for it is not needed
+    #[arg(
+        long,
+        env = "MLFLOW_EXPOSE_PROMETHEUS",
+        hide_env_values = true,
+        num_args = 0..=1,
+        default_missing_value = ".",
+        value_name = "DIR"
+    )]
+    pub(crate) expose_prometheus: Option<String>,
     #[command(flatten)]
     pub(crate) without_meaning: WithoutMeaning,
     #[command(flatten)]
@@ -183,13 +193,6 @@ pub(crate) struct Unsupported {
     pub(crate) read_replica_backend_store_uri: Option<String>,
     #[arg(long, hide = true, env = "MLFLOW_ARTIFACTS_ONLY", hide_env_values = true, value_parser = parse_off)]
     pub(crate) artifacts_only: bool,
-    #[arg(
-        long,
-        hide = true,
-        env = "MLFLOW_EXPOSE_PROMETHEUS",
-        hide_env_values = true
-    )]
-    pub(crate) expose_prometheus: Option<String>,
     #[arg(
         long,
         hide = true,

@@ -6,7 +6,8 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use server::{ArtifactOptions, Scope, ServerOptions, WebOptions};
+use entities::Clock as _;
+use server::{ArtifactOptions, OperationOptions, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use webhooks::Deliverer;
@@ -16,6 +17,7 @@ use crate::context::Context;
 use crate::delivering::Delivering;
 use crate::error::CommandError;
 use crate::output::{Output, safe};
+use crate::system::SystemClock;
 
 pub(crate) async fn run(
     arguments: ServerArguments,
@@ -25,6 +27,7 @@ pub(crate) async fn run(
     let artifacts = mlflow_options::artifacts(&arguments, output)?;
     let root = mlflow_options::root(&arguments, output)?;
     let web = mlflow_options::web(&arguments, output);
+    let operation = mlflow_options::operation(&arguments, SystemClock.now());
     let ServerArguments { host, port, .. } = arguments;
     let host = if host.is_empty() { HOST } else { &host };
     let listener = listen(host, port).await?;
@@ -58,7 +61,8 @@ pub(crate) async fn run(
             "in Python: mlflow.set_tracking_uri(\"{url}\")    (Ctrl-C ends)"
         ));
     }
-    serve(&context, listener, web, artifacts, asked_to_end, output).await?;
+    let parts = (web, artifacts, operation);
+    serve(&context, listener, parts, asked_to_end, output).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,8 +99,7 @@ fn end_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandErro
 async fn serve(
     context: &Context,
     listener: TcpListener,
-    web: WebOptions,
-    artifacts: ArtifactOptions,
+    (web, artifacts, operation): (WebOptions, ArtifactOptions, OperationOptions),
     asked_to_end: impl Future<Output = ()> + Send + 'static,
     output: &Output,
 ) -> Result<(), CommandError> {
@@ -110,6 +113,7 @@ async fn serve(
         random: Arc::clone(&context.bench.random),
         web,
         artifacts,
+        operation,
         scope: Scope::Team,
         user: context.bench.user.clone(),
     };

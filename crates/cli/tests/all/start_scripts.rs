@@ -190,6 +190,38 @@ fn a_new_store_beside_what_mlflow_recorded_is_made_with_a_warning() {
 }
 
 #[test]
+fn a_script_that_exposes_figures_gets_them_without_the_folder() {
+    let project = Project::empty();
+    let told = |server: &Server| {
+        let answer = server.agent.get(format!("{}/metrics", server.url)).call();
+        let mut answer = answer.unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), text)
+    };
+    for options in [
+        &["--expose-prometheus", "figures"][..],
+        &["--expose-prometheus"],
+    ] {
+        let server = Server::start_with(&project, options);
+        server.get("api/2.0/mlflow/experiments/get?experiment_id=0");
+        let (status, text) = told(&server);
+        assert_eq!(status, 200, "{text}");
+        assert!(text.contains("mlflow_http_request_total{method=\"GET\",status=\"200\""));
+        let resident = text
+            .lines()
+            .find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        assert!(resident.unwrap().parse::<u64>().unwrap() > 1 << 20);
+        server.end();
+        assert!(!project.path("figures").exists());
+    }
+    let mut program = project.program();
+    program.env("MLFLOW_EXPOSE_PROMETHEUS", "");
+    let server = Server::start_program(program, &[]);
+    assert_eq!(told(&server).0, 404);
+    server.end();
+}
+
+#[test]
 fn what_would_be_missed_is_refused_by_name() {
     let project = Project::empty();
     for (options, words) in [
@@ -204,10 +236,6 @@ fn what_would_be_missed_is_refused_by_name() {
         (
             vec!["--registry-store-uri", "sqlite:///r.db"],
             "models are kept beside the runs",
-        ),
-        (
-            vec!["--expose-prometheus", "here"],
-            "`--expose-prometheus` is not supported",
         ),
         (vec!["--enable-workspaces"], "a store is one workspace"),
         (

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use cas::{Cas, CasError};
 use entities::{Artifact, ObjectId};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
 use super::media::{attachment, media_type};
@@ -47,9 +48,10 @@ pub(super) async fn send(
         }
     };
     let cas = app.tracking.cas().clone();
+    let sent = app.figures.sent.clone();
     let mut response = match part {
         Part::Whole => {
-            let mut response = open(cas, object).await?.into_response();
+            let mut response = open(cas, object, sent).await?.into_response();
             insert(
                 &mut response,
                 header::CONTENT_LENGTH,
@@ -58,7 +60,7 @@ pub(super) async fn send(
             response
         }
         Part::Bytes { offset, length } => {
-            let body = open_range(cas, object, offset, length).await?;
+            let body = open_range(cas, object, offset, length, sent).await?;
             let mut response = (StatusCode::PARTIAL_CONTENT, body).into_response();
             let last = offset + length - 1;
             let range = format!("bytes {offset}-{last}/{size_bytes}");
@@ -109,8 +111,8 @@ fn names_tag(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
 ///
 /// A chunk is sent when the next has been read, so that the last goes out only where the whole was right: of damaged
 /// content the client gets an answer that breaks off, and no file.
-async fn open(cas: Cas, object: ObjectId) -> Result<Body, RequestError> {
-    pump(move |chunks| {
+async fn open(cas: Cas, object: ObjectId, sent: Counter) -> Result<Body, RequestError> {
+    pump(sent, move |chunks| {
         let mut reader = cas.reader(&object)?;
         send_checked(&mut reader, chunks);
         Ok(())
@@ -143,8 +145,9 @@ async fn open_range(
     object: ObjectId,
     offset: u64,
     length: u64,
+    sent: Counter,
 ) -> Result<Body, RequestError> {
-    pump(move |chunks| {
+    pump(sent, move |chunks| {
         let end = offset + length;
         let mut at = offset;
         while at < end {
@@ -193,6 +196,7 @@ impl Chunks {
 
 /// Runs what reads on a thread of its own and waits for its first chunk, or for the error that comes instead.
 async fn pump(
+    sent: Counter,
     read: impl FnOnce(&Chunks) -> Result<(), CasError> + Send + 'static,
 ) -> Result<Body, RequestError> {
     let (sender, mut chunks) = mpsc::channel(CHUNKS_MAX);
@@ -203,7 +207,10 @@ async fn pump(
                 chunks.recv().await.map(|chunk| (chunk, chunks))
             });
             let first = stream::once(std::future::ready(Ok(first)));
-            let all = futures_util::StreamExt::chain(first, rest);
+            let all = first.chain(rest).inspect(move |chunk| {
+                let length = chunk.as_ref().map_or(0, Bytes::len);
+                sent.inc_by(length as u64);
+            });
             Ok(Body::from_stream(all))
         }
         // The fault is logged where it was met.
