@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -39,6 +40,8 @@ pub(crate) struct Server {
     /// What clients write the artifacts of new experiments below; the proxy if not given.
     pub(crate) artifact_root: Option<String>,
     pub(crate) figures: Figures,
+    /// How long a request may stand still.
+    pub(crate) idle_limit: Option<Duration>,
     /// Tells what the process uses.
     pub(crate) process: Option<ProcessReader>,
     pub(crate) random: Arc<dyn Random>,
@@ -72,6 +75,7 @@ impl Server {
         let ArtifactOptions { root, .. } = artifacts;
         let OperationOptions {
             exposes_figures: _,
+            idle_limit,
             process,
         } = operation;
         // Nobody proves who they are to a server without sign-on; a run's token was given to its command alone.
@@ -94,6 +98,7 @@ impl Server {
             prefix,
             artifact_root: root,
             figures: Figures::new(),
+            idle_limit,
             process,
             datasets,
             webhooks,

@@ -94,6 +94,21 @@ pub(crate) enum RequestError {
     #[error("the body of the request ended before its time")]
     BrokenBody,
 
+    /// A body that does not come on.
+    #[error("nothing more of the request came for {limit_seconds} seconds")]
+    SlowBody {
+        /// How long it was waited for.
+        limit_seconds: f64,
+    },
+    /// An answer that does not come.
+    #[error(
+        "the server found no answer within {limit_seconds} seconds and gave up; what was asked to be changed may be changed all the same"
+    )]
+    SlowAnswer {
+        /// How long it was waited for.
+        limit_seconds: f64,
+    },
+
     /// A path that could lead out of the artifacts.
     #[error("Invalid path")]
     InvalidPath,
@@ -296,6 +311,12 @@ const TOO_LARGE: ErrorCode = ErrorCode::new(
     "KAM00",
     "INVALID_PARAMETER_VALUE",
 );
+const TOO_SLOW: ErrorCode = ErrorCode::new(
+    StatusCode::REQUEST_TIMEOUT,
+    "DEADLINE_EXCEEDED",
+    "KAM00",
+    "INVALID_PARAMETER_VALUE",
+);
 const NOT_FOUND: ErrorCode = ErrorCode::new(
     StatusCode::NOT_FOUND,
     "RESOURCE_DOES_NOT_EXIST",
@@ -377,6 +398,8 @@ impl RequestError {
             Self::NoRequestId => BAD_REQUEST,
             Self::NoWholeTrace { .. } => NOT_FOUND,
             Self::BodyTooLarge { .. } => TOO_LARGE,
+            Self::SlowBody { .. } => TOO_SLOW,
+            Self::SlowAnswer { .. } => UNAVAILABLE,
             Self::Unauthenticated => UNAUTHENTICATED,
             Self::NotOfThisRun { .. }
             | Self::NotRegisteredThen { .. }
@@ -409,7 +432,8 @@ pub(crate) struct HiddenFault {
 impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let code = self.code();
-        if !code.status.is_server_error() || code == NOT_IMPLEMENTED {
+        let is_told = code == NOT_IMPLEMENTED || matches!(self, Self::SlowAnswer { .. });
+        if !code.status.is_server_error() || is_told {
             return answer_error(code, &self.to_string());
         }
         let fault = HiddenFault {

@@ -7,6 +7,7 @@ mod error;
 mod figures;
 mod guard;
 mod hosts;
+mod limits;
 mod mlflow;
 mod options;
 mod origins;

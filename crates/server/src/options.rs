@@ -1,6 +1,7 @@
 //! What a server is made of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use datasets::Datasets;
@@ -87,6 +88,8 @@ pub struct ArtifactOptions {
 pub struct OperationOptions {
     /// Whether Prometheus may ask for its figures. The endpoint of a captured run tells them nobody.
     pub exposes_figures: bool,
+    /// How long a request may stand still: its head, its body, the answer and what is sent of it. For ever if not given.
+    pub idle_limit: Option<Duration>,
     /// Tells what the process uses; without it those figures are 0.
     pub process: Option<ProcessReader>,
 }

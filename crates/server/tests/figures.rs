@@ -27,6 +27,7 @@ fn exposed(bench: &TestBench, scope: Scope) -> ServerOptions {
     ServerOptions {
         operation: OperationOptions {
             exposes_figures: true,
+            idle_limit: None,
             process: Some(Arc::new(process)),
         },
         ..options(bench, scope)

@@ -1,5 +1,9 @@
 //! `reproof server` where a start script of `mlflow server` changed its first word.
 
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -219,6 +223,31 @@ fn a_script_that_exposes_figures_gets_them_without_the_folder() {
     let server = Server::start_program(program, &[]);
     assert_eq!(told(&server).0, 404);
     server.end();
+}
+
+#[test]
+fn a_connection_that_asks_nothing_is_left_after_the_time_that_was_given() {
+    let project = Project::empty();
+    let closes = |server: &Server| {
+        let address = server.url.strip_prefix("http://").unwrap();
+        let mut silent = TcpStream::connect(address).unwrap();
+        let patience = Duration::from_secs(4);
+        silent.set_read_timeout(Some(patience)).unwrap();
+        matches!(silent.read(&mut [0]), Ok(0))
+    };
+    let server = Server::start_with(&project, &["--request-timeout", "1"]);
+    assert!(closes(&server));
+    server.end();
+    let mut program = project.program();
+    program.env("REPROOF_REQUEST_TIMEOUT", "1");
+    let server = Server::start_program(program, &["--request-timeout", "0"]);
+    assert!(!closes(&server));
+    server.end();
+    for seconds in ["-1", "1.5", "soon", "86401"] {
+        let option = format!("--request-timeout={seconds}");
+        let answer = project.reproof(&["server", "--port", "0", &option]);
+        answer.assert_err_has("a whole number of seconds up to 86400");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use entities::Timestamp;
 use migrate::{MigrateError, MlflowSource};
@@ -196,6 +197,8 @@ pub(super) fn artifacts(
 pub(super) fn operation(arguments: &ServerArguments, started_at: Timestamp) -> OperationOptions {
     OperationOptions {
         exposes_figures: given(arguments.expose_prometheus.as_ref()).is_some(),
+        idle_limit: (arguments.request_timeout > 0)
+            .then(|| Duration::from_secs(arguments.request_timeout)),
         process: Some(Arc::new(move || read_own_figures(started_at))),
     }
 }
