@@ -118,6 +118,25 @@ pub(crate) enum RequestError {
         /// The path.
         path: String,
     },
+    /// A file where a folder was asked for.
+    #[error("Artifact path refers to a file, not a directory: '{path}'")]
+    IsFile {
+        /// The path.
+        path: String,
+    },
+    /// An archive of two roots.
+    #[error("Specify 'run_id' or 'model_id', or neither, but not both.")]
+    RunAndModel,
+    /// A folder that is too large for one archive.
+    #[error(
+        "the folder holds {found} files, and an archive at most {limit}: ask for a folder inside of it"
+    )]
+    LargeFolder {
+        /// How many there may be.
+        limit: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// Artifacts of a run or model whose location is not on this server.
     #[error("artifacts at '{uri}' are kept outside of this server")]
     KeptElsewhere {
@@ -379,6 +398,9 @@ impl RequestError {
             | Self::BrokenBody
             | Self::InvalidPath
             | Self::IsFolder { .. }
+            | Self::IsFile { .. }
+            | Self::RunAndModel
+            | Self::LargeFolder { .. }
             | Self::KeptElsewhere { .. }
             | Self::NoRuns { .. }
             | Self::TooManyRuns { .. }

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::error::{RequestError, tell};
 
 /// What is read and sent at once.
-const CHUNK_BYTES: u64 = 256 << 10;
+pub(super) const CHUNK_BYTES: u64 = 256 << 10;
 
 /// Chunks that wait for the client.
 const CHUNKS_MAX: usize = 4;
@@ -87,7 +87,7 @@ pub(super) async fn send(
     Ok(response)
 }
 
-fn insert(response: &mut Response, name: header::HeaderName, value: &str) {
+pub(super) fn insert(response: &mut Response, name: header::HeaderName, value: &str) {
     // All values that come here are ASCII without control characters; one that is not is left out.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
@@ -177,16 +177,20 @@ async fn open_range(
 type Chunk = Result<Bytes, std::io::Error>;
 
 /// Where a blocking task sends chunks to.
-struct Chunks(mpsc::Sender<Chunk>);
+pub(super) struct Chunks(mpsc::Sender<Chunk>);
 
 impl Chunks {
+    pub(super) fn new(sender: mpsc::Sender<Chunk>) -> Self {
+        Self(sender)
+    }
+
     /// Tells whether anybody still wants more.
-    fn send(&self, chunk: Bytes) -> bool {
+    pub(super) fn send(&self, chunk: Bytes) -> bool {
         self.0.blocking_send(Ok(chunk)).is_ok()
     }
 
     /// Breaks the answer off.
-    fn fail(&self, error: &(dyn std::error::Error + 'static)) {
+    pub(super) fn fail(&self, error: &(dyn std::error::Error + 'static)) {
         tracing::error!(error = %tell(error), "sending an artifact broke off");
         let broken = std::io::Error::other("the artifact cannot be read");
         // Where the client has gone, nobody is left to be told.
@@ -195,12 +199,12 @@ impl Chunks {
 }
 
 /// Runs what reads on a thread of its own and waits for its first chunk, or for the error that comes instead.
-async fn pump(
+pub(super) async fn pump(
     sent: Counter,
     read: impl FnOnce(&Chunks) -> Result<(), CasError> + Send + 'static,
 ) -> Result<Body, RequestError> {
     let (sender, mut chunks) = mpsc::channel(CHUNKS_MAX);
-    let reading = tokio::task::spawn_blocking(move || read(&Chunks(sender)));
+    let reading = tokio::task::spawn_blocking(move || read(&Chunks::new(sender)));
     match chunks.recv().await {
         Some(Ok(first)) => {
             let rest = stream::unfold(chunks, |mut chunks| async move {
@@ -251,7 +255,7 @@ mod tests {
 
     fn sent(mut reader: impl Read) -> (usize, bool) {
         let (sender, mut receiver) = mpsc::channel(64);
-        send_checked(&mut reader, &Chunks(sender));
+        send_checked(&mut reader, &Chunks::new(sender));
         let (mut length, mut is_whole) = (0, true);
         while let Ok(chunk) = receiver.try_recv() {
             match chunk {
