@@ -127,6 +127,25 @@ pub(crate) enum RequestError {
     /// An archive of two roots.
     #[error("Specify 'run_id' or 'model_id', or neither, but not both.")]
     RunAndModel,
+    /// The address of a run and of a logged model, or of neither.
+    #[error("Exactly one of run_id and model_id must be provided.")]
+    RunOrModel,
+    /// A time that no address is good for.
+    #[error("expiration must be between 1 and {limit} seconds (got {found}).")]
+    Expiration {
+        /// How many there may be.
+        limit: i64,
+        /// How many there were to be.
+        found: i64,
+    },
+    /// An address for what goes through this server.
+    #[error(
+        "{what} is not for artifacts that this server keeps: send and read them at /api/2.0/mlflow-artifacts/artifacts"
+    )]
+    ThroughTheProxy {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// A folder that is too large for one archive.
     #[error(
         "the folder holds {found} files, and an archive at most {limit}: ask for a folder inside of it"
@@ -363,8 +382,9 @@ const DENIED: ErrorCode = ErrorCode::new(
 const NOT_IMPLEMENTED: ErrorCode = ErrorCode::new(
     StatusCode::NOT_IMPLEMENTED,
     "NOT_IMPLEMENTED",
-    "KAM00",
-    "FEATURE_DISABLED",
+    // As MLflow tells it.
+    "",
+    "",
 );
 const UNAVAILABLE: ErrorCode = ErrorCode::new(
     StatusCode::SERVICE_UNAVAILABLE,
@@ -400,6 +420,9 @@ impl RequestError {
             | Self::IsFolder { .. }
             | Self::IsFile { .. }
             | Self::RunAndModel
+            | Self::RunOrModel
+            | Self::Expiration { .. }
+            | Self::ThroughTheProxy { .. }
             | Self::LargeFolder { .. }
             | Self::KeptElsewhere { .. }
             | Self::NoRuns { .. }
@@ -474,7 +497,9 @@ pub(crate) fn answer_error(code: ErrorCode, message: &str) -> Response {
     struct Body<'a> {
         error_code: &'static str,
         message: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
         sqlstate: &'static str,
+        #[serde(skip_serializing_if = "str::is_empty")]
         error_class: &'static str,
     }
     let ErrorCode {

@@ -3,6 +3,7 @@
 mod archive;
 mod download;
 mod media;
+mod parts;
 mod path;
 mod range;
 mod upload;
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use entities::ArtifactEntry;
 use serde::Serialize;
 use tracking::TrackingError;
@@ -21,6 +22,7 @@ use crate::error::RequestError;
 use crate::wire::{FileView, Query, empty, json};
 use archive::{Entry, send_archive};
 use download::send;
+pub(crate) use parts::url_calls;
 pub(crate) use path::proxied_path;
 use path::{check_path, path_of};
 use upload::receive;
@@ -35,10 +37,7 @@ pub(crate) fn calls() -> Router<App> {
         .route("/artifacts/", get(list))
         .route("/artifacts/{*path}", file)
         .route("/artifacts.zip", get(get_archive))
-        .route("/mpu/create/{*path}", post(no_multipart_upload))
-        .route("/mpu/complete/{*path}", post(no_multipart_upload))
-        .route("/mpu/abort/{*path}", post(no_multipart_upload))
-        .route("/presigned/{*path}", get(no_multipart_download))
+        .merge(parts::calls())
 }
 
 /// The proxy where it is closed.
@@ -286,17 +285,4 @@ fn here(uri: &str) -> Result<&str, RequestError> {
     proxied_path(uri).ok_or_else(|| RequestError::KeptElsewhere {
         uri: uri.to_owned(),
     })
-}
-
-/// Clients send a large file in one piece where parts are not offered.
-async fn no_multipart_upload() -> RequestError {
-    RequestError::NotSupported {
-        what: "Multipart upload",
-    }
-}
-
-async fn no_multipart_download() -> RequestError {
-    RequestError::NotSupported {
-        what: "Multipart download",
-    }
 }

@@ -106,6 +106,7 @@ fn run_calls() -> Router<App> {
             get(histories::samples),
         )
         .route("/artifacts/list", get(artifacts::list_of_run))
+        .merge(artifacts::url_calls())
 }
 
 fn model_calls() -> Router<App> {
