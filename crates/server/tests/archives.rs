@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
 
 use axum::http::{Method, StatusCode};
+use entities::Artifact;
 use serde_json::{Value, json};
 use support::{Answer, TestApp};
 
@@ -231,6 +232,32 @@ async fn a_file_that_is_gone_is_the_server_s_fault_and_no_archive() {
     assert_eq!((status, code.as_str()), (500, "INTERNAL_ERROR"));
     assert!(message.contains(answer.header("x-request-id")), "{message}");
     assert!(!message.contains(&object.to_string()), "{message}");
+}
+
+#[tokio::test]
+async fn a_folder_of_too_many_files_is_refused_and_one_inside_of_it_is_not() {
+    let app = TestApp::team().await;
+    app.put("0/d/first/x", "").await.ok();
+    let tracking = &app.bench.tracking;
+    let empty = tracking
+        .find_artifact("0/d/first/x")
+        .await
+        .unwrap()
+        .unwrap();
+    let more = (0..100_000).map(|number| Artifact {
+        path: format!("0/d/more/{number}"),
+        ..empty.clone()
+    });
+    let caller = &app.bench.caller;
+    tracking
+        .put_artifacts(caller, more.collect())
+        .await
+        .unwrap();
+    let (status, code, message) = archive(&app, "path=0/d").await.error();
+    assert_eq!((status, code.as_str()), (400, "INVALID_PARAMETER_VALUE"));
+    assert!(message.contains("holds 100001 files"), "{message}");
+    assert_eq!(names(&archive(&app, "path=0/d/first").await), ["first/x"]);
+    assert_eq!(names(&archive(&app, "path=0/d/more").await).len(), 100_000);
 }
 
 #[tokio::test]
