@@ -9,7 +9,7 @@ use datasets::Datasets;
 use entities::Random;
 use executor::{Endpoint, EndpointFactory, EndpointRequest, ExecutorError};
 use registry::Registry;
-use server::{ArtifactOptions, RunScope, Scope, ServerOptions, WebOptions};
+use server::{ArtifactOptions, OperationOptions, RunScope, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,7 @@ impl EndpointFactory for LoopbackEndpoints {
             random: Arc::clone(&self.random),
             web: WebOptions::default(),
             artifacts: ArtifactOptions::default(),
+            operation: OperationOptions::default(),
             scope: Scope::Run(scope),
             user: self.user.clone(),
         };

@@ -12,6 +12,7 @@ mod explain;
 mod faults;
 mod keys;
 mod output;
+mod own_process;
 mod project;
 mod publishing;
 mod sealing;

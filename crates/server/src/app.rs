@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -13,9 +14,11 @@ use tracking::Tracking;
 use webhooks::Webhooks;
 
 use crate::error::RequestError;
+use crate::figures::Figures;
 use crate::scope::Access;
 use crate::{
-    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, Scope, ServerOptions, WebOptions,
+    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, ProcessReader, Scope,
+    ServerOptions, WebOptions,
 };
 
 /// What every handler is given: a cheap clone.
@@ -36,6 +39,11 @@ pub(crate) struct Server {
     pub(crate) prefix: String,
     /// What clients write the artifacts of new experiments below; the proxy if not given.
     pub(crate) artifact_root: Option<String>,
+    pub(crate) figures: Figures,
+    /// How long a request may stand still.
+    pub(crate) idle_limit: Option<Duration>,
+    /// Tells what the process uses.
+    pub(crate) process: Option<ProcessReader>,
     pub(crate) random: Arc<dyn Random>,
     /// Who owns the process.
     pub(crate) user: String,
@@ -54,6 +62,7 @@ impl Server {
             random,
             web,
             artifacts,
+            operation,
             scope,
             user,
         } = options;
@@ -64,6 +73,11 @@ impl Server {
             prefix,
         } = web;
         let ArtifactOptions { root, .. } = artifacts;
+        let OperationOptions {
+            exposes_figures: _,
+            idle_limit,
+            process,
+        } = operation;
         // Nobody proves who they are to a server without sign-on; a run's token was given to its command alone.
         let auth = match &scope {
             Scope::Team => "none",
@@ -83,6 +97,9 @@ impl Server {
             framing,
             prefix,
             artifact_root: root,
+            figures: Figures::new(),
+            idle_limit,
+            process,
             datasets,
             webhooks,
             random,

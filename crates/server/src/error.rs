@@ -94,6 +94,21 @@ pub(crate) enum RequestError {
     #[error("the body of the request ended before its time")]
     BrokenBody,
 
+    /// A body that does not come on.
+    #[error("nothing more of the request came for {limit_seconds} seconds")]
+    SlowBody {
+        /// How long it was waited for.
+        limit_seconds: f64,
+    },
+    /// An answer that does not come.
+    #[error(
+        "the server found no answer within {limit_seconds} seconds and gave up; what was asked to be changed may be changed all the same"
+    )]
+    SlowAnswer {
+        /// How long it was waited for.
+        limit_seconds: f64,
+    },
+
     /// A path that could lead out of the artifacts.
     #[error("Invalid path")]
     InvalidPath,
@@ -102,6 +117,44 @@ pub(crate) enum RequestError {
     IsFolder {
         /// The path.
         path: String,
+    },
+    /// A file where a folder was asked for.
+    #[error("Artifact path refers to a file, not a directory: '{path}'")]
+    IsFile {
+        /// The path.
+        path: String,
+    },
+    /// An archive of two roots.
+    #[error("Specify 'run_id' or 'model_id', or neither, but not both.")]
+    RunAndModel,
+    /// The address of a run and of a logged model, or of neither.
+    #[error("Exactly one of run_id and model_id must be provided.")]
+    RunOrModel,
+    /// A time that no address is good for.
+    #[error("expiration must be between 1 and {limit} seconds (got {found}).")]
+    Expiration {
+        /// How many there may be.
+        limit: i64,
+        /// How many there were to be.
+        found: i64,
+    },
+    /// An address for what goes through this server.
+    #[error(
+        "{what} is not for artifacts that this server keeps: send and read them at /api/2.0/mlflow-artifacts/artifacts"
+    )]
+    ThroughTheProxy {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// A folder that is too large for one archive.
+    #[error(
+        "the folder holds {found} files, and an archive at most {limit}: ask for a folder inside of it"
+    )]
+    LargeFolder {
+        /// How many there may be.
+        limit: usize,
+        /// How many there are.
+        found: usize,
     },
     /// Artifacts of a run or model whose location is not on this server.
     #[error("artifacts at '{uri}' are kept outside of this server")]
@@ -296,6 +349,12 @@ const TOO_LARGE: ErrorCode = ErrorCode::new(
     "KAM00",
     "INVALID_PARAMETER_VALUE",
 );
+const TOO_SLOW: ErrorCode = ErrorCode::new(
+    StatusCode::REQUEST_TIMEOUT,
+    "DEADLINE_EXCEEDED",
+    "KAM00",
+    "INVALID_PARAMETER_VALUE",
+);
 const NOT_FOUND: ErrorCode = ErrorCode::new(
     StatusCode::NOT_FOUND,
     "RESOURCE_DOES_NOT_EXIST",
@@ -323,8 +382,9 @@ const DENIED: ErrorCode = ErrorCode::new(
 const NOT_IMPLEMENTED: ErrorCode = ErrorCode::new(
     StatusCode::NOT_IMPLEMENTED,
     "NOT_IMPLEMENTED",
-    "KAM00",
-    "FEATURE_DISABLED",
+    // As MLflow tells it.
+    "",
+    "",
 );
 const UNAVAILABLE: ErrorCode = ErrorCode::new(
     StatusCode::SERVICE_UNAVAILABLE,
@@ -358,6 +418,12 @@ impl RequestError {
             | Self::BrokenBody
             | Self::InvalidPath
             | Self::IsFolder { .. }
+            | Self::IsFile { .. }
+            | Self::RunAndModel
+            | Self::RunOrModel
+            | Self::Expiration { .. }
+            | Self::ThroughTheProxy { .. }
+            | Self::LargeFolder { .. }
             | Self::KeptElsewhere { .. }
             | Self::NoRuns { .. }
             | Self::TooManyRuns { .. }
@@ -377,6 +443,8 @@ impl RequestError {
             Self::NoRequestId => BAD_REQUEST,
             Self::NoWholeTrace { .. } => NOT_FOUND,
             Self::BodyTooLarge { .. } => TOO_LARGE,
+            Self::SlowBody { .. } => TOO_SLOW,
+            Self::SlowAnswer { .. } => UNAVAILABLE,
             Self::Unauthenticated => UNAUTHENTICATED,
             Self::NotOfThisRun { .. }
             | Self::NotRegisteredThen { .. }
@@ -409,7 +477,8 @@ pub(crate) struct HiddenFault {
 impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let code = self.code();
-        if !code.status.is_server_error() || code == NOT_IMPLEMENTED {
+        let is_told = code == NOT_IMPLEMENTED || matches!(self, Self::SlowAnswer { .. });
+        if !code.status.is_server_error() || is_told {
             return answer_error(code, &self.to_string());
         }
         let fault = HiddenFault {
@@ -428,7 +497,9 @@ pub(crate) fn answer_error(code: ErrorCode, message: &str) -> Response {
     struct Body<'a> {
         error_code: &'static str,
         message: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
         sqlstate: &'static str,
+        #[serde(skip_serializing_if = "str::is_empty")]
         error_class: &'static str,
     }
     let ErrorCode {

@@ -4,8 +4,10 @@
 mod app;
 mod artifacts;
 mod error;
+mod figures;
 mod guard;
 mod hosts;
+mod limits;
 mod mlflow;
 mod options;
 mod origins;
@@ -16,6 +18,9 @@ mod serve;
 mod wire;
 
 pub use hosts::AllowedHosts;
-pub use options::{ArtifactOptions, Framing, Mask, RunScope, Scope, ServerOptions, WebOptions};
+pub use options::{
+    ArtifactOptions, Framing, Mask, OperationOptions, ProcessFigures, ProcessReader, RunScope,
+    Scope, ServerOptions, WebOptions,
+};
 pub use origins::AllowedOrigins;
 pub use serve::{router, serve};

@@ -1,6 +1,7 @@
 //! What a server is made of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use datasets::Datasets;
@@ -30,6 +31,8 @@ pub struct ServerOptions {
     pub web: WebOptions,
     /// Where artifacts are.
     pub artifacts: ArtifactOptions,
+    /// What those who run it may ask of it.
+    pub operation: OperationOptions,
     /// For whom it answers.
     pub scope: Scope,
     /// Who owns the process: the principal of what is written.
@@ -78,6 +81,35 @@ pub struct ArtifactOptions {
     pub root: Option<String>,
     /// Whether the proxy is closed.
     pub is_proxy_closed: bool,
+}
+
+/// What those who run a server may ask of it. By default nothing.
+#[derive(Clone, Default)]
+pub struct OperationOptions {
+    /// Whether Prometheus may ask for its figures. The endpoint of a captured run tells them nobody.
+    pub exposes_figures: bool,
+    /// How long a request may stand still: its head, its body, the answer and what is sent of it. For ever if not given.
+    pub idle_limit: Option<Duration>,
+    /// Tells what the process uses; without it those figures are 0.
+    pub process: Option<ProcessReader>,
+}
+
+/// Tells what the process uses.
+pub type ProcessReader = Arc<dyn Fn() -> ProcessFigures + Send + Sync>;
+
+/// What a process uses at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProcessFigures {
+    /// Memory that it has.
+    pub resident_bytes: u64,
+    /// Addresses that it has.
+    pub virtual_bytes: u64,
+    /// Files and connections that it has open.
+    pub open_descriptors: u64,
+    /// Time that it spent on processors since it began, in seconds.
+    pub cpu_seconds: f64,
+    /// When it began, in seconds since 1970.
+    pub started_at_seconds: f64,
 }
 
 /// For whom a server answers.

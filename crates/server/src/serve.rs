@@ -1,6 +1,7 @@
 //! The table of paths, and the loop that serves them.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,19 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use axum::serve::Listener as Accept;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::ServerOptions;
 use crate::app::{App, Server};
+use crate::figures;
 use crate::guard::guard;
+use crate::limits::limit;
+use crate::{Scope, ServerOptions};
 use crate::{artifacts, mlflow, otlp};
 
 /// How long requests that are under way at the end may take: about what a gigabyte needs on a slow disk.
@@ -29,6 +36,8 @@ pub fn router(options: ServerOptions) -> Router {
     } else {
         artifacts::calls()
     };
+    // Whoever has the token of a run needs to know nothing of the server, and of the ledger no more than of that run.
+    let tells_figures = options.operation.exposes_figures && matches!(options.scope, Scope::Team);
     let app: App = Arc::new(Server::new(options));
     let calls = mlflow::calls();
     let calls_v3 = mlflow::calls_v3();
@@ -54,45 +63,87 @@ pub fn router(options: ServerOptions) -> Router {
             .route(&format!("{prefix}/"), get(mlflow::at_root))
             .merge(proxy),
     };
+    let table = if tells_figures {
+        table.route(figures::PATH, get(figures::tell_all))
+    } else {
+        table
+    };
     table
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), limit))
         .layer(from_fn_with_state(Arc::clone(&app), guard))
+        .layer(from_fn_with_state(Arc::clone(&app), figures::count))
         .with_state(app)
 }
 
 /// Serves until `shutdown`, then answers what was asked until then, within half a minute.
 pub async fn serve(
-    listener: TcpListener,
+    mut listener: TcpListener,
     options: ServerOptions,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let idle_limit = options.operation.idle_limit;
+    let router = router(options);
+    let connections = TaskTracker::new();
+    let closing = CancellationToken::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let (stream, _) = tokio::select! {
+            // It waits a second where there are too many, and tries again.
+            accepted = Accept::accept(&mut listener) => accepted,
+            () = &mut shutdown => break,
+        };
+        prepare(&stream, idle_limit);
+        connections.spawn(answer(stream, router.clone(), idle_limit, closing.clone()));
+    }
+    drop(listener);
+    closing.cancel();
+    connections.close();
+    let closed = tokio::time::timeout(CLOSING_TIME, connections.wait());
+    if closed.await.is_err() {
+        tracing::warn!("connections that are still open are left");
+    }
+    Ok(())
+}
+
+/// Sets what the system is to do with a connection.
+fn prepare(stream: &TcpStream, idle_limit: Option<Duration>) {
     // Without it the second half of an answer waits for the acknowledgement of the first, up to 40 ms.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delays");
-        }
-    });
-    let (closing, closes) = oneshot::channel();
-    let asked_to_end = async move {
-        shutdown.await;
-        // Nobody listens any more where serving has ended by itself.
-        let _ = closing.send(());
-    };
-    let serving = axum::serve(listener, router(options)).with_graceful_shutdown(asked_to_end);
-    tokio::select! {
-        served = serving.into_future() => served,
-        () = closing_time(closes) => {
-            tracing::warn!("connections that are still open are left");
-            Ok(())
-        }
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delays");
+    }
+    let Some(limit) = idle_limit else { return };
+    // The system alone knows whether a client takes what it is sent: what was written is in its buffers.
+    let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms) {
+        tracing::debug!(%error, "a connection has no limit for what is sent");
     }
 }
 
-async fn closing_time(closes: oneshot::Receiver<()>) {
-    match closes.await {
-        Ok(()) => tokio::time::sleep(CLOSING_TIME).await,
-        Err(_) => std::future::pending().await,
+/// Answers on one connection until the client leaves it, or it is asked to end.
+async fn answer(
+    stream: TcpStream,
+    router: Router,
+    idle_limit: Option<Duration>,
+    closing: CancellationToken,
+) {
+    let service = TowerToHyperService::new(router);
+    let mut protocol = http1::Builder::new();
+    // Between two requests too, or connections that nobody uses would add up.
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle_limit);
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
     }
 }
 

@@ -160,6 +160,18 @@ async fn no_path_leads_out_of_the_artifacts() {
         refused(&app.put(path, "x").await, path);
         let delete = format!("{PROXY}/{path}");
         refused(&app.request(Method::DELETE, &delete, "").await, path);
+        let body = json!({"path": "x", "upload_id": "x", "parts": []});
+        for call in ["mpu/create", "mpu/complete", "mpu/abort"] {
+            let call = format!("/api/2.0/mlflow-artifacts/{call}/{path}");
+            let answer = app.request(Method::POST, &call, body.to_string()).await;
+            refused(&answer, path);
+        }
+        let presigned = format!("/api/2.0/mlflow-artifacts/presigned/{path}");
+        refused(&app.get_path(&presigned).await, path);
+        let url = json!({"run_id": run, "path": path});
+        for call in ["presigned-upload-url", "presigned-download-url"] {
+            refused(&app.post(&format!("artifacts/{call}"), &url).await, path);
+        }
         refused(&app.get_path(&format!("{PROXY}?path={path}")).await, path);
         refused(
             &app.get(&format!("artifacts/list?run_id={run}&path={path}"))
@@ -203,9 +215,10 @@ async fn what_is_missing_or_a_folder_is_said_to_be_so() {
     let run = app.create_run(&json!({"experiment_id": id})).await;
     let elsewhere = app.get(&format!("artifacts/list?run_id={run}")).await;
     assert!(elsewhere.error().2.contains("s3://bucket/x"));
-    for (method, path) in [(Method::POST, "mpu/create/x"), (Method::GET, "presigned/x")] {
-        let path = format!("/api/2.0/mlflow-artifacts/{path}");
-        let (status, code, _) = app.request(method, &path, "{}").await.error();
+    // In the store of nobody whom this server knows: there are no keys for it.
+    let url = json!({"run_id": run, "path": "a"});
+    for call in ["presigned-upload-url", "presigned-download-url"] {
+        let (status, code, _) = app.post(&format!("artifacts/{call}"), &url).await.error();
         assert_eq!((status, code.as_str()), (501, "NOT_IMPLEMENTED"));
     }
 }

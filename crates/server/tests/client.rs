@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use entities::{RunStatus, Timestamp};
 use serde_json::Value;
-use server::{RunScope, Scope, ServerOptions};
+use server::{OperationOptions, RunScope, Scope, ServerOptions};
 use store::LedgerStore as _;
 use support::{TOKEN, create_run, options};
 use testkit::{TestBench, parsed};
@@ -191,6 +191,36 @@ async fn the_real_client_makes_webhooks_and_is_told_by_them() {
 fn now() -> Timestamp {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Timestamp::from_millis(since_epoch.unwrap().as_millis().try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_sends_large_files_whole_where_it_was_to_send_parts() {
+    let bench = TestBench::new().await;
+    let server = Listening::serve(ServerOptions {
+        operation: OperationOptions {
+            exposes_figures: true,
+            ..OperationOptions::default()
+        },
+        ..options(&bench, Scope::Team)
+    });
+    let server = server.await;
+    run_script("parts.py", &server.url, "").await;
+    server.stop().await;
+    let run = create_run(&bench, "captured").await;
+    let scope = Scope::Run(RunScope {
+        run: run.clone(),
+        token: TOKEN.to_owned(),
+        presented_runs: Vec::new(),
+        presented_models: Vec::new(),
+        mask: None,
+    });
+    let server = Listening::start(&bench, scope).await;
+    if run_script("parts.py", &server.url, TOKEN).await.is_some() {
+        let path = format!("0/{run}/artifacts/large/forced.bin");
+        let kept = bench.tracking.find_artifact(&path).await.unwrap();
+        assert_eq!(kept.unwrap().size_bytes, (24 << 20) + 3);
+    }
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,12 @@ impl Tracking {
         Ok(self.store().list_artifacts(folder).await?)
     }
 
+    /// Every artifact below a folder, however deep; none for one that is not there.
+    pub async fn list_artifacts_below(&self, folder: &str) -> Result<Vec<Artifact>, TrackingError> {
+        check_artifact_path(folder)?;
+        Ok(self.store().list_artifacts_below(folder).await?)
+    }
+
     /// Deletes an artifact, or a folder with all below it. The content stays until garbage is collected.
     pub async fn delete_artifact(&self, caller: &Caller, path: &str) -> Result<(), TrackingError> {
         check_artifact_path(path)?;

@@ -10,6 +10,12 @@ pub(crate) const HOST: &str = "127.0.0.1";
 
 const PORT: u16 = 5000;
 
+/// Seconds that clients of MLflow wait for an answer before they ask again (`MLFLOW_HTTP_REQUEST_TIMEOUT`).
+const REQUEST_TIMEOUT: u64 = 120;
+
+/// A day: whoever wants more wants no limit.
+const LONGEST_REQUEST_TIMEOUT: u64 = 86_400;
+
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct ServerArguments {
@@ -107,6 +113,27 @@ pub(crate) struct ServerArguments {
     /// What stands before every path, such as /mlflow
     #[arg(long, value_name = "PREFIX", env = "MLFLOW_STATIC_PREFIX", hide_env_values = true, value_parser = parse_prefix)]
     pub(crate) static_prefix: Option<String>,
+    /// Tell Prometheus at /metrics what the server does; the folder that MLflow wants for it is not needed
+    #[arg(
+        long,
+        env = "MLFLOW_EXPOSE_PROMETHEUS",
+        hide_env_values = true,
+        num_args = 0..=1,
+        default_missing_value = ".",
+        value_name = "DIR"
+    )]
+    pub(crate) expose_prometheus: Option<String>,
+    /// Give up on a request that stands still for so long: no more of it comes, no answer is found, or none is taken;
+    /// 0 waits for ever
+    #[arg(
+        long,
+        env = "REPROOF_REQUEST_TIMEOUT",
+        hide_env_values = true,
+        value_name = "SECONDS",
+        default_value_t = REQUEST_TIMEOUT,
+        value_parser = parse_request_timeout
+    )]
+    pub(crate) request_timeout: u64,
     #[command(flatten)]
     pub(crate) without_meaning: WithoutMeaning,
     #[command(flatten)]
@@ -186,13 +213,6 @@ pub(crate) struct Unsupported {
     #[arg(
         long,
         hide = true,
-        env = "MLFLOW_EXPOSE_PROMETHEUS",
-        hide_env_values = true
-    )]
-    pub(crate) expose_prometheus: Option<String>,
-    #[arg(
-        long,
-        hide = true,
         env = "MLFLOW_TRACE_ARCHIVAL_CONFIG",
         hide_env_values = true
     )]
@@ -216,6 +236,19 @@ fn parse_port(text: &str) -> Result<u16, String> {
         _ => text
             .parse()
             .map_err(|_| "it is a whole number up to 65535".to_owned()),
+    }
+}
+
+fn parse_request_timeout(text: &str) -> Result<u64, String> {
+    match text {
+        "" => Ok(REQUEST_TIMEOUT),
+        _ => text
+            .parse()
+            .ok()
+            .filter(|seconds| *seconds <= LONGEST_REQUEST_TIMEOUT)
+            .ok_or_else(|| {
+                format!("it is a whole number of seconds up to {LONGEST_REQUEST_TIMEOUT}")
+            }),
     }
 }
 

@@ -6,7 +6,8 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use server::{ArtifactOptions, Scope, ServerOptions, WebOptions};
+use entities::Clock as _;
+use server::{ArtifactOptions, OperationOptions, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use webhooks::Deliverer;
@@ -17,6 +18,7 @@ use crate::database::NewStore;
 use crate::delivering::Delivering;
 use crate::error::CommandError;
 use crate::output::{Output, safe};
+use crate::system::SystemClock;
 
 use self::mlflow_options::Place;
 
@@ -28,6 +30,7 @@ pub(crate) async fn run(
     let artifacts = mlflow_options::artifacts(&arguments, output)?;
     let Place { root, postgres } = mlflow_options::place(&arguments, output)?;
     let web = mlflow_options::web(&arguments, output);
+    let operation = mlflow_options::operation(&arguments, SystemClock.now());
     let ServerArguments { host, port, .. } = arguments;
     let host = if host.is_empty() { HOST } else { &host };
     let listener = listen(host, port).await?;
@@ -64,7 +67,8 @@ pub(crate) async fn run(
             "in Python: mlflow.set_tracking_uri(\"{url}\")    (Ctrl-C ends)"
         ));
     }
-    serve(&context, listener, web, artifacts, asked_to_end, output).await?;
+    let parts = (web, artifacts, operation);
+    serve(&context, listener, parts, asked_to_end, output).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,8 +105,7 @@ fn end_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandErro
 async fn serve(
     context: &Context,
     listener: TcpListener,
-    web: WebOptions,
-    artifacts: ArtifactOptions,
+    (web, artifacts, operation): (WebOptions, ArtifactOptions, OperationOptions),
     asked_to_end: impl Future<Output = ()> + Send + 'static,
     output: &Output,
 ) -> Result<(), CommandError> {
@@ -116,6 +119,7 @@ async fn serve(
         random: Arc::clone(&context.bench.random),
         web,
         artifacts,
+        operation,
         scope: Scope::Team,
         user: context.bench.user.clone(),
     };

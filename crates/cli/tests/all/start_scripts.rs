@@ -1,5 +1,9 @@
 //! `reproof server` where a start script of `mlflow server` changed its first word.
 
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -190,6 +194,63 @@ fn a_new_store_beside_what_mlflow_recorded_is_made_with_a_warning() {
 }
 
 #[test]
+fn a_script_that_exposes_figures_gets_them_without_the_folder() {
+    let project = Project::empty();
+    let told = |server: &Server| {
+        let answer = server.agent.get(format!("{}/metrics", server.url)).call();
+        let mut answer = answer.unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), text)
+    };
+    for options in [
+        &["--expose-prometheus", "figures"][..],
+        &["--expose-prometheus"],
+    ] {
+        let server = Server::start_with(&project, options);
+        server.get("api/2.0/mlflow/experiments/get?experiment_id=0");
+        let (status, text) = told(&server);
+        assert_eq!(status, 200, "{text}");
+        assert!(text.contains("mlflow_http_request_total{method=\"GET\",status=\"200\""));
+        let resident = text
+            .lines()
+            .find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        assert!(resident.unwrap().parse::<u64>().unwrap() > 1 << 20);
+        server.end();
+        assert!(!project.path("figures").exists());
+    }
+    let mut program = project.program();
+    program.env("MLFLOW_EXPOSE_PROMETHEUS", "");
+    let server = Server::start_program(program, &[]);
+    assert_eq!(told(&server).0, 404);
+    server.end();
+}
+
+#[test]
+fn a_connection_that_asks_nothing_is_left_after_the_time_that_was_given() {
+    let project = Project::empty();
+    let closes = |server: &Server| {
+        let address = server.url.strip_prefix("http://").unwrap();
+        let mut silent = TcpStream::connect(address).unwrap();
+        let patience = Duration::from_secs(4);
+        silent.set_read_timeout(Some(patience)).unwrap();
+        matches!(silent.read(&mut [0]), Ok(0))
+    };
+    let server = Server::start_with(&project, &["--request-timeout", "1"]);
+    assert!(closes(&server));
+    server.end();
+    let mut program = project.program();
+    program.env("REPROOF_REQUEST_TIMEOUT", "1");
+    let server = Server::start_program(program, &["--request-timeout", "0"]);
+    assert!(!closes(&server));
+    server.end();
+    for seconds in ["-1", "1.5", "soon", "86401"] {
+        let option = format!("--request-timeout={seconds}");
+        let answer = project.reproof(&["server", "--port", "0", &option]);
+        answer.assert_err_has("a whole number of seconds up to 86400");
+    }
+}
+
+#[test]
 fn what_would_be_missed_is_refused_by_name() {
     let project = Project::empty();
     for (options, words) in [
@@ -204,10 +265,6 @@ fn what_would_be_missed_is_refused_by_name() {
         (
             vec!["--registry-store-uri", "sqlite:///r.db"],
             "models are kept beside the runs",
-        ),
-        (
-            vec!["--expose-prometheus", "here"],
-            "`--expose-prometheus` is not supported",
         ),
         (vec!["--enable-workspaces"], "a store is one workspace"),
         (

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use cas::{Cas, CasError};
 use entities::{Artifact, ObjectId};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
 use super::media::{attachment, media_type};
@@ -17,7 +18,7 @@ use crate::app::App;
 use crate::error::{RequestError, tell};
 
 /// What is read and sent at once.
-const CHUNK_BYTES: u64 = 256 << 10;
+pub(super) const CHUNK_BYTES: u64 = 256 << 10;
 
 /// Chunks that wait for the client.
 const CHUNKS_MAX: usize = 4;
@@ -47,9 +48,10 @@ pub(super) async fn send(
         }
     };
     let cas = app.tracking.cas().clone();
+    let sent = app.figures.sent.clone();
     let mut response = match part {
         Part::Whole => {
-            let mut response = open(cas, object).await?.into_response();
+            let mut response = open(cas, object, sent).await?.into_response();
             insert(
                 &mut response,
                 header::CONTENT_LENGTH,
@@ -58,7 +60,7 @@ pub(super) async fn send(
             response
         }
         Part::Bytes { offset, length } => {
-            let body = open_range(cas, object, offset, length).await?;
+            let body = open_range(cas, object, offset, length, sent).await?;
             let mut response = (StatusCode::PARTIAL_CONTENT, body).into_response();
             let last = offset + length - 1;
             let range = format!("bytes {offset}-{last}/{size_bytes}");
@@ -85,7 +87,7 @@ pub(super) async fn send(
     Ok(response)
 }
 
-fn insert(response: &mut Response, name: header::HeaderName, value: &str) {
+pub(super) fn insert(response: &mut Response, name: header::HeaderName, value: &str) {
     // All values that come here are ASCII without control characters; one that is not is left out.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
@@ -109,8 +111,8 @@ fn names_tag(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
 ///
 /// A chunk is sent when the next has been read, so that the last goes out only where the whole was right: of damaged
 /// content the client gets an answer that breaks off, and no file.
-async fn open(cas: Cas, object: ObjectId) -> Result<Body, RequestError> {
-    pump(move |chunks| {
+async fn open(cas: Cas, object: ObjectId, sent: Counter) -> Result<Body, RequestError> {
+    pump(sent, move |chunks| {
         let mut reader = cas.reader(&object)?;
         send_checked(&mut reader, chunks);
         Ok(())
@@ -143,8 +145,9 @@ async fn open_range(
     object: ObjectId,
     offset: u64,
     length: u64,
+    sent: Counter,
 ) -> Result<Body, RequestError> {
-    pump(move |chunks| {
+    pump(sent, move |chunks| {
         let end = offset + length;
         let mut at = offset;
         while at < end {
@@ -174,16 +177,20 @@ async fn open_range(
 type Chunk = Result<Bytes, std::io::Error>;
 
 /// Where a blocking task sends chunks to.
-struct Chunks(mpsc::Sender<Chunk>);
+pub(super) struct Chunks(mpsc::Sender<Chunk>);
 
 impl Chunks {
+    pub(super) fn new(sender: mpsc::Sender<Chunk>) -> Self {
+        Self(sender)
+    }
+
     /// Tells whether anybody still wants more.
-    fn send(&self, chunk: Bytes) -> bool {
+    pub(super) fn send(&self, chunk: Bytes) -> bool {
         self.0.blocking_send(Ok(chunk)).is_ok()
     }
 
     /// Breaks the answer off.
-    fn fail(&self, error: &(dyn std::error::Error + 'static)) {
+    pub(super) fn fail(&self, error: &(dyn std::error::Error + 'static)) {
         tracing::error!(error = %tell(error), "sending an artifact broke off");
         let broken = std::io::Error::other("the artifact cannot be read");
         // Where the client has gone, nobody is left to be told.
@@ -192,18 +199,22 @@ impl Chunks {
 }
 
 /// Runs what reads on a thread of its own and waits for its first chunk, or for the error that comes instead.
-async fn pump(
+pub(super) async fn pump(
+    sent: Counter,
     read: impl FnOnce(&Chunks) -> Result<(), CasError> + Send + 'static,
 ) -> Result<Body, RequestError> {
     let (sender, mut chunks) = mpsc::channel(CHUNKS_MAX);
-    let reading = tokio::task::spawn_blocking(move || read(&Chunks(sender)));
+    let reading = tokio::task::spawn_blocking(move || read(&Chunks::new(sender)));
     match chunks.recv().await {
         Some(Ok(first)) => {
             let rest = stream::unfold(chunks, |mut chunks| async move {
                 chunks.recv().await.map(|chunk| (chunk, chunks))
             });
             let first = stream::once(std::future::ready(Ok(first)));
-            let all = futures_util::StreamExt::chain(first, rest);
+            let all = first.chain(rest).inspect(move |chunk| {
+                let length = chunk.as_ref().map_or(0, Bytes::len);
+                sent.inc_by(length as u64);
+            });
             Ok(Body::from_stream(all))
         }
         // The fault is logged where it was met.
@@ -244,7 +255,7 @@ mod tests {
 
     fn sent(mut reader: impl Read) -> (usize, bool) {
         let (sender, mut receiver) = mpsc::channel(64);
-        send_checked(&mut reader, &Chunks(sender));
+        send_checked(&mut reader, &Chunks::new(sender));
         let (mut length, mut is_whole) = (0, true);
         while let Ok(chunk) = receiver.try_recv() {
             match chunk {

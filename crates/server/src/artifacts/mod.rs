@@ -1,7 +1,9 @@
 //! Artifacts: MLflow's proxy, and the files of runs and logged models.
 
+mod archive;
 mod download;
 mod media;
+mod parts;
 mod path;
 mod range;
 mod upload;
@@ -10,7 +12,7 @@ use axum::Router;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use entities::ArtifactEntry;
 use serde::Serialize;
 use tracking::TrackingError;
@@ -18,7 +20,9 @@ use tracking::TrackingError;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{FileView, Query, empty, json};
+use archive::{Entry, send_archive};
 use download::send;
+pub(crate) use parts::url_calls;
 pub(crate) use path::proxied_path;
 use path::{check_path, path_of};
 use upload::receive;
@@ -32,15 +36,13 @@ pub(crate) fn calls() -> Router<App> {
         .route("/artifacts", get(list))
         .route("/artifacts/", get(list))
         .route("/artifacts/{*path}", file)
-        .route("/mpu/create/{*path}", post(no_multipart_upload))
-        .route("/mpu/complete/{*path}", post(no_multipart_upload))
-        .route("/mpu/abort/{*path}", post(no_multipart_upload))
-        .route("/presigned/{*path}", get(no_multipart_download))
+        .route("/artifacts.zip", get(get_archive))
+        .merge(parts::calls())
 }
 
 /// The proxy where it is closed.
 pub(crate) fn closed_calls() -> Router<App> {
-    let parts = ["artifacts", "mpu", "presigned"];
+    let parts = ["artifacts", "artifacts.zip", "mpu", "presigned"];
     parts.into_iter().fold(Router::new(), |table, part| {
         table
             .route(&format!("/{part}"), any(closed))
@@ -188,6 +190,86 @@ async fn send_path(app: &App, path: &str, asked: &str, headers: &HeaderMap) -> A
     Err(RequestError::IsFolder { path: path_asked })
 }
 
+/// More files than this are no archive that somebody wants, and their names fill the memory.
+const LARGEST_ARCHIVE: usize = 100_000;
+
+/// `GET artifacts.zip`, which MLflow does not have: a folder of a run, of a logged model, or below the proxy, as an
+/// archive whose files are in a folder of that name.
+async fn get_archive(State(app): State<App>, query: Query) -> Answer {
+    let path = folder_of(query.text("path"))?;
+    let given = |name| query.text(name).filter(|text| !text.is_empty());
+    let run = given("run_id").or(given("run_uuid"));
+    let (root, id) = match (run, given("model_id")) {
+        (Some(_), Some(_)) => return Err(RequestError::RunAndModel),
+        (Some(id), None) => {
+            let run = app.access.run(id)?;
+            (app.tracking.get_run(&run).await?.run.artifact_uri, id)
+        }
+        (None, Some(id)) => {
+            let model = app.access.model(id)?;
+            (app.tracking.get_model(&model).await?.model.artifact_uri, id)
+        }
+        (None, None) if path.is_empty() => {
+            return Err(RequestError::MissingValue {
+                field: "path".to_owned(),
+            });
+        }
+        (None, None) => (String::new(), ""),
+    };
+    let whole = match (root.as_str(), path) {
+        ("", path) => app.access.real_path(path).into_owned(),
+        (root, "") => here(root)?.to_owned(),
+        (root, path) => format!("{}/{path}", here(root)?),
+    };
+    let files = app.tracking.list_artifacts_below(&whole).await?;
+    if files.is_empty() && !path.is_empty() {
+        let path = path.to_owned();
+        return Err(match app.tracking.find_artifact(&whole).await? {
+            Some(_) => RequestError::IsFile { path },
+            None => TrackingError::NoArtifact { path }.into(),
+        });
+    }
+    if files.len() > LARGEST_ARCHIVE {
+        return Err(RequestError::LargeFolder {
+            limit: LARGEST_ARCHIVE,
+            found: files.len(),
+        });
+    }
+    // Above the artifacts of one run or model, names are ids.
+    let has_ids = root.is_empty() && !path.split('/').any(|component| component == "artifacts");
+    let name = path.rsplit('/').next().filter(|name| !name.is_empty());
+    let name = name.unwrap_or(id);
+    let entries = files.into_iter().filter_map(|file| {
+        let below = &file.path[whole.len() + 1..];
+        let below = if has_ids {
+            shown_below(&app, below)?
+        } else {
+            below.to_owned()
+        };
+        Some(Entry {
+            name: format!("{name}/{below}"),
+            object: file.object,
+            size_bytes: file.size_bytes,
+        })
+    });
+    send_archive(&app, name, entries.collect()).await
+}
+
+/// A path that begins above the artifacts of runs and models, with its ids as they are shown; none where it is hidden.
+fn shown_below(app: &App, path: &str) -> Option<String> {
+    let mut is_above = true;
+    let shown = path.split('/').map(|component| {
+        is_above &= component != "artifacts";
+        match component {
+            id if is_above && app.access.is_hidden(id) => None,
+            id if is_above => Some(app.access.shown_id(id)),
+            name => Some(name.into()),
+        }
+    });
+    let shown: Option<Vec<_>> = shown.collect();
+    Some(shown?.join("/"))
+}
+
 /// A folder of a query; the root where none is given.
 fn folder_of(path: Option<&str>) -> Result<&str, RequestError> {
     let folder = path.unwrap_or_default();
@@ -203,17 +285,4 @@ fn here(uri: &str) -> Result<&str, RequestError> {
     proxied_path(uri).ok_or_else(|| RequestError::KeptElsewhere {
         uri: uri.to_owned(),
     })
-}
-
-/// Clients send a large file in one piece where parts are not offered.
-async fn no_multipart_upload() -> RequestError {
-    RequestError::NotSupported {
-        what: "Multipart upload",
-    }
-}
-
-async fn no_multipart_download() -> RequestError {
-    RequestError::NotSupported {
-        what: "Multipart download",
-    }
 }

@@ -44,7 +44,7 @@ pub(super) fn check_path(path: &str) -> Result<(), RequestError> {
 }
 
 /// Whether it begins as an absolute path of Windows does.
-fn has_drive(path: &str) -> bool {
+pub(super) fn has_drive(path: &str) -> bool {
     let bytes = path.as_bytes();
     matches!(bytes, [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
 }

@@ -7,6 +7,7 @@ use bytes::{Buf as _, Bytes};
 use cas::CasError;
 use entities::{Artifact, Caller};
 use futures_util::StreamExt as _;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
 use crate::app::App;
@@ -30,7 +31,7 @@ pub(super) async fn receive(
         batch.commit()?;
         Ok::<_, CasError>(stored)
     });
-    let is_whole = pass_on(body, sender).await;
+    let is_whole = pass_on(body, sender, &app.figures.received).await;
     let stored = storing.await.map_err(|_| RequestError::BrokenOff {
         what: "storing an artifact",
     })?;
@@ -49,10 +50,11 @@ pub(super) async fn receive(
 }
 
 /// Passes the frames on; tells whether the body came to its end.
-async fn pass_on(body: Body, sender: mpsc::Sender<Frame>) -> bool {
+async fn pass_on(body: Body, sender: mpsc::Sender<Frame>, received: &Counter) -> bool {
     let mut frames = body.into_data_stream();
     while let Some(frame) = frames.next().await {
         let Ok(frame) = frame else { return false };
+        received.inc_by(frame.len() as u64);
         // Where nobody receives, storing has failed and says itself why.
         if sender.send(Frame::Data(frame)).await.is_err() {
             return true;
@@ -141,7 +143,8 @@ mod tests {
             Ok::<_, io::Error>(Bytes::from_static(b"frame"))
         });
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
-        let passing = pass_on(Body::from_stream(endless), sender);
+        let received = Counter::default();
+        let passing = pass_on(Body::from_stream(endless), sender, &received);
         let waited = tokio::time::timeout(Duration::from_millis(50), passing).await;
         assert!(waited.is_err(), "an endless body came to its end");
         assert_eq!(asked.load(Ordering::Relaxed), FRAMES_MAX + 1);

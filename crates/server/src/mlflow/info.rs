@@ -8,7 +8,7 @@ use axum::routing::get;
 use crate::app::App;
 
 /// The version of MLflow whose answers these are. Clients choose by it what they ask for.
-const MLFLOW_VERSION: &str = "3.17.2";
+pub(crate) const MLFLOW_VERSION: &str = "3.17.2";
 
 /// Clients ask it before they send a large file in parts, which this server does not need: it takes a file of any size
 /// in one piece.

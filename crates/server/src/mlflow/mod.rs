@@ -20,7 +20,7 @@ use axum::routing::{delete, get, patch, post, put};
 
 use crate::app::App;
 use crate::artifacts;
-pub(crate) use info::{at_root, server_calls};
+pub(crate) use info::{MLFLOW_VERSION, at_root, server_calls};
 
 type Answer = Result<axum::response::Response, crate::error::RequestError>;
 
@@ -106,6 +106,7 @@ fn run_calls() -> Router<App> {
             get(histories::samples),
         )
         .route("/artifacts/list", get(artifacts::list_of_run))
+        .merge(artifacts::url_calls())
 }
 
 fn model_calls() -> Router<App> {

@@ -8,6 +8,7 @@ mod json;
 mod messages;
 
 use std::io::Read;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use bytes::Bytes;
+use entities::Caller;
 use prost::Message as _;
 use tracking::parse_experiment_id;
 
@@ -59,17 +61,32 @@ async fn export(
     By(caller): By,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let begun = Instant::now();
+    let exported = take_spans(&app, &caller, &headers, body).await;
+    let response = exported.into_response();
+    let is_fault = response.status().is_server_error();
+    app.figures.spans.note_end(begun, is_fault);
+    response
+}
+
+async fn take_spans(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
 ) -> Result<Response, RequestError> {
-    let Some(experiment) = text_of(&headers, EXPERIMENT_HEADER) else {
+    let Some(experiment) = text_of(headers, EXPERIMENT_HEADER) else {
         return Ok(no_experiment());
     };
     let body = read_body(body).await?;
-    let spans = match decode(&headers, &body).and_then(received) {
+    app.figures.spans.note_payload(&body);
+    let spans = match decode(headers, &body).and_then(received) {
         Ok(spans) => spans,
         Err(refusal) => return Ok(refusal.into_response()),
     };
     let experiment = parse_experiment_id(experiment)?;
-    let run = text_of(&headers, RUN_HEADER).filter(|run| !run.is_empty());
+    let run = text_of(headers, RUN_HEADER).filter(|run| !run.is_empty());
     let run = run.map(|run| app.access.writable_run(run)).transpose()?;
     if let Some(run) = &run {
         // Before the spans are kept: a client that is refused sends them again.
@@ -90,15 +107,17 @@ async fn export(
         app.access.mask_resource(&mut received.resource);
         received
     });
+    let count = spans.len();
     let rooted = app
         .traces
-        .log_spans(&caller, &experiment, spans.collect())
+        .log_spans(caller, &experiment, spans.collect())
         .await?;
-    app.access.note_traces(&caller, &ids, &app.traces).await?;
+    app.figures.spans.note_spans(count);
+    app.access.note_traces(caller, &ids, &app.traces).await?;
     if let Some(run) = run
         && !rooted.is_empty()
     {
-        app.traces.link_to_run(&caller, &rooted, &run).await?;
+        app.traces.link_to_run(caller, &rooted, &run).await?;
     }
     Ok(exported())
 }

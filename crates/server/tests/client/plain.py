@@ -1,13 +1,16 @@
 """What users of MLflow do, with the real client against a server: plain logging, search, files, autolog, models."""
 
+import io
 import math
 import pathlib
 import sys
 import tempfile
+import zipfile
 
 import mlflow
 import numpy
 import pandas
+import requests
 from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
 from sklearn.linear_model import LogisticRegression
@@ -92,6 +95,20 @@ def searching(run_id):
     client.restore_run(run_id)
 
 
+def unpacked(run_id, path, copied):
+    """An archive of a folder holds what the client downloaded of it, file by file."""
+    url = f"{mlflow.get_tracking_uri()}/api/2.0/mlflow-artifacts/artifacts.zip"
+    answer = requests.get(url, params={"run_id": run_id, "path": path})
+    answer.raise_for_status()
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert archive.testzip() is None
+    with tempfile.TemporaryDirectory() as folder:
+        archive.extractall(folder)
+        root = pathlib.Path(folder)
+        found = {file.relative_to(root / path): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    assert found == {file.relative_to(copied): file.read_bytes() for file in copied.rglob("*") if file.is_file()}, found
+
+
 def files(folder):
     large = numpy.random.default_rng(0).bytes(3_000_000)
     (folder / "tree" / "deep").mkdir(parents=True)
@@ -112,6 +129,7 @@ def files(folder):
     copied = pathlib.Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="copy"))
     assert (copied / "deep" / "ü.bin").read_bytes() == large
     assert (copied / "a b.txt").read_text() == "a" and (copied / "empty").read_bytes() == b""
+    unpacked(run.info.run_id, "copy", copied)
     assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/notes/hello.txt") == "hello"
     assert list(mlflow.load_table("table.json", [run.info.run_id])["x"]) == [1, 2, 3]
     try:

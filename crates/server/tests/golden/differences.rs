@@ -76,14 +76,14 @@ pub(crate) const DIFFERENT: &[Difference] = &[
     ),
     ("rm create", Kind::Body, "the time"),
     (
-        "mpu local",
+        "presigned upload url",
         Kind::Message,
-        "its class is told as with other errors",
+        "it says where to send them instead",
     ),
     (
-        "presigned local",
+        "presigned download url",
         Kind::Message,
-        "its class is told as with other errors",
+        "it says where to read them instead",
     ),
     (
         "server-info",

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use entities::{ModelId, RunId};
 use serde_json::Value;
-use server::{ArtifactOptions, RunScope, Scope, ServerOptions, WebOptions};
+use server::{ArtifactOptions, OperationOptions, RunScope, Scope, ServerOptions, WebOptions};
 use testkit::{MockClock, TestBench};
 use tower::ServiceExt as _;
 
@@ -156,6 +156,7 @@ pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
         random: Arc::clone(&bench.random) as _,
         web: WebOptions::default(),
         artifacts: ArtifactOptions::default(),
+        operation: OperationOptions::default(),
         scope,
         user: "ann".to_owned(),
     }

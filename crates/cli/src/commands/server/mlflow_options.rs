@@ -1,9 +1,14 @@
 //! What the options of `mlflow server` mean here.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use entities::Timestamp;
 use migrate::{MigrateError, MlflowSource};
-use server::{AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, WebOptions};
+use server::{
+    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, WebOptions,
+};
 use store_postgres::PostgresAddress;
 
 use crate::arguments::{ServerArguments, Unsupported};
@@ -11,6 +16,7 @@ use crate::context::working_directory;
 use crate::error::CommandError;
 use crate::faults::migrate_fault;
 use crate::output::{Output, safe};
+use crate::own_process::read_own_figures;
 use crate::project::{Project, cannot_write};
 
 /// What is served.
@@ -209,6 +215,16 @@ pub(super) fn artifacts(
     })
 }
 
+/// What those who run the server asked of it.
+pub(super) fn operation(arguments: &ServerArguments, started_at: Timestamp) -> OperationOptions {
+    OperationOptions {
+        exposes_figures: given(arguments.expose_prometheus.as_ref()).is_some(),
+        idle_limit: (arguments.request_timeout > 0)
+            .then(|| Duration::from_secs(arguments.request_timeout)),
+        process: Some(Arc::new(move || read_own_figures(started_at))),
+    }
+}
+
 /// A root of artifacts as every client can use it, without a slash at its end.
 fn whole_root(root: &str) -> Result<String, CommandError> {
     if root.starts_with("runs:") || root.starts_with("models:") {
@@ -246,7 +262,6 @@ pub(super) fn check_others(
         app_name,
         read_replica_backend_store_uri,
         artifacts_only,
-        expose_prometheus,
         trace_archival_config,
         enable_workspaces,
         workspace_store_uri: _,
@@ -266,11 +281,6 @@ pub(super) fn check_others(
             *artifacts_only,
             "--artifacts-only",
             "the server keeps artifacts beside the record of them",
-        ),
-        (
-            given(expose_prometheus.as_ref()).is_some(),
-            "--expose-prometheus",
-            "the server counts nothing for Prometheus",
         ),
         (
             given(trace_archival_config.as_ref()).is_some(),
