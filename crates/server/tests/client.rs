@@ -11,7 +11,6 @@ use std::process::{Command, Output};
 use entities::{RunStatus, Timestamp};
 use serde_json::Value;
 use server::{OperationOptions, RunScope, Scope, ServerOptions};
-use store::LedgerStore as _;
 use support::{TOKEN, create_run, options};
 use testkit::{TestBench, parsed};
 use tokio::net::TcpListener;

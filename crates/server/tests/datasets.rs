@@ -9,7 +9,6 @@ mod support;
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use store::LedgerStore as _;
 use support::{Answer, TestApp};
 use testkit::TestBench;
 
@@ -303,7 +302,7 @@ async fn what_somebody_still_reads_is_gone_once_they_have() {
     let id = create(&app, "qa").await;
     let said = json!([{"inputs": {"name": "Ada Lovelace"}}]);
     merge(&app, &id, &said).await.ok();
-    let reader = rusqlite::Connection::open(app.bench.store.path()).unwrap();
+    let reader = rusqlite::Connection::open(app.bench.database()).unwrap();
     let begin = "BEGIN; SELECT COUNT(*) FROM dataset_text;";
     reader.execute_batch(begin).unwrap();
     let path = format!("datasets/{id}");
@@ -316,12 +315,12 @@ async fn what_somebody_still_reads_is_gone_once_they_have() {
 
 /// Whether a text stands in the database or in its log.
 fn holds(app: &TestApp, text: &str) -> bool {
-    let path = app.bench.store.path();
+    let path = app.bench.database();
     let log = path.with_file_name(format!(
         "{}-wal",
         path.file_name().unwrap().to_str().unwrap()
     ));
-    [path, &log].into_iter().any(|path| {
+    [path, log].into_iter().any(|path| {
         let bytes = std::fs::read(path).unwrap();
         bytes
             .windows(text.len())

@@ -22,6 +22,7 @@ use entities::python::loads;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::TestApp;
+use testkit::TestBench;
 
 #[derive(Deserialize)]
 struct Pair {
@@ -120,7 +121,7 @@ const ONLINE: &str = "/config/online_scoring_config_id";
 
 const ASSESSMENT: &str = "/assessment/assessment_id";
 
-/// Sends all requests and compares the answers, of which `settle` leaves out what no two servers share.
+/// Sends all requests to a store in SQLite, and to one in PostgreSQL where there is a server to test on.
 async fn replay(
     golden: &str,
     notes: &[Note],
@@ -128,7 +129,23 @@ async fn replay(
     least: usize,
     settle: fn(&mut Value),
 ) {
-    let app = TestApp::team().await;
+    let file = TestApp::team().await;
+    replay_on(&file, golden, notes, different, least, settle).await;
+    if let Some(bench) = TestBench::on_postgres().await {
+        let app = TestApp::team_on(bench);
+        replay_on(&app, golden, notes, different, least, settle).await;
+    }
+}
+
+/// Sends all requests and compares the answers, of which `settle` leaves out what no two servers share.
+async fn replay_on(
+    app: &TestApp,
+    golden: &str,
+    notes: &[Note],
+    different: &[Difference],
+    least: usize,
+    settle: fn(&mut Value),
+) {
     let mut filled: BTreeMap<&str, String> = notes
         .iter()
         .map(|(name, ..)| (*name, String::new()))
@@ -137,7 +154,7 @@ async fn replay(
     let mut unlisted = 0;
     for line in golden.lines() {
         let pair: Pair = serde_json::from_str(line).unwrap();
-        let answer = send(&app, &pair, &filled).await;
+        let answer = send(app, &pair, &filled).await;
         if let Ok(mut body) = serde_json::from_str::<Value>(&answer.2) {
             open_texts(&mut body);
             for (name, _, place) in notes.iter().filter(|(_, told_by, _)| *told_by == pair.name) {

@@ -9,7 +9,6 @@ mod support;
 use axum::http::Method;
 use entities::{Change, Clock as _, RunId, RunStatus};
 use serde_json::{Value, json};
-use store::{LedgerStore as _, Store as _};
 use support::{PROXY, TestApp};
 use testkit::parsed;
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
-use store::LedgerStore as _;
 use support::{Answer, PROXY, TestApp, create_run};
 use testkit::{TestBench, parsed};
 

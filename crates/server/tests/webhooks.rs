@@ -9,7 +9,6 @@ mod support;
 use axum::http::Method;
 use serde_json::{Value, json};
 use server::Scope;
-use store::LedgerStore as _;
 use support::{TestApp, options};
 use testkit::{Receiver, Reply, TestBench};
 use webhooks::{Deliverer, Network};

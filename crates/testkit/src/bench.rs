@@ -9,6 +9,7 @@ use datasets::Datasets;
 use entities::{Caller, Clock as _, Random, Run};
 use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
+use store::Store;
 use store_sqlite::{OpenOptions, Sqlite, SqliteStore};
 use tempfile::TempDir;
 use traces::Traces;
@@ -16,7 +17,7 @@ use tracking::{LedgerPublisher, NewRun, Remembered, SignedMemory, Tracking, firs
 
 use webhooks::{Network, SystemResolver, Webhooks, WebhooksParts};
 
-use crate::{HeldKeys, MockClock, NamedHosts, SeededRandom, parsed};
+use crate::{HeldKeys, MockClock, NamedHosts, SeededRandom, TestSchema, parsed};
 
 /// The name of the ledger of a bench.
 pub const ORIGIN: &str = "reproof.local/test";
@@ -38,7 +39,7 @@ pub struct TestBench {
     /// The key that seals their secrets.
     pub sealing_keys: Arc<HeldKeys>,
     /// The database below them.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Store>,
     /// Their clock.
     pub clock: Arc<MockClock>,
     /// Their generator.
@@ -50,6 +51,8 @@ pub struct TestBench {
     /// What was signed with it last.
     pub memory: Arc<VolatileMemory>,
     directory: TempDir,
+    /// Where the database is not a file of the folder.
+    _schema: Option<TestSchema>,
 }
 
 /// A run of experiment `0` that Ann starts, to be created.
@@ -68,47 +71,58 @@ pub fn new_run() -> NewRun {
 }
 
 impl TestBench {
-    /// Makes a store with its first commit.
+    /// Makes a store with its first commit, whose database is a file.
     ///
     /// *Panics* if the system does not let it.
     pub async fn new() -> Self {
+        Self::make(None).await
+    }
+
+    /// As `new`, with a database of PostgreSQL; none where there is no server to test on, which is said.
+    ///
+    /// *Panics* if the system does not let it.
+    pub async fn on_postgres() -> Option<Self> {
+        Some(Self::make(Some(TestSchema::make()?)).await)
+    }
+
+    async fn make(schema: Option<TestSchema>) -> Self {
         let directory = TempDir::new().expect("a temporary folder can be made");
         let random = Arc::new(SeededRandom::new(1));
         let clock = Arc::new(MockClock::ticking(1000));
         let caller = Caller::local("ann");
         let key = SigningKey::generate(ORIGIN, random.as_ref()).expect("the name is valid");
-        let store = Sqlite::initialise(
-            &directory.path().join("reproof.db"),
-            Arc::clone(&random) as Arc<dyn Random>,
-            first_commit(&caller, &key.verifier(), None, clock.now()),
-        )
-        .await
-        .expect("a store can be made in an empty folder");
-        let store = Arc::new(store);
+        let first = first_commit(&caller, &key.verifier(), None, clock.now());
+        let store: Arc<dyn Store> = if let Some(schema) = &schema {
+            let store = schema.open(2).await;
+            let made = store.commit(first).await;
+            made.expect("a store can be made in an empty schema");
+            Arc::new(store)
+        } else {
+            let path = directory.path().join("reproof.db");
+            let random = Arc::clone(&random) as Arc<dyn Random>;
+            let made = Sqlite::initialise(&path, random, first).await;
+            Arc::new(made.expect("a store can be made in an empty folder"))
+        };
         let cas = Cas::open(
             &directory.path().join("objects"),
             &directory.path().join("tmp"),
             CasOptions::default(),
         )
         .expect("objects can be kept in an empty folder");
-        let registry = Registry::new(
-            Arc::clone(&store) as _,
-            cas.clone(),
-            Arc::clone(&clock) as _,
-        );
+        let registry = Registry::new(Arc::clone(&store), cas.clone(), Arc::clone(&clock) as _);
         let traces = Traces::new(
-            Arc::clone(&store) as _,
+            Arc::clone(&store),
             Arc::clone(&clock) as _,
             Arc::clone(&random) as _,
         );
         let datasets = Datasets::new(
-            Arc::clone(&store) as _,
+            Arc::clone(&store),
             Arc::clone(&clock) as _,
             Arc::clone(&random) as _,
         );
         let sealing_keys = Arc::new(HeldKeys::default());
         let webhooks = Webhooks::new(WebhooksParts {
-            store: Arc::clone(&store) as _,
+            store: Arc::clone(&store),
             clock: Arc::clone(&clock) as _,
             random: Arc::clone(&random) as _,
             keys: Arc::clone(&sealing_keys) as _,
@@ -118,7 +132,7 @@ impl TestBench {
             },
         });
         let tracking = Tracking::new(
-            Arc::clone(&store) as _,
+            Arc::clone(&store),
             cas,
             Arc::clone(&clock) as _,
             Arc::clone(&random) as _,
@@ -137,6 +151,7 @@ impl TestBench {
             memory: Arc::new(VolatileMemory::new(key.verifier())),
             key,
             directory,
+            _schema: schema,
         }
     }
 
@@ -151,7 +166,7 @@ impl TestBench {
     /// The services over webhooks of the same store, which may be elsewhere than on public addresses.
     pub fn webhooks_on(&self, network: Network) -> Webhooks {
         Webhooks::new(WebhooksParts {
-            store: Arc::clone(&self.store) as _,
+            store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock) as _,
             random: Arc::clone(&self.random) as _,
             keys: Arc::clone(&self.sealing_keys) as _,
@@ -182,7 +197,7 @@ impl TestBench {
     /// A publisher of this store's ledger.
     pub fn publisher(&self) -> LedgerPublisher {
         LedgerPublisher::new(
-            Arc::clone(&self.store) as _,
+            Arc::clone(&self.store),
             self.tiles(),
             self.key.clone(),
             Arc::clone(&self.memory) as _,

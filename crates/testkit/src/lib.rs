@@ -7,6 +7,8 @@ mod builders;
 mod clock;
 #[cfg(feature = "bench")]
 mod hosts;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod random;
 mod receiver;
 
@@ -16,5 +18,7 @@ pub use builders::*;
 pub use clock::*;
 #[cfg(feature = "bench")]
 pub use hosts::*;
+#[cfg(feature = "postgres")]
+pub use postgres::*;
 pub use random::*;
 pub use receiver::*;

@@ -6,7 +6,7 @@ use entities::{
     Artifact, ErrorClass, Lifecycle, Metric, ModelStatus, ObjectId, ReplayLevel, ReplayVerdict,
     RunStatus, Timestamp,
 };
-use store::{ArtifactStore as _, LedgerStore as _, PageRequest};
+use store::PageRequest;
 use testkit::{TestBench, map, new_run, parsed, process, run_id, series};
 use tracking::{FinishedRun, LogBatch, ModelSearch, NewModel, NewRun, RunUpdate, TrackingError};
 

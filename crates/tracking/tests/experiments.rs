@@ -1,7 +1,7 @@
 //! Experiments through the services, on a real store.
 
 use entities::{ErrorClass, ExperimentId, Lifecycle};
-use store::{ExperimentStore as _, LedgerStore as _, PageRequest, RunStore as _, View};
+use store::{PageRequest, View};
 use testkit::{TestBench, map, parsed};
 use tracking::{NewExperiment, NewRun, TrackingError};
 

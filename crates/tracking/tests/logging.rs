@@ -5,7 +5,7 @@
 )]
 
 use entities::{DatasetInput, ErrorClass, Metric, ModelOutput};
-use store::{LedgerStore as _, PageRequest};
+use store::PageRequest;
 use testkit::{TestBench, map, parsed, run_id, series};
 use tracking::LogBatch;
 

@@ -11,7 +11,7 @@ use entities::{Clock as _, Metric};
 use ledger::{
     CHECKPOINT_PATH, Checkpoint, DirectoryTiles, Frontier, LedgerError, MemoryTiles, TileStorage,
 };
-use store::{LedgerStore as _, Store as _};
+use store::Store as _;
 use testkit::{MockClock, SeededRandom, TestBench, VolatileMemory, commit};
 use tracking::{LedgerPublisher, SignedMemory as _, TrackingError, find_departure, verify_tiles};
 

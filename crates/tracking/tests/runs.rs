@@ -5,7 +5,7 @@
 )]
 
 use entities::{ErrorClass, Metric, RunId, RunStatus, Timestamp};
-use store::{LedgerStore as _, PageRequest, View};
+use store::{PageRequest, View};
 use testkit::{TestBench, map, new_run, parsed, process, run_id};
 use tracking::{LogBatch, NewRun, RunUpdate, TrackingError};
 

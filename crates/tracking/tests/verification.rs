@@ -6,7 +6,6 @@
 
 use entities::{Clock as _, Metric};
 use ledger::{CHECKPOINT_PATH, SigningKey};
-use store::LedgerStore as _;
 use testkit::{SeededRandom, TestBench};
 use tracking::verify_tiles;
 

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use entities::WebhookStatus;
 use ring::hmac;
 use serde_json::Value;
-use store::{LedgerStore as _, WebhookStore as _};
+use store::LedgerStore as _;
 use support::{Site, new_webhook, open_network};
 use testkit::{NamedHosts, Received, Receiver, Reply};
 use webhooks::{Deliverer, Network, Secret, SystemResolver, WebhookPatch, WebhooksError};

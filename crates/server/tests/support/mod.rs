@@ -31,7 +31,10 @@ pub(crate) struct Answer {
 
 impl TestApp {
     pub(crate) async fn team() -> Self {
-        let bench = TestBench::new().await;
+        Self::team_on(TestBench::new().await)
+    }
+
+    pub(crate) fn team_on(bench: TestBench) -> Self {
         let router = server::router(options(&bench, Scope::Team));
         Self {
             bench,

@@ -2,10 +2,10 @@
 
 use store_postgres::PostgresStore;
 
-use crate::support::Schema;
+use testkit::TestSchema;
 
-async fn make_store() -> Option<(PostgresStore, Schema)> {
-    let schema = Schema::make()?;
+async fn make_store() -> Option<(PostgresStore, TestSchema)> {
+    let schema = TestSchema::make()?;
     let store = schema.open(7).await;
     Some((store, schema))
 }

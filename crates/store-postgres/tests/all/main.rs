@@ -7,6 +7,5 @@
 
 mod conformance;
 mod opening;
-mod support;
 mod texts;
 mod writers;

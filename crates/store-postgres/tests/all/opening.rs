@@ -6,7 +6,7 @@ use store::conformance::initialisation;
 use store::{ExperimentStore as _, LedgerStore as _, Store as _, StoreError};
 use store_postgres::{Access, OpenOptions, Postgres, PostgresAddress};
 
-use crate::support::{Schema, SeededRandom};
+use testkit::{SeededRandom, TestSchema};
 
 fn options(access: Access) -> OpenOptions {
     OpenOptions {
@@ -17,7 +17,9 @@ fn options(access: Access) -> OpenOptions {
 
 #[tokio::test]
 async fn a_database_without_a_store_is_refused_unless_one_is_to_be_made() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let error = Postgres::open(schema.address(), options(Access::Write))
         .await
         .unwrap_err();
@@ -38,7 +40,9 @@ async fn a_database_without_a_store_is_refused_unless_one_is_to_be_made() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn several_that_come_at_once_make_one_store() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let opened: Vec<_> = (0..4)
         .map(|seed| {
             let address = schema.address();
@@ -65,7 +69,9 @@ async fn several_that_come_at_once_make_one_store() {
 
 #[tokio::test]
 async fn a_newer_store_can_be_read_and_not_written() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     schema.open(1).await.commit(initialisation()).await.unwrap();
     schema.run("INSERT INTO schema_migration (version, name, checksum) VALUES (1000, 'later', '')");
     let store = Postgres::open(schema.address(), options(Access::Write))
@@ -88,7 +94,9 @@ async fn a_newer_store_can_be_read_and_not_written() {
 
 #[tokio::test]
 async fn a_store_opened_for_reading_only_is_not_written_to() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let error = Postgres::open(schema.address(), options(Access::Read))
         .await
         .unwrap_err();
@@ -111,7 +119,9 @@ async fn a_store_opened_for_reading_only_is_not_written_to() {
 
 #[tokio::test]
 async fn a_history_that_is_not_ours_is_refused() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     schema.open(1).await.commit(initialisation()).await.unwrap();
     schema.run("UPDATE schema_migration SET version = 0, checksum = 'other'");
     let error = Postgres::open(schema.address(), options(Access::Write))
@@ -122,7 +132,9 @@ async fn a_history_that_is_not_ours_is_refused() {
 
 #[tokio::test]
 async fn a_database_in_another_encoding_is_refused() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let name = format!("latin_{}", std::process::id());
     schema.run(&format!("DROP DATABASE IF EXISTS {name}"));
     schema.run(&format!(

@@ -10,11 +10,13 @@ use store::{
 };
 use store_postgres::PostgresStore;
 
-use crate::support::Schema;
+use testkit::TestSchema;
 
 #[tokio::test]
 async fn null_characters_are_kept() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let store = schema.open(1).await;
     store.commit(initialisation()).await.unwrap();
     let texts = ["a\0b", "\u{fdd0}", "\u{fdd0}0", "\0"];
@@ -56,7 +58,9 @@ async fn null_characters_are_kept() {
 
 #[tokio::test]
 async fn a_path_that_no_index_can_hold_is_refused_and_a_long_value_is_kept() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let store = schema.open(1).await;
     store.commit(initialisation()).await.unwrap();
     // Not compressible, and within what the store itself allows.
@@ -130,7 +134,9 @@ async fn find(
 /// The oracle is the crate whose expressions they are.
 #[tokio::test]
 async fn expressions_and_patterns_find_what_they_find_elsewhere() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let store = schema.open(1).await;
     store.commit(initialisation()).await.unwrap();
     let names = [

@@ -12,7 +12,7 @@ use store::conformance::{commit, initialisation, registered_model, run};
 use store::{LedgerStore as _, RunStore as _, Store as _, StoreError};
 use store_postgres::PostgresStore;
 
-use crate::support::{Schema, SeededRandom};
+use testkit::{SeededRandom, TestSchema};
 
 /// In the child of a test: the schema that it writes to, by the process id that names it.
 const CHILD: &str = "STORE_POSTGRES_TEST_CHILD";
@@ -56,7 +56,9 @@ async fn check_ledger(store: &PostgresStore) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_several_stores_write_at_once_follows_from_the_events() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let stores = [
         Arc::new(schema.open(1).await),
         Arc::new(schema.open(2).await),
@@ -154,7 +156,9 @@ fn draw_change(draw: &dyn Fn(usize) -> usize, name: &str) -> Change {
 
 #[tokio::test]
 async fn a_refused_commit_does_not_touch_those_that_share_its_transaction() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let store = Arc::new(schema.open(1).await);
     prepare(&store, &["a"]).await;
     // All are handed over before the writing thread answers, so that they come as groups.
@@ -180,7 +184,9 @@ async fn a_refused_commit_does_not_touch_those_that_share_its_transaction() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_goes_on_after_its_connections_were_cut() {
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let store = Arc::new(schema.open(1).await);
     prepare(&store, &["a"]).await;
     let cutting = tokio::spawn({
@@ -237,7 +243,9 @@ fn whatever_was_acknowledged_survives_a_kill() {
     if let Ok(name) = std::env::var(CHILD) {
         return write_until_killed(&name);
     }
-    let Some(schema) = Schema::make() else { return };
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -299,7 +307,7 @@ fn whatever_was_acknowledged_survives_a_kill() {
 fn write_until_killed(name: &str) {
     let (schema, round) = name.rsplit_once('/').unwrap();
     let round: usize = round.parse().unwrap();
-    let schema = Schema::of_another(schema);
+    let schema = TestSchema::of_another(schema);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,43 +1,23 @@
-//! What the tests of this room share: a schema of their own in the server that `REPROOF_TEST_POSTGRES` names.
+//! A schema of PostgreSQL for one test, in the server that `REPROOF_TEST_POSTGRES` names.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use entities::Random;
 use postgres::{Client, NoTls};
 use store_postgres::{Access, OpenOptions, Postgres, PostgresAddress, PostgresStore};
 
-/// A generator whose numbers follow from a seed: splitmix64.
-pub(crate) struct SeededRandom(AtomicU64);
-
-impl SeededRandom {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
-    }
-}
-
-impl Random for SeededRandom {
-    fn fill(&self, buffer: &mut [u8]) {
-        for chunk in buffer.chunks_mut(8) {
-            let state = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            let bytes = (mixed ^ (mixed >> 31)).to_le_bytes();
-            chunk.copy_from_slice(&bytes[..chunk.len()]);
-        }
-    }
-}
+use crate::SeededRandom;
 
 /// An empty schema, which goes when this is dropped.
-pub(crate) struct Schema {
+pub struct TestSchema {
     server: String,
     name: String,
     is_ours: bool,
 }
 
-impl Schema {
+impl TestSchema {
     /// None where there is no server to test on, which is said.
-    pub(crate) fn make() -> Option<Self> {
+    pub fn make() -> Option<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let server = server()?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +36,9 @@ impl Schema {
     }
 
     /// The schema that another process made.
-    pub(crate) fn of_another(name: &str) -> Self {
+    ///
+    /// *Panics* where there is no server to test on.
+    pub fn of_another(name: &str) -> Self {
         Self {
             server: server().expect("the other process has told where it is"),
             name: name.to_owned(),
@@ -65,26 +47,34 @@ impl Schema {
     }
 
     /// The address of the server, without the schema.
-    pub(crate) fn server(&self) -> &str {
+    pub fn server(&self) -> &str {
         &self.server
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// Its name, for another process.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn quoted(&self) -> String {
+    /// Its name as an identifier.
+    pub fn quoted(&self) -> String {
         format!("\"{}\"", self.name.replace('"', "\"\""))
     }
 
-    pub(crate) fn address(&self) -> PostgresAddress {
+    /// Where a store in it is.
+    ///
+    /// *Panics* if the server's address is wrong.
+    pub fn address(&self) -> PostgresAddress {
         let name = self.name.replace('"', "%22").replace(' ', "%20");
         let joint = if self.server.contains('?') { '&' } else { '?' };
         let uri = format!("{}{joint}schema={name}", self.server);
         PostgresAddress::parse(&uri, None).expect("the address of the tests' server is right")
     }
 
-    pub(crate) async fn open(&self, seed: u64) -> PostgresStore {
+    /// Opens a store in it, which is made where it is missing; its random numbers follow from the seed.
+    ///
+    /// *Panics* if it cannot be opened.
+    pub async fn open(&self, seed: u64) -> PostgresStore {
         let options = OpenOptions {
             random: Arc::new(SeededRandom::new(seed)),
             access: Access::Create,
@@ -95,7 +85,9 @@ impl Schema {
     }
 
     /// Runs statements in the schema as somebody else would.
-    pub(crate) fn run(&self, sql: &str) {
+    ///
+    /// *Panics* if the server refuses them.
+    pub fn run(&self, sql: &str) {
         let (server, sql) = (self.server.clone(), sql.to_owned());
         let path = format!("SET search_path = {}", self.quoted());
         std::thread::spawn(move || {
@@ -108,7 +100,7 @@ impl Schema {
     }
 }
 
-impl Drop for Schema {
+impl Drop for TestSchema {
     fn drop(&mut self) {
         if self.is_ours {
             self.run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.quoted()));
