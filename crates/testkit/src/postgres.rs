@@ -88,16 +88,31 @@ impl TestSchema {
     ///
     /// *Panics* if the server refuses them.
     pub fn run(&self, sql: &str) {
-        let (server, sql) = (self.server.clone(), sql.to_owned());
-        let path = format!("SET search_path = {}", self.quoted());
-        std::thread::spawn(move || {
-            let mut client = Client::connect(&server, NoTls).expect("the tests' server is there");
-            client.batch_execute(&path).expect("a schema can be named");
-            client.batch_execute(&sql).expect("a test's statements fit");
-        })
-        .join()
-        .expect("a test's statements run");
+        run_statements(
+            &self.server,
+            &format!("SET search_path = {}", self.quoted()),
+            sql,
+        );
     }
+
+    /// Runs statements in another database of the server.
+    ///
+    /// *Panics* if it refuses them.
+    pub fn run_in(&self, address: &str, sql: &str) {
+        run_statements(address, "", sql);
+    }
+}
+
+/// In a thread of its own, since a connection blocks.
+fn run_statements(server: &str, path: &str, sql: &str) {
+    let (server, path, sql) = (server.to_owned(), path.to_owned(), sql.to_owned());
+    std::thread::spawn(move || {
+        let mut client = Client::connect(&server, NoTls).expect("the tests' server is there");
+        client.batch_execute(&path).expect("a schema can be named");
+        client.batch_execute(&sql).expect("a test's statements fit");
+    })
+    .join()
+    .expect("a test's statements run");
 }
 
 impl Drop for TestSchema {

@@ -13,6 +13,16 @@ pub(crate) struct PrivatePostgres {
     folder: tempfile::TempDir,
 }
 
+/// Whether what a server writes survives the machine's end, as a real one's does, or it is only as fast as tests want
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// As installed.
+    Real,
+    /// Nothing is flushed to the disk.
+    None,
+}
+
 impl PrivatePostgres {
     /// Where the server's programs are, if it is installed.
     pub(crate) fn find() -> Option<PathBuf> {
@@ -28,8 +38,8 @@ impl PrivatePostgres {
         places.find(|place| place.join("initdb").is_file() && place.join("pg_ctl").is_file())
     }
 
-    /// Makes a new one and starts it. It flushes nothing to the disk: what tests write need not survive the machine.
-    pub(crate) fn start() -> Result<Self, TaskError> {
+    /// Makes a new one and starts it.
+    pub(crate) fn start(durability: Durability) -> Result<Self, TaskError> {
         let binaries = Self::find().ok_or(TaskError::Missing {
             what: "the PostgreSQL server",
             advice: "install it (Debian: apt-get install postgresql) and start again",
@@ -50,8 +60,12 @@ impl PrivatePostgres {
                 .args(["--username=postgres", "--no-instructions", "-D"])
                 .arg(server.data()),
         )?;
+        let flushing = match durability {
+            Durability::Real => "on",
+            Durability::None => "off",
+        };
         let settings = format!(
-            "-c listen_addresses= -c unix_socket_directories={} -c fsync=off",
+            "-c listen_addresses= -c unix_socket_directories={} -c fsync={flushing}",
             server.folder.path().display()
         );
         process::run(
@@ -63,6 +77,21 @@ impl PrivatePostgres {
                 .arg(server.data()),
         )?;
         Ok(server)
+    }
+
+    /// Makes another database in it; tells where it is, for a client in Python.
+    pub(crate) fn make_database(&self, name: &str) -> Result<String, TaskError> {
+        process::run(
+            self.command("psql")
+                .args(["--quiet", "--host"])
+                .arg(self.folder.path())
+                .args(["--username=postgres", "--command"])
+                .arg(format!("CREATE DATABASE {name}")),
+        )?;
+        Ok(format!(
+            "postgresql://postgres@/{name}?host={}",
+            self.folder.path().display()
+        ))
     }
 
     /// Where it is, for a client.

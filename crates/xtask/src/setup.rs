@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Context;
 use crate::error::TaskError;
-use crate::postgres::PrivatePostgres;
+use crate::postgres::{Durability, PrivatePostgres};
 use crate::process::{self, program, works};
 
 /// Python packages of the tests, relative to the checkout.
@@ -31,7 +31,7 @@ pub(crate) fn prepare(context: &Context) -> Result<Setup, TaskError> {
     // A server that the caller names is used as it is.
     let is_wanted = !context.names_postgres && PrivatePostgres::find().is_some();
     let postgres = if is_wanted {
-        Some(PrivatePostgres::start()?)
+        Some(PrivatePostgres::start(Durability::None)?)
     } else {
         None
     };

@@ -15,6 +15,7 @@ mod migrations;
 mod models;
 mod odd;
 mod outside;
+mod postgres;
 mod python;
 mod read_only;
 mod replays;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{Bench, Project, Section, json_lines};
 use crate::error::TaskError;
+use crate::postgres::{Durability, PrivatePostgres};
 use crate::process::{self, program};
 
 /// How long each kind of request is sent.
@@ -20,13 +21,25 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
     let project = bench.make_project()?;
-    let ours = measure_server(bench, &project, Peer::Reproof)?;
-    let stock = measure_server(bench, &project, Peer::Stock)?;
     let mut rows = Vec::new();
-    for (ours, stock) in ours.iter().zip(&stock) {
-        let times = ours.requests_per_s / stock.requests_per_s;
-        rows.push(ours.row("reproof", &format!("{times:.1} times")));
-        rows.push(stock.row("mlflow", "1"));
+    compare(bench, &project, None, &mut rows)?;
+    let mut notes = vec![
+        format!(
+            "`tests/bench/tracking_client.py`, one connection if not said otherwise, {SECONDS} s each; CPU is that of the server's process and its children, for each request."
+        ),
+        "mlflow is stock `mlflow server` with its defaults; of its latency, about 40 ms are spent waiting (its answers meet the delayed acknowledgement of TCP), and the CPU column is free of that.".to_owned(),
+    ];
+    if PrivatePostgres::find().is_some() {
+        let project = bench.make_project()?;
+        let server = PrivatePostgres::start(Durability::Real)?;
+        let addresses = Addresses {
+            reproof: server.uri(),
+            stock: server.make_database("stock")?,
+        };
+        compare(bench, &project, Some(&addresses), &mut rows)?;
+        notes.push("On PostgreSQL, both talk to one server by its socket, with its settings as installed; its own CPU is in neither column.".to_owned());
+    } else {
+        notes.push("PostgreSQL is not installed here, so nothing was measured on it.".to_owned());
     }
     Ok(Section {
         title: "Server",
@@ -41,14 +54,39 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
             "CPU, ms",
         ],
         rows,
-        notes: vec![
-            format!(
-                "`tests/bench/tracking_client.py`, one connection if not said otherwise, {SECONDS} s each; CPU is that of the server's process and its children, for each request."
-            ),
-            "mlflow is stock `mlflow server` with its defaults on SQLite; of its latency, about 40 ms are spent waiting (its answers meet the delayed acknowledgement of TCP), and the CPU column is free of that.".to_owned(),
-        ],
+        notes,
         faults: Vec::new(),
     })
+}
+
+/// Where each of the two keeps its record in PostgreSQL.
+struct Addresses {
+    reproof: String,
+    stock: String,
+}
+
+/// Measures both on SQLite, or on PostgreSQL.
+fn compare(
+    bench: &Bench<'_>,
+    project: &Project,
+    addresses: Option<&Addresses>,
+    rows: &mut Vec<Vec<String>>,
+) -> Result<(), TaskError> {
+    let ours = measure_server(bench, project, Peer::Reproof, addresses)?;
+    let stock = measure_server(bench, project, Peer::Stock, addresses)?;
+    let database = match addresses {
+        Some(_) => "PostgreSQL",
+        None => "SQLite",
+    };
+    for (ours, stock) in ours.iter().zip(&stock) {
+        let times = ours.requests_per_s / stock.requests_per_s;
+        rows.push(ours.row(
+            &format!("reproof, {database}"),
+            &format!("{times:.1} times"),
+        ));
+        rows.push(stock.row(&format!("mlflow, {database}"), "1"));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,12 +119,21 @@ enum Peer {
 }
 
 impl Peer {
-    fn command(self, bench: &Bench<'_>, project: &Project, port: u16) -> Command {
+    fn command(
+        self,
+        bench: &Bench<'_>,
+        project: &Project,
+        addresses: Option<&Addresses>,
+        port: u16,
+    ) -> Command {
         let port = port.to_string();
         match self {
             Self::Reproof => {
                 let mut command = project.command(&bench.reproof);
                 command.args(["server", "--port", &port]);
+                if let Some(addresses) = addresses {
+                    command.args(["--backend-store-uri", &addresses.reproof]);
+                }
                 command
             }
             Self::Stock => {
@@ -101,7 +148,8 @@ impl Peer {
                         "--port",
                         &port,
                     ])
-                    .args(["--backend-store-uri", "sqlite:///stock.db"])
+                    .arg("--backend-store-uri")
+                    .arg(addresses.map_or("sqlite:///stock.db", |addresses| &addresses.stock))
                     .args(["--artifacts-destination", "stock-artifacts"]);
                 command
             }
@@ -113,11 +161,12 @@ fn measure_server(
     bench: &Bench<'_>,
     project: &Project,
     peer: Peer,
+    addresses: Option<&Addresses>,
 ) -> Result<Vec<Figures>, TaskError> {
     println!("measuring {peer:?}");
     let port = free_port()?;
     let log = project.root.join(format!("{peer:?}.log"));
-    let server = Server::start(peer.command(bench, project, port), port, &log)?;
+    let server = Server::start(peer.command(bench, project, addresses, port), port, &log)?;
     let text = process::output_of(
         project
             .command(&bench.python)
