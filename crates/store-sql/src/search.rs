@@ -3,6 +3,7 @@
 mod columns;
 mod conditions;
 mod expressions;
+mod plans;
 mod traces;
 
 use std::fmt::Write as _;
@@ -16,7 +17,10 @@ use entities::{
 use store::{Page, PageRequest, Prompts, StoreError, View};
 
 use self::columns::{Column, ColumnKind, find_column};
+use self::plans::{Place, Stretch, Walk};
 use crate::fault::database_fault;
+
+pub(crate) use self::plans::ALL;
 
 /// What is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +43,28 @@ const LARGEST_CONDITION_COUNT: usize = 200;
 /// SQLite binds 32,766 values at most.
 const LARGEST_VALUE_COUNT: usize = 32_000;
 
-/// A search as SQL, for one page.
+/// A search, for one page.
 pub(crate) struct Search {
-    sql: String,
-    values: Vec<OwnedValue>,
+    dialect: Dialect,
+    subject: Subject,
+    experiments: Vec<ExperimentId>,
+    query: SearchQuery,
+    view: View,
     limit: usize,
-    offset: usize,
+    place: PagePlace,
     /// Ties a page token to its search.
     name: String,
+}
+
+/// Where a page begins.
+#[derive(Clone, Debug, PartialEq)]
+enum PagePlace {
+    /// At the start.
+    Start,
+    /// Past so many of all that is found.
+    Offset(usize),
+    /// Where a walk goes on.
+    Walk(Place),
 }
 
 /// A page of rows, to be filled with what they stand for.
@@ -56,6 +74,17 @@ pub(crate) struct Found<T> {
 }
 
 impl<T> Found<T> {
+    /// As `try_map`, all at once.
+    pub(crate) fn map_all<U>(
+        self,
+        read: impl FnOnce(&[T]) -> Result<Vec<U>, StoreError>,
+    ) -> Result<Page<U>, StoreError> {
+        Ok(Page {
+            items: read(&self.items)?,
+            next: self.next,
+        })
+    }
+
     pub(crate) fn try_map<U>(
         self,
         read: impl FnMut(T) -> Result<U, StoreError>,
@@ -80,21 +109,62 @@ impl Search {
         let name =
             ObjectId::of(format!("{subject:?} {experiments:?} {query:?} {view:?}").as_bytes());
         let name = name.short();
-        let offset = match &page.token {
+        let place = match &page.token {
             Some(token) => read_token(token, &name)?,
-            None => 0,
+            None => PagePlace::Start,
         };
-        let mut compiler = Compiler::new(dialect, subject);
-        compiler.compile(experiments, query, view)?;
-        let limit = page.limit.max(1);
-        let (sql, values) = compiler.finish(limit, offset)?;
-        Ok(Self {
-            sql,
-            values,
-            limit,
-            offset,
+        let search = Self {
+            dialect,
+            subject,
+            experiments: experiments.to_vec(),
+            query: query.clone(),
+            view,
+            limit: page.limit.max(1),
+            place,
             name,
-        })
+        };
+        // What cannot be searched is refused before anything is read.
+        search.compile_sorted(None, 0)?;
+        Ok(search)
+    }
+
+    /// All that fits is put in order; where rows are given, only among these.
+    fn compile_sorted(
+        &self,
+        few: Option<usize>,
+        offset: usize,
+    ) -> Result<(String, Vec<OwnedValue>), StoreError> {
+        let mut compiler = Compiler::new(self.dialect, self.subject);
+        if self.query.order_by.len() > LARGEST_ORDER_COUNT {
+            return refuse(format!("an order has at most {LARGEST_ORDER_COUNT} fields"));
+        }
+        if let Some(condition) = few {
+            let rows = compiler.rows_of(&self.query.conditions[condition])?;
+            if let Some(rows) = rows {
+                compiler.begin_with_rows_of(&rows);
+                compiler.asks_each_row = true;
+            }
+        }
+        compiler.add_scope(&self.experiments, self.view);
+        compiler.add_conditions(&self.query, few)?;
+        compiler.add_orders(&self.query.order_by)?;
+        compiler.add_ties();
+        compiler.finish(self.limit, offset)
+    }
+
+    fn compile_walk(
+        &self,
+        walk: &Walk,
+        place: &Place,
+        limit: usize,
+    ) -> Result<(String, Vec<OwnedValue>), StoreError> {
+        let mut compiler = Compiler::new(self.dialect, self.subject);
+        compiler.asks_each_row = true;
+        compiler.add_scope(&self.experiments, self.view);
+        compiler.begin_with_walk(walk, place, &self.query.order_by)?;
+        compiler.add_conditions(&self.query, None)?;
+        compiler.add_ties();
+        compiler.finish(limit, place.skipped)
     }
 
     pub(crate) fn read_page<T>(
@@ -102,13 +172,101 @@ impl Search {
         connection: &dyn Connection,
         read: impl FnMut(&Row<'_>) -> sql::Result<T>,
     ) -> Result<Found<T>, StoreError> {
+        let walk = plans::find_walk(
+            self.subject,
+            self.experiments.len(),
+            self.view,
+            &self.query.order_by,
+        );
+        if let (PagePlace::Walk(place), Some(walk)) = (&self.place, &walk) {
+            return self.walk(connection, walk, place.clone(), read);
+        }
+        let few = self.find_few(connection)?;
+        let offset = match self.place {
+            PagePlace::Offset(offset) => offset,
+            PagePlace::Start | PagePlace::Walk(_) => 0,
+        };
+        if let (PagePlace::Start, Some(walk), None) = (&self.place, &walk, few) {
+            let is_worth_it = match walk {
+                Walk::Time { .. } => true,
+                Walk::Key { .. } => {
+                    !plans::is_small(connection, self.subject, self.experiments[0].as_str())?
+                }
+            };
+            if is_worth_it {
+                return self.walk(connection, walk, Place::start(Stretch::Values), read);
+            }
+        }
+        self.sort(connection, few, offset, read)
+    }
+
+    /// The first condition that only few rows fit, by their index.
+    fn find_few(&self, connection: &dyn Connection) -> Result<Option<usize>, StoreError> {
+        if plans::walked_table(self.subject).is_none() {
+            return Ok(None);
+        }
+        for (place, condition) in self.query.conditions.iter().enumerate() {
+            let mut compiler = Compiler::new(self.dialect, self.subject);
+            let Some(rows) = compiler.rows_of(condition)? else {
+                continue;
+            };
+            if plans::are_few(connection, &rows, &compiler.values, plans::FEW)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sort<T>(
+        &self,
+        connection: &dyn Connection,
+        few: Option<usize>,
+        offset: usize,
+        read: impl FnMut(&Row<'_>) -> sql::Result<T>,
+    ) -> Result<Found<T>, StoreError> {
+        let (sql, values) = self.compile_sorted(few, offset)?;
         let mut items: Vec<T> = connection
-            .list(&self.sql, self.values.as_slice(), read)
+            .list(&sql, values.as_slice(), read)
             .map_err(database_fault("searching"))?;
         let has_more = items.len() > self.limit;
         items.truncate(self.limit);
-        let next = has_more.then(|| format!("{}-{}", self.offset + self.limit, self.name));
+        let next = has_more.then(|| format!("{}-{}", offset + self.limit, self.name));
         Ok(Found { items, next })
+    }
+
+    /// Walks an index until the page is full, or all stretches of it have been walked.
+    fn walk<T>(
+        &self,
+        connection: &dyn Connection,
+        walk: &Walk,
+        mut place: Place,
+        mut read: impl FnMut(&Row<'_>) -> sql::Result<T>,
+    ) -> Result<Found<T>, StoreError> {
+        let mut items: Vec<T> = Vec::new();
+        loop {
+            let wanted = self.limit - items.len();
+            let (sql, values) = self.compile_walk(walk, &place, wanted)?;
+            let (mut seen, mut last) = (0, place.clone());
+            connection
+                .query_all(&sql, values.as_slice(), |row| {
+                    seen += 1;
+                    if seen <= wanted {
+                        items.push(read(row)?);
+                        last.pass(row.get_ref(1)?);
+                    }
+                    Ok(())
+                })
+                .map_err(database_fault("searching"))?;
+            if seen > wanted {
+                let next = Some(format!("{}-{}", last.encode(), self.name));
+                return Ok(Found { items, next });
+            }
+            let Some(stretch) = walk.stretch_after(place.stretch) else {
+                return Ok(Found { items, next: None });
+            };
+            // With a page that is full, it is only looked whether there is more.
+            place = Place::start(stretch);
+        }
     }
 }
 
@@ -129,7 +287,7 @@ impl Count {
         let mut compiler = Compiler::new(dialect, subject);
         compiler.add_scope(experiments, View::All);
         for query in queries {
-            compiler.add_conditions(query)?;
+            compiler.add_conditions(query, None)?;
         }
         compiler.check_values()?;
         let sql = format!("SELECT COUNT(*) FROM ({}) AS fitting", compiler.select());
@@ -147,15 +305,17 @@ impl Count {
     }
 }
 
-fn read_token(token: &str, name: &str) -> Result<usize, StoreError> {
-    token
-        .split_once('-')
-        .filter(|(_, of)| *of == name)
-        .and_then(|(offset, _)| offset.parse().ok())
-        .filter(|offset| i64::try_from(*offset).is_ok())
-        .ok_or_else(|| StoreError::PageToken {
-            token: token.to_owned(),
-        })
+fn read_token(token: &str, name: &str) -> Result<PagePlace, StoreError> {
+    let place = token.rsplit_once('-').filter(|(_, of)| *of == name);
+    let place = place.and_then(|(place, _)| match place.parse::<usize>() {
+        Ok(offset) => i64::try_from(offset)
+            .ok()
+            .map(|_| PagePlace::Offset(offset)),
+        Err(_) => Place::decode(place).map(PagePlace::Walk),
+    });
+    place.ok_or_else(|| StoreError::PageToken {
+        token: token.to_owned(),
+    })
 }
 
 fn refuse<T>(message: impl Into<String>) -> Result<T, StoreError> {
@@ -169,6 +329,10 @@ struct Compiler {
     dialect: Dialect,
     subject: Subject,
     values: Vec<OwnedValue>,
+    /// What it begins with, where that is not the subject's table.
+    from: Option<String>,
+    /// Whether each row is asked for what it has, and not all that have it are gathered first.
+    asks_each_row: bool,
     joins: String,
     conditions: Vec<String>,
     orders: Vec<String>,
@@ -180,26 +344,20 @@ impl Compiler {
             dialect,
             subject,
             values: Vec::new(),
+            from: None,
+            asks_each_row: false,
             joins: String::new(),
             conditions: Vec::new(),
             orders: Vec::new(),
         }
     }
 
-    fn compile(
-        &mut self,
-        experiments: &[ExperimentId],
-        query: &SearchQuery,
-        view: View,
-    ) -> Result<(), StoreError> {
-        if query.order_by.len() > LARGEST_ORDER_COUNT {
-            return refuse(format!("an order has at most {LARGEST_ORDER_COUNT} fields"));
-        }
-        self.add_scope(experiments, view);
-        self.add_conditions(query)?;
-        for order in &query.order_by {
-            self.add_order(order)?;
-        }
+    fn add_orders(&mut self, orders: &[OrderBy]) -> Result<(), StoreError> {
+        orders.iter().try_for_each(|order| self.add_order(order))
+    }
+
+    /// What decides between rows that are equal so far.
+    fn add_ties(&mut self) {
         let ties: &[&str] = match self.subject {
             Subject::Runs => &["run.started_at DESC", "run.id"],
             Subject::Experiments => &[
@@ -217,18 +375,26 @@ impl Compiler {
             ],
         };
         self.orders.extend(ties.iter().map(|&tie| tie.to_owned()));
-        Ok(())
     }
 
-    fn add_conditions(&mut self, query: &SearchQuery) -> Result<(), StoreError> {
+    /// All conditions of a query but one, which the search begins with.
+    fn add_conditions(
+        &mut self,
+        query: &SearchQuery,
+        but: Option<usize>,
+    ) -> Result<(), StoreError> {
         if query.conditions.len() > LARGEST_CONDITION_COUNT {
             return refuse(format!(
                 "a filter has at most {LARGEST_CONDITION_COUNT} conditions"
             ));
         }
-        let (of_spans, others): (Vec<_>, Vec<_>) = query.conditions.iter().partition(|condition| {
-            matches!(condition.field, Field::Span(_) | Field::SpanAttribute(_))
-        });
+        let conditions = query.conditions.iter().enumerate();
+        let conditions = conditions.filter(|(place, _)| Some(*place) != but);
+        let (of_spans, others): (Vec<_>, Vec<_>) = conditions
+            .map(|(_, condition)| condition)
+            .partition(|condition| {
+                matches!(condition.field, Field::Span(_) | Field::SpanAttribute(_))
+            });
         for condition in others {
             let sql = self.condition(condition)?;
             self.conditions.push(sql);
@@ -251,7 +417,7 @@ impl Compiler {
 
     /// Selects all that fits, in no order.
     fn select(&self) -> String {
-        let from = match self.subject {
+        let from = self.from.as_deref().unwrap_or(match self.subject {
             Subject::Runs => "SELECT run.number FROM run",
             Subject::Experiments => "SELECT experiment.id FROM experiment",
             Subject::Models => "SELECT model.id FROM model",
@@ -262,7 +428,7 @@ impl Compiler {
                 "SELECT model_version.number FROM model_version \
                  JOIN registered_model ON registered_model.number = model_version.model"
             }
-        };
+        });
         let mut sql = format!("{from}{}", self.joins);
         if !self.conditions.is_empty() {
             sql += " WHERE ";
@@ -518,10 +684,71 @@ pub fn all_searches(dialect: Dialect) -> Vec<(String, String)> {
         let columns = columns::columns_of(subject).iter();
         columns.filter_map(move |(name, column)| {
             let search = search_by(dialect, subject, name, column.kind).ok()?;
-            Some((format!("{subject:?} by {name}"), search.sql))
+            let (sql, _) = search.compile_sorted(None, 0).ok()?;
+            Some((format!("{subject:?} by {name}"), sql))
         })
     });
-    each.collect()
+    each.chain(all_walks(dialect)).collect()
+}
+
+/// Every walk that there is, in all its stretches, and a search among few.
+fn all_walks(dialect: Dialect) -> Vec<(String, String)> {
+    let key = || "k".to_owned();
+    let mut walks = Vec::new();
+    for (subject, field) in [
+        (Subject::Runs, Field::Attribute("start_time".to_owned())),
+        (Subject::Runs, Field::Metric(key())),
+        (Subject::Runs, Field::Param(key())),
+        (Subject::Runs, Field::Tag(key())),
+        (Subject::Traces, Field::Attribute("timestamp_ms".to_owned())),
+        (Subject::Traces, Field::Tag(key())),
+    ] {
+        let (comparison, value) = match field {
+            Field::Metric(_) => (
+                Comparison::Number(Operator::Greater, 1.0),
+                OwnedValue::Real(1.0),
+            ),
+            Field::Attribute(_) => (
+                Comparison::Number(Operator::Greater, 1.0),
+                OwnedValue::Integer(1),
+            ),
+            _ => (
+                Comparison::Text(Operator::Equal, key()),
+                OwnedValue::Text(key()),
+            ),
+        };
+        let query = SearchQuery {
+            conditions: vec![Condition {
+                field: field.clone(),
+                comparison,
+            }],
+            order_by: vec![OrderBy {
+                field,
+                is_ascending: true,
+            }],
+        };
+        let experiment: Result<ExperimentId, _> = "0".parse();
+        let experiments: Vec<_> = experiment.into_iter().collect();
+        let page = PageRequest::first(5);
+        let search = Search::new(dialect, subject, &experiments, &query, View::Active, &page);
+        let Ok(search) = search else { continue };
+        let walk = plans::find_walk(subject, 1, View::Active, &query.order_by);
+        let Some(walk) = walk else { continue };
+        for stretch in [Stretch::Values, Stretch::NotANumber, Stretch::Missing] {
+            let place = Place {
+                value: Some(value.clone()),
+                ..Place::start(stretch)
+            };
+            let Ok((sql, _)) = search.compile_walk(&walk, &place, 5) else {
+                continue;
+            };
+            walks.push((format!("{subject:?} walked by {query:?}, {stretch:?}"), sql));
+        }
+        if let Ok((sql, _)) = search.compile_sorted(Some(0), 0) {
+            walks.push((format!("{subject:?} among few of {query:?}"), sql));
+        }
+    }
+    walks
 }
 
 fn search_by(

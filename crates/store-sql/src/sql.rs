@@ -107,6 +107,21 @@ impl dyn Connection + '_ {
         Ok(rows.into_iter().collect())
     }
 
+    /// Reads all rows, one after the other.
+    pub fn query_all(
+        &self,
+        sql: &str,
+        values: impl Values,
+        mut read: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        values.with(|values| {
+            self.query(sql, values, &mut |row| {
+                read(row)?;
+                Ok(ControlFlow::Continue(()))
+            })
+        })
+    }
+
     /// Runs a statement that changes rows; tells how many.
     pub fn change(&self, sql: &str, values: impl Values) -> Result<usize> {
         values.with(|values| self.execute(sql, values))

@@ -18,6 +18,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         crate::commit::ALL.to_vec(),
         crate::deliveries::ALL.to_vec(),
         crate::leases::ALL.to_vec(),
+        crate::search::ALL.to_vec(),
         crate::store::ALL.to_vec(),
         crate::verify::all_statements(),
     ]

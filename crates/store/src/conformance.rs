@@ -78,6 +78,7 @@ macro_rules! conformance_tests {
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search
+            pages_of_many_runs_are_those_of_one_sort
             views_show_active_deleted_or_both
             events_are_numbered_chained_and_sequenced
             progress_never_overtakes_itself

@@ -1,7 +1,9 @@
 //! Runs and their details, as callers see them.
 
 use crate::params;
-use crate::sql::{self, Connection, Row};
+use crate::sql::{self, Connection, Row, ToValue};
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use entities::{
     DatasetInput, ExperimentId, Metric, ModelOutput, ObjectId, ProcessIdentity, ReplayVerdict, Run,
@@ -30,10 +32,6 @@ statements! {
     FIND = "SELECT number, id, experiment, name, \"user\", status, started_at, ended_at, lifecycle, artifact_uri,
             parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted, recipe, record
         FROM run WHERE id = ?1";
-    FIND_BY_NUMBER = "SELECT number, id, experiment, name, \"user\", status, started_at, ended_at, lifecycle,
-            artifact_uri, parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted,
-            recipe, record
-        FROM run WHERE number = ?1";
     LIST_BY_PREFIX = "SELECT number, id, experiment, name, \"user\", status, started_at, ended_at, lifecycle,
             artifact_uri, parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted,
             recipe, record
@@ -46,15 +44,6 @@ statements! {
             artifact_uri, parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted,
             recipe, record
         FROM run WHERE process_id IS NOT NULL AND status IN ('RUNNING', 'SCHEDULED') ORDER BY number";
-    LIST_PARAMS = "SELECT key, value FROM param WHERE run = ?1";
-    LIST_TAGS = "SELECT key, value FROM tag WHERE run = ?1";
-    LIST_METRICS = "SELECT key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest
-        FROM latest_metric WHERE run = ?1 ORDER BY key";
-    LIST_DATASETS = "SELECT name, digest, source_type, source, schema, profile FROM dataset_input
-        WHERE run = ?1 ORDER BY name, digest";
-    LIST_DATASET_TAGS = "SELECT key, value FROM dataset_input_tag WHERE run = ?1 AND name = ?2 AND digest = ?3";
-    LIST_MODEL_INPUTS = "SELECT model FROM model_input WHERE run = ?1 ORDER BY model";
-    LIST_MODEL_OUTPUTS = "SELECT model, step FROM model_output WHERE run = ?1 ORDER BY step, model";
     LIST_REPLAYS = "SELECT origin, replay, level, is_identical, is_within_tolerance, host_kind, comparison
         FROM replay WHERE origin = ?1 ORDER BY number";
     LIST_MANIFESTS = "SELECT id, recipe, record FROM run
@@ -72,9 +61,8 @@ impl<B: Backend> RunStore for SqlStore<B> {
     async fn find_run_detail(&self, id: &RunId) -> Result<Option<RunDetail>, StoreError> {
         let id = id.clone();
         self.read(move |connection| {
-            let read = |row: &Row<'_>| Ok((row.get(0)?, read_run(row)?));
-            match find_row(connection, FIND, [id.as_str()], read)? {
-                Some((number, run)) => read_detail(connection, number, run).map(Some),
+            match find_row(connection, FIND, [id.as_str()], |row| row.get(0))? {
+                Some(number) => Ok(read_details(connection, &[number])?.pop()),
                 None => Ok(None),
             }
         })
@@ -97,13 +85,8 @@ impl<B: Backend> RunStore for SqlStore<B> {
             page,
         )?;
         self.read(move |connection| {
-            search
-                .read_page(connection, |row| row.get(0))?
-                .try_map(|number: i64| {
-                    let run = find_row(connection, FIND_BY_NUMBER, [number], read_run)?
-                        .ok_or_else(|| damaged("a run vanished within one read"))?;
-                    read_detail(connection, number, run)
-                })
+            let found = search.read_page(connection, |row| row.get(0))?;
+            found.map_all(|numbers| read_details(connection, numbers))
         })
         .await
     }
@@ -235,28 +218,151 @@ fn read_run(row: &Row<'_>) -> sql::Result<Run> {
     })
 }
 
-fn read_detail(
+/// How many runs are read at once. Statements are kept for these counts; a list is filled up to the next of them.
+const COUNTS: [usize; 3] = [1, 10, 100];
+
+/// Stands in the statements below for the numbers of the runs.
+const NUMBERS: &str = ":numbers";
+
+// Statements on several runs at once: a page of a thousand is read with dozens of statements, not with thousands.
+const READ_RUNS: &str = "SELECT number, id, experiment, name, \"user\", status, started_at, ended_at, lifecycle,
+        artifact_uri, parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted,
+        recipe, record
+    FROM run WHERE number IN (:numbers)";
+const READ_PARAMS: &str = "SELECT run, key, value FROM param WHERE run IN (:numbers)";
+const READ_TAGS: &str = "SELECT run, key, value FROM tag WHERE run IN (:numbers)";
+const READ_METRICS: &str =
+    "SELECT key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest, run
+    FROM latest_metric WHERE run IN (:numbers) ORDER BY run, key";
+const READ_DATASETS: &str =
+    "SELECT run, name, digest, source_type, source, schema, profile FROM dataset_input
+    WHERE run IN (:numbers) ORDER BY run, name, digest";
+const READ_DATASET_TAGS: &str =
+    "SELECT run, name, digest, key, value FROM dataset_input_tag WHERE run IN (:numbers)";
+const READ_MODEL_INPUTS: &str =
+    "SELECT run, model FROM model_input WHERE run IN (:numbers) ORDER BY run, model";
+const READ_MODEL_OUTPUTS: &str =
+    "SELECT run, model, step FROM model_output WHERE run IN (:numbers) ORDER BY run, step, model";
+
+/// The runs of these numbers, in their order.
+fn read_details(
     connection: &dyn Connection,
-    number: i64,
-    run: Run,
-) -> Result<RunDetail, StoreError> {
-    let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    Ok(RunDetail {
-        run,
-        params: list_rows(connection, LIST_PARAMS, [number], pair)?,
-        tags: list_rows(connection, LIST_TAGS, [number], pair)?,
-        metrics: list_rows(connection, LIST_METRICS, [number], read_latest)?,
-        datasets: read_datasets(connection, number)?,
-        model_inputs: list_rows(connection, LIST_MODEL_INPUTS, [number], |row| {
-            read_id(row, 0)
-        })?,
-        model_outputs: list_rows(connection, LIST_MODEL_OUTPUTS, [number], |row| {
-            Ok(ModelOutput {
-                model: read_id(row, 0)?,
-                step: row.get(1)?,
-            })
-        })?,
-    })
+    numbers: &[i64],
+) -> Result<Vec<RunDetail>, StoreError> {
+    let mut details = Vec::with_capacity(numbers.len());
+    for some in numbers.chunks(COUNTS[COUNTS.len() - 1]) {
+        let mut read = read_some(connection, some)?;
+        for number in some {
+            let detail = read.remove(number);
+            details.push(detail.ok_or_else(|| damaged("a run vanished within one read"))?);
+        }
+    }
+    Ok(details)
+}
+
+fn read_some(
+    connection: &dyn Connection,
+    numbers: &[i64],
+) -> Result<BTreeMap<i64, RunDetail>, StoreError> {
+    let runs = Several::of(connection, numbers);
+    let mut details: BTreeMap<i64, RunDetail> = runs.list(READ_RUNS, |row| {
+        let detail = RunDetail {
+            run: read_run(row)?,
+            params: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            metrics: Vec::new(),
+            datasets: Vec::new(),
+            model_inputs: Vec::new(),
+            model_outputs: Vec::new(),
+        };
+        Ok((row.get(0)?, detail))
+    })?;
+    let pair = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+    for (run, (key, value)) in runs.list::<_, Vec<_>>(READ_PARAMS, pair)? {
+        of(&mut details, run)?.params.insert(key, value);
+    }
+    for (run, (key, value)) in runs.list::<_, Vec<_>>(READ_TAGS, pair)? {
+        of(&mut details, run)?.tags.insert(key, value);
+    }
+    let metric = |row: &Row<'_>| Ok((row.get(8)?, read_latest(row)?));
+    for (run, metric) in runs.list::<_, Vec<_>>(READ_METRICS, metric)? {
+        of(&mut details, run)?.metrics.push(metric);
+    }
+    let dataset = |row: &Row<'_>| Ok((row.get(0)?, read_dataset(row)?));
+    for (run, dataset) in runs.list::<_, Vec<_>>(READ_DATASETS, dataset)? {
+        of(&mut details, run)?.datasets.push(dataset);
+    }
+    if details.values().any(|detail| !detail.datasets.is_empty()) {
+        for tag in runs.list::<_, Vec<_>>(READ_DATASET_TAGS, read_dataset_tag)? {
+            let DatasetTag {
+                run,
+                name,
+                digest,
+                key,
+                value,
+            } = tag;
+            let datasets = &mut of(&mut details, run)?.datasets;
+            let dataset = datasets
+                .iter_mut()
+                .find(|dataset| dataset.name == name && dataset.digest == digest)
+                .ok_or_else(|| damaged("a tag of a dataset is there and its dataset is not"))?;
+            dataset.tags.insert(key, value);
+        }
+    }
+    let input = |row: &Row<'_>| Ok((row.get(0)?, read_id(row, 1)?));
+    for (run, model) in runs.list::<_, Vec<_>>(READ_MODEL_INPUTS, input)? {
+        of(&mut details, run)?.model_inputs.push(model);
+    }
+    let output = |row: &Row<'_>| {
+        let output = ModelOutput {
+            model: read_id(row, 1)?,
+            step: row.get(2)?,
+        };
+        Ok((row.get(0)?, output))
+    };
+    for (run, output) in runs.list::<_, Vec<_>>(READ_MODEL_OUTPUTS, output)? {
+        of(&mut details, run)?.model_outputs.push(output);
+    }
+    Ok(details)
+}
+
+fn of(details: &mut BTreeMap<i64, RunDetail>, run: i64) -> Result<&mut RunDetail, StoreError> {
+    details
+        .get_mut(&run)
+        .ok_or_else(|| damaged("a row belongs to a run that was not asked for"))
+}
+
+/// Some runs, which statements are about.
+struct Several<'c> {
+    connection: &'c dyn Connection,
+    numbers: Vec<i64>,
+}
+
+impl<'c> Several<'c> {
+    fn of(connection: &'c dyn Connection, numbers: &[i64]) -> Self {
+        let mut numbers = numbers.to_vec();
+        let count = COUNTS.into_iter().find(|count| *count >= numbers.len());
+        if let (Some(count), Some(last)) = (count, numbers.last().copied()) {
+            numbers.resize(count, last);
+        }
+        Self {
+            connection,
+            numbers,
+        }
+    }
+
+    fn list<T, C: FromIterator<T>>(
+        &self,
+        sql: &str,
+        read: impl FnMut(&Row<'_>) -> sql::Result<T>,
+    ) -> Result<C, StoreError> {
+        let places = 1..=self.numbers.len();
+        let names: Vec<_> = places.map(|place| format!("?{place}")).collect();
+        let sql = sql.replace(NUMBERS, &names.join(", "));
+        let numbers = self.numbers.iter();
+        let values: Vec<_> = numbers.map(|number| number as &dyn ToValue).collect();
+        list_rows(self.connection, &sql, values.as_slice(), read)
+    }
 }
 
 fn read_latest(row: &Row<'_>) -> sql::Result<Metric> {
@@ -272,23 +378,32 @@ fn read_latest(row: &Row<'_>) -> sql::Result<Metric> {
     })
 }
 
-fn read_datasets(connection: &dyn Connection, run: i64) -> Result<Vec<DatasetInput>, StoreError> {
-    let mut datasets: Vec<DatasetInput> = list_rows(connection, LIST_DATASETS, [run], |row| {
-        Ok(DatasetInput {
-            name: row.get(0)?,
-            digest: row.get(1)?,
-            source_type: row.get(2)?,
-            source: row.get(3)?,
-            schema: row.get(4)?,
-            profile: row.get(5)?,
-            tags: std::collections::BTreeMap::new(),
-        })
-    })?;
-    for dataset in &mut datasets {
-        let values = params![run, dataset.name, dataset.digest];
-        dataset.tags = list_rows(connection, LIST_DATASET_TAGS, values, |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    }
-    Ok(datasets)
+fn read_dataset(row: &Row<'_>) -> sql::Result<DatasetInput> {
+    Ok(DatasetInput {
+        name: row.get(1)?,
+        digest: row.get(2)?,
+        source_type: row.get(3)?,
+        source: row.get(4)?,
+        schema: row.get(5)?,
+        profile: row.get(6)?,
+        tags: BTreeMap::new(),
+    })
+}
+
+struct DatasetTag {
+    run: i64,
+    name: String,
+    digest: String,
+    key: String,
+    value: String,
+}
+
+fn read_dataset_tag(row: &Row<'_>) -> sql::Result<DatasetTag> {
+    Ok(DatasetTag {
+        run: row.get(0)?,
+        name: row.get(1)?,
+        digest: row.get(2)?,
+        key: row.get(3)?,
+        value: row.get(4)?,
+    })
 }

@@ -84,6 +84,9 @@ impl Compiler {
         comparison: &Comparison,
         compile: fn(&mut Self, &Comparison) -> Result<String, StoreError>,
     ) -> Result<String, StoreError> {
+        if self.asks_each_row {
+            return self.keyed_condition_of_each(table, key, comparison, compile);
+        }
         let KeyedTable {
             table,
             owner,
@@ -97,6 +100,54 @@ impl Compiler {
         }
         let condition = compile(self, comparison)?;
         Ok(format!("{owner} IN ({rows} AND {condition})"))
+    }
+
+    /// The same, asked of each row: it does not matter how many others fit.
+    fn keyed_condition_of_each(
+        &mut self,
+        table: &KeyedTable,
+        key: &str,
+        comparison: &Comparison,
+        compile: fn(&mut Self, &Comparison) -> Result<String, StoreError>,
+    ) -> Result<String, StoreError> {
+        let KeyedTable {
+            table,
+            owner,
+            owner_column,
+        } = table;
+        let key = self.bind_text(key);
+        let row = format!("SELECT 1 FROM {table} WHERE {owner_column} = {owner} AND key = {key}");
+        if let Comparison::Null { is_negated } = comparison {
+            let exists = if *is_negated { "EXISTS" } else { "NOT EXISTS" };
+            return Ok(format!("{exists} ({row})"));
+        }
+        let condition = compile(self, comparison)?;
+        Ok(format!("EXISTS ({row} AND {condition})"))
+    }
+
+    /// The rows that fit a condition on a key, as `owner`; none for other conditions, and for what is missing.
+    pub(super) fn rows_of(&mut self, condition: &Condition) -> Result<Option<String>, StoreError> {
+        let Condition { field, comparison } = condition;
+        let compile = match field {
+            Field::Metric(_) => Compiler::metric_condition,
+            _ => Compiler::value_condition,
+        };
+        let Some((table, key)) = self.keyed(field) else {
+            return Ok(None);
+        };
+        if matches!(comparison, Comparison::Null { .. }) {
+            return Ok(None);
+        }
+        let KeyedTable {
+            table,
+            owner_column,
+            ..
+        } = table;
+        let key = self.bind_text(&key);
+        let condition = compile(self, comparison)?;
+        Ok(Some(format!(
+            "SELECT {owner_column} AS owner FROM {table} WHERE key = {key} AND {condition}"
+        )))
     }
 
     fn value_condition(&mut self, comparison: &Comparison) -> Result<String, StoreError> {

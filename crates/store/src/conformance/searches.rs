@@ -1,8 +1,13 @@
 //! Cases of search and its pages.
 
-use entities::{Change, ExperimentId, Lifecycle, Metric, RunStatus, SearchQuery, Timestamp};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use super::{all, find, id, log, make, map, with_runs, zero};
+use entities::{
+    Change, ExperimentId, Lifecycle, Metric, RunId, RunStatus, SearchKind, SearchQuery, Timestamp,
+};
+
+use super::{all, commit, find, id, initialisation, log, make, map, run, with_runs, zero};
 use crate::{PageRequest, Store, StoreError, View};
 
 /// Every operator, on values that are there, missing, NaN and infinite.
@@ -175,5 +180,174 @@ pub async fn views_show_active_deleted_or_both(store: &dyn Store) {
             .await
             .unwrap();
         assert_eq!(found.items.len(), experiments, "{view:?}");
+    }
+}
+
+/// More runs than are put in order at once: pages are found by walking indexes, and together are what one sort gives.
+pub async fn pages_of_many_runs_are_those_of_one_sort(store: &dyn Store) {
+    const RUNS: usize = 2_150;
+    store.commit(initialisation()).await.unwrap();
+    let all: Vec<Drawn> = (0..RUNS).map(Drawn::of).collect();
+    for some in all.chunks(50) {
+        let changes = some.iter().flat_map(Drawn::changes).collect();
+        let subject = format!("run:{}", some[0].id);
+        store
+            .commit(commit("test", &subject, changes))
+            .await
+            .unwrap();
+    }
+    type Order = fn(&Drawn, &Drawn) -> Ordering;
+    let by_metric: Order = |one, other| {
+        let key = |run: &Drawn| match run.metric {
+            Some(value) if value.is_nan() => (1, 0.0),
+            Some(value) => (0, -value),
+            None => (2, 0.0),
+        };
+        let (one, other) = (key(one), key(other));
+        one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
+    };
+    let by_tag: Order = |one, other| {
+        let key = |run: &Drawn| (run.tag.is_none(), run.tag.clone());
+        key(one).cmp(&key(other))
+    };
+    let by_param: Order = |one, other| other.param.cmp(&one.param);
+    let by_time: Order = |one, other| one.started_ms.cmp(&other.started_ms);
+    let by_nothing: Order = |_, _| Ordering::Equal;
+    let by_tag_then_metric: Order = |one, other| {
+        let tag = |run: &Drawn| (run.tag.is_none(), run.tag.clone());
+        let value = |run: &Drawn| run.metric.filter(|value| !value.is_nan());
+        let class = |run: &Drawn| match run.metric {
+            Some(value) if value.is_nan() => 1,
+            Some(_) => 0,
+            None => 2,
+        };
+        tag(one)
+            .cmp(&tag(other))
+            .then(class(one).cmp(&class(other)))
+            .then(
+                value(one)
+                    .partial_cmp(&value(other))
+                    .unwrap_or(Ordering::Equal),
+            )
+    };
+    type Fits = fn(&Drawn) -> bool;
+    let filters: [(&str, Fits); 4] = [
+        ("", |_| true),
+        ("metrics.m > 3", |run| {
+            run.metric.is_some_and(|value| value > 3.0)
+        }),
+        ("params.p = 'p1' AND tags.t LIKE 't%'", |run| {
+            run.param == "p1" && run.tag.is_some()
+        }),
+        ("tags.rare = 'yes'", |run| run.number % 700 == 3),
+    ];
+    let orders: [(&[&str], Order); 6] = [
+        (&[], by_nothing),
+        (&["attributes.start_time ASC"], by_time),
+        (&["metrics.m DESC"], by_metric),
+        (&["params.p DESC"], by_param),
+        (&["tags.t ASC"], by_tag),
+        (&["tags.t ASC", "metrics.m ASC"], by_tag_then_metric),
+    ];
+    for (filter, fits) in filters {
+        for (order, compare) in orders {
+            let mut expected: Vec<&Drawn> = all.iter().filter(|run| fits(run)).collect();
+            expected.sort_by(|one, other| {
+                compare(one, other)
+                    .then(other.started_ms.cmp(&one.started_ms))
+                    .then(one.id.cmp(&other.id))
+            });
+            let expected: Vec<&str> = expected.iter().map(|run| run.id.as_str()).collect();
+            let found = all_pages(store, filter, order).await;
+            assert_eq!(found, expected, "{filter:?} by {order:?}");
+        }
+    }
+}
+
+/// All runs of experiment 0 that a search finds, page by page; no page but the last is short.
+async fn all_pages(store: &dyn Store, filter: &str, order: &[&str]) -> Vec<String> {
+    const LENGTH: usize = 430;
+    let query = SearchQuery {
+        conditions: entities::parse_filter(filter, SearchKind::Runs).unwrap(),
+        order_by: entities::parse_order_by(order, SearchKind::Runs).unwrap(),
+    };
+    let mut page = PageRequest::first(LENGTH);
+    let mut found = Vec::new();
+    loop {
+        let experiments = ["0".parse().unwrap()];
+        let one = store
+            .search_runs(&experiments, &query, View::Active, &page)
+            .await
+            .unwrap();
+        let length = one.items.len();
+        found.extend(
+            one.items
+                .into_iter()
+                .map(|detail| detail.run.id.to_string()),
+        );
+        let Some(next) = one.next else { return found };
+        assert_eq!(
+            length, LENGTH,
+            "a page is short and says that there is more"
+        );
+        page.token = Some(next);
+    }
+}
+
+/// A run with values that follow from its number, many of them equal or missing.
+struct Drawn {
+    number: usize,
+    id: String,
+    started_ms: i64,
+    metric: Option<f64>,
+    param: String,
+    tag: Option<String>,
+}
+
+impl Drawn {
+    fn of(number: usize) -> Self {
+        let spread = |factor: usize, modulus: usize| number * factor % modulus;
+        Self {
+            number,
+            id: format!("r{:05}", spread(7919, 99_991)),
+            started_ms: spread(31, 400) as i64,
+            metric: match spread(13, 10) {
+                0 => None,
+                1 => Some(f64::NAN),
+                _ => Some(spread(17, 61) as f64 / 4.0 - 2.0),
+            },
+            param: format!("p{}", spread(3, 5)),
+            tag: (spread(7, 4) > 0).then(|| format!("t{}", spread(11, 23))),
+        }
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        let id: RunId = self.id.parse().unwrap();
+        let mut tags: BTreeMap<_, _> = self
+            .tag
+            .iter()
+            .map(|tag| ("t".to_owned(), tag.clone()))
+            .collect();
+        if self.number % 700 == 3 {
+            tags.insert("rare".to_owned(), "yes".to_owned());
+        }
+        let points = self
+            .metric
+            .iter()
+            .map(|value| Metric::new("m", *value, 1, 1));
+        vec![
+            Change::RunCreated {
+                run: run(&self.id, self.started_ms),
+            },
+            Change::ParamsLogged {
+                run: id.clone(),
+                params: [("p".to_owned(), self.param.clone())].into(),
+            },
+            Change::TagsSet {
+                run: id.clone(),
+                tags,
+            },
+            Change::metrics(id, points.collect()),
+        ]
     }
 }
