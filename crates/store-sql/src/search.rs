@@ -17,7 +17,7 @@ use entities::{
 use store::{Page, PageRequest, Prompts, StoreError, View};
 
 use self::columns::{Column, ColumnKind, find_column};
-use self::plans::{Place, Stretch, Walk};
+use self::plans::{Few, Place, Stretch, Walk};
 use crate::fault::database_fault;
 
 pub(crate) use self::plans::ALL;
@@ -131,22 +131,18 @@ impl Search {
     /// All that fits is put in order; where rows are given, only among these.
     fn compile_sorted(
         &self,
-        few: Option<usize>,
+        few: Option<&Few>,
         offset: usize,
     ) -> Result<(String, Vec<OwnedValue>), StoreError> {
         let mut compiler = Compiler::new(self.dialect, self.subject);
         if self.query.order_by.len() > LARGEST_ORDER_COUNT {
             return refuse(format!("an order has at most {LARGEST_ORDER_COUNT} fields"));
         }
-        if let Some(condition) = few {
-            let rows = compiler.rows_of(&self.query.conditions[condition])?;
-            if let Some(rows) = rows {
-                compiler.begin_with_rows_of(&rows);
-                compiler.asks_each_row = true;
-            }
+        if let Some(few) = few {
+            compiler.begin_with(few, &self.query.conditions[few.condition])?;
         }
         compiler.add_scope(&self.experiments, self.view);
-        compiler.add_conditions(&self.query, few)?;
+        compiler.add_conditions(&self.query, few.map(|few| few.condition))?;
         compiler.add_orders(&self.query.order_by)?;
         compiler.add_ties();
         compiler.finish(self.limit, offset)
@@ -186,7 +182,7 @@ impl Search {
             PagePlace::Offset(offset) => offset,
             PagePlace::Start | PagePlace::Walk(_) => 0,
         };
-        if let (PagePlace::Start, Some(walk), None) = (&self.place, &walk, few) {
+        if let (PagePlace::Start, Some(walk), None) = (&self.place, &walk, &few) {
             let is_worth_it = match walk {
                 Walk::Time { .. } => true,
                 Walk::Key { .. } => {
@@ -197,11 +193,11 @@ impl Search {
                 return self.walk(connection, walk, Place::start(Stretch::Values), read);
             }
         }
-        self.sort(connection, few, offset, read)
+        self.sort(connection, few.as_ref(), offset, read)
     }
 
     /// The first condition that only few rows fit, by their index.
-    fn find_few(&self, connection: &dyn Connection) -> Result<Option<usize>, StoreError> {
+    fn find_few(&self, connection: &dyn Connection) -> Result<Option<Few>, StoreError> {
         if plans::walked_table(self.subject).is_none() {
             return Ok(None);
         }
@@ -210,8 +206,9 @@ impl Search {
             let Some(rows) = compiler.rows_of(condition)? else {
                 continue;
             };
-            if plans::are_few(connection, &rows, &compiler.values, plans::FEW)? {
-                return Ok(Some(place));
+            let few = Few::find(connection, place, &rows, &compiler.values)?;
+            if few.is_some() {
+                return Ok(few);
             }
         }
         Ok(None)
@@ -220,7 +217,7 @@ impl Search {
     fn sort<T>(
         &self,
         connection: &dyn Connection,
-        few: Option<usize>,
+        few: Option<&Few>,
         offset: usize,
         read: impl FnMut(&Row<'_>) -> sql::Result<T>,
     ) -> Result<Found<T>, StoreError> {
@@ -333,6 +330,8 @@ struct Compiler {
     from: Option<String>,
     /// Whether each row is asked for what it has, and not all that have it are gathered first.
     asks_each_row: bool,
+    /// What names the row that is asked, where that is not the subject's own number.
+    asked_row: Option<String>,
     joins: String,
     conditions: Vec<String>,
     orders: Vec<String>,
@@ -346,6 +345,7 @@ impl Compiler {
             values: Vec::new(),
             from: None,
             asks_each_row: false,
+            asked_row: None,
             joins: String::new(),
             conditions: Vec::new(),
             orders: Vec::new(),
@@ -744,8 +744,11 @@ fn all_walks(dialect: Dialect) -> Vec<(String, String)> {
             };
             walks.push((format!("{subject:?} walked by {query:?}, {stretch:?}"), sql));
         }
-        if let Ok((sql, _)) = search.compile_sorted(Some(0), 0) {
-            walks.push((format!("{subject:?} among few of {query:?}"), sql));
+        for count in [1, 1_000] {
+            let few = Few::of_many(count);
+            if let Ok((sql, _)) = search.compile_sorted(Some(&few), 0) {
+                walks.push((format!("{subject:?} among {count} of {query:?}"), sql));
+            }
         }
     }
     walks

@@ -116,6 +116,7 @@ impl Compiler {
             owner_column,
         } = table;
         let key = self.bind_text(key);
+        let owner = self.asked_row.as_deref().unwrap_or(owner);
         let row = format!("SELECT 1 FROM {table} WHERE {owner_column} = {owner} AND key = {key}");
         if let Comparison::Null { is_negated } = comparison {
             let exists = if *is_negated { "EXISTS" } else { "NOT EXISTS" };

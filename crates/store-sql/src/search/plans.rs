@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use entities::{Field, OrderBy};
+use entities::{Condition, Field, OrderBy};
 use store::{StoreError, View};
 
 use super::columns::{self, KeyedTable};
@@ -21,6 +21,9 @@ use crate::sql::{Connection, Dialect, OwnedValue, Value};
 
 /// So many are few: they are read and put in order in some milliseconds.
 pub(super) const FEW: i64 = 2_000;
+
+/// Rows that are named one by one at most; beyond, they are looked for again.
+const MOST_NAMED: usize = 100;
 
 /// What is walked, and how it is restricted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,17 +237,39 @@ impl Compiler {
         Some((table, key.clone()))
     }
 
-    /// Begins with the rows that one condition finds.
-    pub(super) fn begin_with_rows_of(&mut self, rows: &str) {
+    /// Begins with the few rows that a condition finds.
+    pub(super) fn begin_with(
+        &mut self,
+        few: &Few,
+        condition: &Condition,
+    ) -> Result<(), StoreError> {
         let Some(table) = walked_table(self.subject) else {
-            return;
+            return Ok(());
         };
-        self.from = Some(format!(
-            "SELECT {} FROM ({rows}) AS candidate CROSS JOIN {}",
-            table.number, table.table
-        ));
-        self.conditions
-            .push(format!("{} = candidate.owner", table.number));
+        self.asks_each_row = true;
+        if few.owners.len() <= MOST_NAMED {
+            // Filled up, so that there is one statement for all.
+            let last = few.owners.last().copied().unwrap_or(-1);
+            let mut owners = few.owners.clone();
+            owners.resize(MOST_NAMED, last);
+            let owners = owners.into_iter();
+            let names: Vec<_> = owners
+                .map(|owner| self.bind(OwnedValue::Integer(owner)))
+                .collect();
+            self.conditions
+                .push(format!("{} IN ({})", table.number, names.join(", ")));
+            return Ok(());
+        }
+        if let Some(rows) = self.rows_of(condition)? {
+            self.from = Some(format!(
+                "SELECT {} FROM ({rows}) AS candidate CROSS JOIN {}",
+                table.number, table.table
+            ));
+            self.conditions
+                .push(format!("{} = candidate.owner", table.number));
+            self.asked_row = Some("candidate.owner".to_owned());
+        }
+        Ok(())
     }
 
     /// Begins with a stretch of a walk; what gives the value that is walked is the second column.
@@ -297,6 +322,8 @@ impl Compiler {
                         self.conditions.push(format!("walked.key = {key}"));
                         self.conditions
                             .push(format!("{owner} = walked.{owner_column}"));
+                        // Asked before the row itself is looked up.
+                        self.asked_row = Some(format!("walked.{owner_column}"));
                         if *has_nan {
                             let is_nan = i32::from(stretch == Stretch::NotANumber);
                             self.conditions.push(format!("walked.is_nan = {is_nan}"));
@@ -342,21 +369,36 @@ impl Compiler {
     }
 }
 
-/// Whether there are at most some rows, by an index.
-pub(super) fn are_few(
-    connection: &dyn Connection,
-    rows: &str,
-    values: &[OwnedValue],
-    few: i64,
-) -> Result<bool, StoreError> {
-    let sql = format!(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM ({rows}) AS found LIMIT {}) AS counted",
-        few + 1
-    );
-    let count: Option<i64> = connection
-        .find(&sql, values, |row| row.get(0))
-        .map_err(database_fault("looking how much there is"))?;
-    Ok(count.unwrap_or(0) <= few)
+/// A condition that few rows fit, and which these are.
+pub(super) struct Few {
+    /// Its place among the conditions.
+    pub(super) condition: usize,
+    owners: Vec<i64>,
+}
+
+impl Few {
+    /// So many rows that fit the first condition.
+    pub(super) fn of_many(count: i64) -> Self {
+        Self {
+            condition: 0,
+            owners: (0..count).collect(),
+        }
+    }
+
+    /// Rows that are found by an index; none where there are too many.
+    pub(super) fn find(
+        connection: &dyn Connection,
+        condition: usize,
+        rows: &str,
+        values: &[OwnedValue],
+    ) -> Result<Option<Self>, StoreError> {
+        let sql = format!("SELECT owner FROM ({rows}) AS found LIMIT {}", FEW + 1);
+        let owners: Vec<i64> = connection
+            .list(&sql, values, |row| row.get(0))
+            .map_err(database_fault("looking how much there is"))?;
+        let are_few = owners.len() as i64 <= FEW;
+        Ok(are_few.then_some(Self { condition, owners }))
+    }
 }
 
 /// Whether an experiment has at most some rows.
