@@ -256,20 +256,29 @@ impl Compiler {
             let names: Vec<_> = owners
                 .map(|owner| self.bind(OwnedValue::Integer(owner)))
                 .collect();
-            self.conditions
-                .push(format!("{} IN ({})", table.number, names.join(", ")));
-            return Ok(());
-        }
-        if let Some(rows) = self.rows_of(condition)? {
-            self.from = Some(format!(
-                "SELECT {} FROM ({rows}) AS candidate CROSS JOIN {}",
-                table.number, table.table
-            ));
-            self.conditions
-                .push(format!("{} = candidate.owner", table.number));
-            self.asked_row = Some("candidate.owner".to_owned());
+            // Looked up first: as one more condition it would be asked of each row of an index that has the order.
+            let rows = format!(
+                "SELECT {} AS owner FROM {} WHERE {} IN ({})",
+                table.number,
+                table.table,
+                table.number,
+                names.join(", ")
+            );
+            self.begin_with_rows(&table, &rows);
+        } else if let Some(rows) = self.rows_of(condition)? {
+            self.begin_with_rows(&table, &rows);
         }
         Ok(())
+    }
+
+    fn begin_with_rows(&mut self, table: &WalkedTable, rows: &str) {
+        self.from = Some(format!(
+            "SELECT {} FROM ({rows}) AS candidate CROSS JOIN {}",
+            table.number, table.table
+        ));
+        self.conditions
+            .push(format!("{} = candidate.owner", table.number));
+        self.asked_row = Some("candidate.owner".to_owned());
     }
 
     /// Begins with a stretch of a walk; what gives the value that is walked is the second column.
