@@ -139,10 +139,10 @@ impl Search {
             return refuse(format!("an order has at most {LARGEST_ORDER_COUNT} fields"));
         }
         if let Some(few) = few {
-            compiler.begin_with(few, &self.query.conditions[few.condition])?;
+            compiler.begin_with(few);
         }
         compiler.add_scope(&self.experiments, self.view);
-        compiler.add_conditions(&self.query, few.map(|few| few.condition))?;
+        compiler.add_conditions(&self.query, few)?;
         compiler.add_orders(&self.query.order_by)?;
         compiler.add_ties();
         compiler.finish(self.limit, offset)
@@ -196,22 +196,32 @@ impl Search {
         self.sort(connection, few.as_ref(), offset, read)
     }
 
-    /// The first condition that only few rows fit, by their index.
+    /// The few rows that fit a condition, or several, as their indexes tell; none where they do not, or are many.
     fn find_few(&self, connection: &dyn Connection) -> Result<Option<Few>, StoreError> {
         if plans::walked_table(self.subject).is_none() {
             return Ok(None);
         }
+        let mut indexed = Vec::new();
         for (place, condition) in self.query.conditions.iter().enumerate() {
             let mut compiler = Compiler::new(self.dialect, self.subject);
-            let Some(rows) = compiler.rows_of(condition)? else {
-                continue;
-            };
-            let few = Few::find(connection, place, &rows, &compiler.values)?;
+            if let Some(rows) = compiler.rows_of(condition)? {
+                indexed.push((place, (rows, compiler.values)));
+            }
+        }
+        for (place, rows) in &indexed {
+            let few = Few::find(connection, *place, rows, plans::FEW)?;
             if few.is_some() {
                 return Ok(few);
             }
         }
-        Ok(None)
+        if indexed.len() < 2 {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for (place, rows) in &indexed {
+            found.extend(Few::find(connection, *place, rows, plans::MANY)?);
+        }
+        Ok(Few::of_all(found))
     }
 
     fn sort<T>(
@@ -377,19 +387,15 @@ impl Compiler {
         self.orders.extend(ties.iter().map(|&tie| tie.to_owned()));
     }
 
-    /// All conditions of a query but one, which the search begins with.
-    fn add_conditions(
-        &mut self,
-        query: &SearchQuery,
-        but: Option<usize>,
-    ) -> Result<(), StoreError> {
+    /// All conditions of a query but those that all rows fit that the search begins with.
+    fn add_conditions(&mut self, query: &SearchQuery, few: Option<&Few>) -> Result<(), StoreError> {
         if query.conditions.len() > LARGEST_CONDITION_COUNT {
             return refuse(format!(
                 "a filter has at most {LARGEST_CONDITION_COUNT} conditions"
             ));
         }
         let conditions = query.conditions.iter().enumerate();
-        let conditions = conditions.filter(|(place, _)| Some(*place) != but);
+        let conditions = conditions.filter(|(place, _)| few.is_none_or(|few| !few.fits(*place)));
         let (of_spans, others): (Vec<_>, Vec<_>) = conditions
             .map(|(_, condition)| condition)
             .partition(|condition| {

@@ -1,16 +1,17 @@
 //! How a page of a search is found, so that its cost does not grow with all that there is.
 //!
-//! - What a condition on a key finds is few, or it is not: an index tells within some thousand entries. Where it is few,
-//!   these are looked at and put in order, whatever else there is.
+//! - What conditions on keys find, one by one or together, is few, or it is not: their indexes tell within some thousand
+//!   entries. Where it is few, these are looked at and put in order, whatever else there is.
 //! - Where nothing is few, and the first field of the order has an index, that index is walked from where the last page
 //!   ended, and each row is asked whether it fits, until the page is full.
 //! - Else everything that fits is put in order, and the page is cut out.
 //!
 //! All three give one order, so that a page may be found in another way than the one before it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use entities::{Condition, Field, OrderBy};
+use entities::{Field, OrderBy};
 use store::{StoreError, View};
 
 use super::columns::{self, KeyedTable};
@@ -20,10 +21,13 @@ use crate::params;
 use crate::sql::{Connection, Dialect, OwnedValue, Value};
 
 /// So many are few: they are read and put in order in some milliseconds.
-pub(super) const FEW: i64 = 2_000;
+pub(super) const FEW: usize = 2_000;
 
-/// Rows that are named one by one at most; beyond, they are looked for again.
-const MOST_NAMED: usize = 100;
+/// So many are read of each of several conditions, to see how few fit them all.
+pub(super) const MANY: usize = 20_000;
+
+/// How many rows a statement names; a list is filled up to the next of these.
+const NAMED_COUNTS: [usize; 2] = [100, FEW];
 
 /// What is walked, and how it is restricted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,44 +241,30 @@ impl Compiler {
         Some((table, key.clone()))
     }
 
-    /// Begins with the few rows that a condition finds.
-    pub(super) fn begin_with(
-        &mut self,
-        few: &Few,
-        condition: &Condition,
-    ) -> Result<(), StoreError> {
+    /// Begins with the few rows that some conditions find.
+    pub(super) fn begin_with(&mut self, few: &Few) {
         let Some(table) = walked_table(self.subject) else {
-            return Ok(());
+            return;
         };
         self.asks_each_row = true;
-        if few.owners.len() <= MOST_NAMED {
-            // Filled up, so that there is one statement for all.
-            let last = few.owners.last().copied().unwrap_or(-1);
-            let mut owners = few.owners.clone();
-            owners.resize(MOST_NAMED, last);
-            let owners = owners.into_iter();
-            let names: Vec<_> = owners
-                .map(|owner| self.bind(OwnedValue::Integer(owner)))
-                .collect();
-            // Looked up first: as one more condition it would be asked of each row of an index that has the order.
-            let rows = format!(
-                "SELECT {} AS owner FROM {} WHERE {} IN ({})",
-                table.number,
-                table.table,
-                table.number,
-                names.join(", ")
-            );
-            self.begin_with_rows(&table, &rows);
-        } else if let Some(rows) = self.rows_of(condition)? {
-            self.begin_with_rows(&table, &rows);
-        }
-        Ok(())
-    }
-
-    fn begin_with_rows(&mut self, table: &WalkedTable, rows: &str) {
+        // Filled up, so that there is one statement for many lists.
+        let mut owners = few.owners.clone();
+        let last = owners.last().copied().unwrap_or(-1);
+        let count = NAMED_COUNTS
+            .into_iter()
+            .find(|count| *count >= owners.len());
+        owners.resize(count.unwrap_or(owners.len()), last);
+        let names: Vec<_> = owners
+            .into_iter()
+            .map(|owner| self.bind(OwnedValue::Integer(owner)))
+            .collect();
+        // Looked up first: as one more condition it would be asked of each row of an index that has the order.
         self.from = Some(format!(
-            "SELECT {} FROM ({rows}) AS candidate CROSS JOIN {}",
-            table.number, table.table
+            "SELECT {number} FROM (SELECT {number} AS owner FROM {name} WHERE {number} IN ({})) AS candidate \
+             CROSS JOIN {name}",
+            names.join(", "),
+            number = table.number,
+            name = table.table,
         ));
         self.conditions
             .push(format!("{} = candidate.owner", table.number));
@@ -378,10 +368,11 @@ impl Compiler {
     }
 }
 
-/// A condition that few rows fit, and which these are.
+/// The few rows that fit some conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Few {
-    /// Its place among the conditions.
-    pub(super) condition: usize,
+    /// The places of the conditions that all of them fit.
+    pub(super) conditions: Vec<usize>,
     owners: Vec<i64>,
 }
 
@@ -389,24 +380,41 @@ impl Few {
     /// So many rows that fit the first condition.
     pub(super) fn of_many(count: i64) -> Self {
         Self {
-            condition: 0,
+            conditions: vec![0],
             owners: (0..count).collect(),
         }
     }
 
-    /// Rows that are found by an index; none where there are too many.
+    pub(super) fn fits(&self, condition: usize) -> bool {
+        self.conditions.contains(&condition)
+    }
+
+    /// Those that fit both; none where these are not few.
+    pub(super) fn of_all(found: Vec<Self>) -> Option<Self> {
+        let both = found.into_iter().reduce(|mut both, next| {
+            let others: BTreeSet<i64> = next.owners.into_iter().collect();
+            both.owners.retain(|owner| others.contains(owner));
+            both.conditions.extend(next.conditions);
+            both
+        })?;
+        (both.owners.len() <= FEW).then_some(both)
+    }
+
+    /// The rows that fit a condition, by its index; none where there are more than `most`.
     pub(super) fn find(
         connection: &dyn Connection,
         condition: usize,
-        rows: &str,
-        values: &[OwnedValue],
+        (rows, values): &(String, Vec<OwnedValue>),
+        most: usize,
     ) -> Result<Option<Self>, StoreError> {
-        let sql = format!("SELECT owner FROM ({rows}) AS found LIMIT {}", FEW + 1);
+        let sql = format!("SELECT owner FROM ({rows}) AS found LIMIT {}", most + 1);
         let owners: Vec<i64> = connection
-            .list(&sql, values, |row| row.get(0))
+            .list(&sql, values.as_slice(), |row| row.get(0))
             .map_err(database_fault("looking how much there is"))?;
-        let are_few = owners.len() as i64 <= FEW;
-        Ok(are_few.then_some(Self { condition, owners }))
+        Ok((owners.len() <= most).then_some(Self {
+            conditions: vec![condition],
+            owners,
+        }))
     }
 }
 
@@ -421,9 +429,9 @@ pub(super) fn is_small(
         _ => COUNT_TRACES,
     };
     let count: Option<i64> = connection
-        .find(sql, params![experiment, FEW + 1], |row| row.get(0))
+        .find(sql, params![experiment, FEW as i64 + 1], |row| row.get(0))
         .map_err(database_fault("looking how much there is"))?;
-    Ok(count.unwrap_or(0) <= FEW)
+    Ok(count.unwrap_or(0) <= FEW as i64)
 }
 
 statements! {

@@ -185,7 +185,7 @@ pub async fn views_show_active_deleted_or_both(store: &dyn Store) {
 
 /// More runs than are put in order at once: pages are found by walking indexes, and together are what one sort gives.
 pub async fn pages_of_many_runs_are_those_of_one_sort(store: &dyn Store) {
-    const RUNS: usize = 2_150;
+    const RUNS: usize = 2_800;
     store.commit(initialisation()).await.unwrap();
     let all: Vec<Drawn> = (0..RUNS).map(Drawn::of).collect();
     for some in all.chunks(50) {
@@ -231,13 +231,17 @@ pub async fn pages_of_many_runs_are_those_of_one_sort(store: &dyn Store) {
             )
     };
     type Fits = fn(&Drawn) -> bool;
-    let filters: [(&str, Fits); 4] = [
+    let filters: [(&str, Fits); 5] = [
         ("", |_| true),
         ("metrics.m > 3", |run| {
             run.metric.is_some_and(|value| value > 3.0)
         }),
         ("params.p = 'p1' AND tags.t LIKE 't%'", |run| {
             run.param == "p1" && run.tag.is_some()
+        }),
+        // Each fits too many, both together do not.
+        ("params.p != 'p0' AND metrics.m > -5", |run| {
+            run.param != "p0" && run.metric.is_some_and(|value| value > -5.0)
         }),
         ("tags.rare = 'yes'", |run| run.number % 700 == 3),
     ];
