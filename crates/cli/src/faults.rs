@@ -38,7 +38,12 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NoAssessment { .. }
         | StoreError::NoDataset { .. }
         | StoreError::NoScorer { .. }
-        | StoreError::NoWebhook { .. } => CommandError::usage("E0022", text),
+        | StoreError::NoWebhook { .. }
+        | StoreError::NoUser { .. }
+        | StoreError::NoToken { .. }
+        | StoreError::NoRole { .. }
+        | StoreError::NoRoleMember { .. }
+        | StoreError::NoRight { .. } => CommandError::usage("E0022", text),
         StoreError::Exists { .. }
         | StoreError::ExperimentNameTaken { .. }
         | StoreError::RegisteredModelNameTaken { .. }
@@ -47,6 +52,10 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NotNextScorerVersion { .. }
         | StoreError::ExperimentDeleted { .. }
         | StoreError::RunDeleted { .. }
+        | StoreError::UserNameTaken { .. }
+        | StoreError::RoleNameTaken { .. }
+        | StoreError::RoleMemberExists { .. }
+        | StoreError::RightExists { .. }
         | StoreError::ParamConflict { .. } => CommandError::usage("E0019", text),
         StoreError::PageToken { .. } | StoreError::Query { .. } => {
             CommandError::usage("E0014", text)

@@ -123,6 +123,7 @@ impl FromRequestParts<App> for By {
         Ok(Self(Caller {
             actor: app.actor.clone(),
             request,
+            user: None,
         }))
     }
 }
