@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use access::Accounts;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use datasets::Datasets;
@@ -14,6 +15,7 @@ use webhooks::Webhooks;
 
 use crate::error::RequestError;
 use crate::scope::Access;
+use crate::sign_on::{Signed, actor_of};
 use crate::{
     AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, Scope, ServerOptions, WebOptions,
 };
@@ -28,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) traces: Traces,
     pub(crate) datasets: Datasets,
     webhooks: Option<Webhooks>,
+    pub(crate) accounts: Option<Accounts>,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: AllowedOrigins,
@@ -51,6 +54,7 @@ impl Server {
             traces,
             datasets,
             webhooks,
+            accounts,
             random,
             web,
             artifacts,
@@ -85,9 +89,15 @@ impl Server {
             artifact_root: root,
             datasets,
             webhooks,
+            accounts,
             random,
             user,
         }
+    }
+
+    /// The services over users and rights.
+    pub(crate) fn accounts(&self) -> Result<&Accounts, RequestError> {
+        self.accounts.as_ref().ok_or(RequestError::NotAllowed)
     }
 
     /// The services over webhooks. The command of a captured run is given none: whom a team tells what is no part of a
@@ -120,10 +130,11 @@ impl FromRequestParts<App> for By {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let request = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        let signed = parts.extensions.get::<Signed>();
         Ok(Self(Caller {
-            actor: app.actor.clone(),
+            actor: signed.map_or_else(|| app.actor.clone(), |signed| actor_of(signed)),
             request,
-            user: None,
+            user: signed.map(|signed| signed.user.name.clone()),
         }))
     }
 }

@@ -13,6 +13,7 @@ mod otlp;
 mod pattern;
 mod scope;
 mod serve;
+mod sign_on;
 mod wire;
 
 pub use hosts::AllowedHosts;

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::ServerOptions;
 use crate::app::{App, Server};
 use crate::guard::guard;
+use crate::sign_on::sign_on;
 use crate::{artifacts, mlflow, otlp};
 
 /// How long requests that are under way at the end may take: about what a gigabyte needs on a slow disk.
@@ -30,8 +31,11 @@ pub fn router(options: ServerOptions) -> Router {
         artifacts::calls()
     };
     let app: App = Arc::new(Server::new(options));
-    let calls = mlflow::calls();
-    let calls_v3 = mlflow::calls_v3();
+    let (mut calls, mut calls_v3) = (mlflow::calls(), mlflow::calls_v3());
+    if app.accounts.is_some() {
+        calls = calls.merge(mlflow::access_calls());
+        calls_v3 = calls_v3.merge(mlflow::access_calls_v3());
+    }
     let pages = mlflow::page_calls();
     let proxy = Router::new()
         .nest("/api/2.0/mlflow-artifacts", proxy.clone())
@@ -57,6 +61,7 @@ pub fn router(options: ServerOptions) -> Router {
     table
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), sign_on))
         .layer(from_fn_with_state(Arc::clone(&app), guard))
         .with_state(app)
 }

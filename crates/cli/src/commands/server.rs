@@ -107,6 +107,7 @@ async fn serve(
         traces: context.traces.clone(),
         datasets: context.datasets.clone(),
         webhooks: Some(webhooks.clone()),
+        accounts: None,
         random: Arc::clone(&context.bench.random),
         web,
         artifacts,

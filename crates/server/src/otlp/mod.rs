@@ -21,6 +21,7 @@ use tracking::parse_experiment_id;
 
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::Viewer;
 use crate::wire::read_body;
 use convert::received;
 use messages::ExportRequest;
@@ -57,6 +58,7 @@ impl Refusal {
 async fn export(
     State(app): State<App>,
     By(caller): By,
+    viewer: Viewer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, RequestError> {
@@ -74,6 +76,7 @@ async fn export(
     if let Some(run) = &run {
         // Before the spans are kept: a client that is refused sends them again.
         app.tracking.get_run(run).await?;
+        viewer.check_run(&app, run).await?;
     }
     if spans.is_empty() {
         return Ok(exported());
@@ -82,6 +85,7 @@ async fn export(
         .iter()
         .map(|received| received.trace.clone())
         .collect();
+    viewer.check_traces(&app, &ids).await?;
     for id in &ids {
         app.access.check_trace(id, &app.traces).await?;
     }

@@ -27,7 +27,7 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError
 
 /// Reads what strict JSON refuses and MLflow's clients of all ages send: keys that come twice, the tokens `NaN` and
 /// `Infinity`, and whole bodies in quotes.
-fn read_value(body: &[u8]) -> Value {
+pub(crate) fn read_value(body: &[u8]) -> Value {
     let read =
         serde_json::from_slice(body).or_else(|_| serde_json::from_slice(&quote_bare_numbers(body)));
     match read {
