@@ -7,6 +7,7 @@
     reason = "the form that `map_err` asks for"
 )]
 
+use access::AccessError;
 use capture::CaptureError;
 use capture::trace::{BindFault, TraceError};
 use cas::CasError;
@@ -149,6 +150,22 @@ pub(crate) fn registry_fault(error: RegistryError) -> CommandError {
         | RegistryError::NoAlias { .. }
         | RegistryError::NoLatest { .. } => CommandError::usage("E0022", text)
             .hint("`reproof model show NAME` lists versions and aliases"),
+        error => match error.class() {
+            ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),
+            ErrorClass::NotFound => CommandError::usage("E0022", text),
+            ErrorClass::Unavailable => CommandError::system("E0013", text).hint("try again"),
+            ErrorClass::Internal => CommandError::system("E0023", text),
+        },
+    }
+}
+
+pub(crate) fn access_fault(error: AccessError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        AccessError::Store(error) => store_fault(error),
+        AccessError::NoUser { .. } => {
+            CommandError::usage("E0022", text).hint("`reproof user list` lists the users")
+        }
         error => match error.class() {
             ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),
             ErrorClass::NotFound => CommandError::usage("E0022", text),

@@ -11,6 +11,7 @@ mod explain;
 mod faults;
 mod keys;
 mod output;
+mod passwords;
 mod project;
 mod publishing;
 mod sealing;

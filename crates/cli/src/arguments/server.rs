@@ -107,6 +107,9 @@ pub(crate) struct ServerArguments {
     /// What stands before every path, such as /mlflow
     #[arg(long, value_name = "PREFIX", env = "MLFLOW_STATIC_PREFIX", hide_env_values = true, value_parser = parse_prefix)]
     pub(crate) static_prefix: Option<String>,
+    /// `basic-auth` asks for names and passwords; without it whoever reaches the server may do everything
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app_name: Option<String>,
     #[command(flatten)]
     pub(crate) without_meaning: WithoutMeaning,
     #[command(flatten)]
@@ -172,8 +175,6 @@ pub(crate) struct WithoutMeaning {
 /// Options of `mlflow server` without which its users would not get what they rely on.
 #[derive(Debug, Args)]
 pub(crate) struct Unsupported {
-    #[arg(long, hide = true)]
-    pub(crate) app_name: Option<String>,
     #[arg(
         long,
         hide = true,

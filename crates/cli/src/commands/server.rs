@@ -1,11 +1,13 @@
 //! `reproof server`
 
+mod access_options;
 mod mlflow_options;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use access::Accounts;
 use server::{ArtifactOptions, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +27,7 @@ pub(crate) async fn run(
     let artifacts = mlflow_options::artifacts(&arguments, output)?;
     let root = mlflow_options::root(&arguments, output)?;
     let web = mlflow_options::web(&arguments, output);
+    let access = access_options::settings(&arguments, output)?;
     let ServerArguments { host, port, .. } = arguments;
     let host = if host.is_empty() { HOST } else { &host };
     let listener = listen(host, port).await?;
@@ -42,7 +45,18 @@ pub(crate) async fn run(
         CommandError::system("E0018", format!("cannot tell the address: {error}"))
     })?;
     let url = format!("http://{address}{}", web.prefix);
-    if !address.ip().is_loopback() {
+    let accounts = match access {
+        None => {
+            access_options::warn_of_users(&context, output).await?;
+            None
+        }
+        Some(settings) => Some(access_options::accounts(&context, settings, output).await?),
+    };
+    if !address.ip().is_loopback() && accounts.is_some() {
+        output.warn(
+            "passwords and tokens go over the network as they are: put a proxy with TLS before it",
+        );
+    } else if !address.ip().is_loopback() {
         output.warn("whoever can reach this address can read and change everything: nobody is asked who they are");
     }
     // Before anybody knows that it is there, and may end it.
@@ -58,7 +72,12 @@ pub(crate) async fn run(
             "in Python: mlflow.set_tracking_uri(\"{url}\")    (Ctrl-C ends)"
         ));
     }
-    serve(&context, listener, web, artifacts, asked_to_end, output).await?;
+    let how = How {
+        web,
+        artifacts,
+        accounts,
+    };
+    serve(&context, listener, how, asked_to_end, output).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,15 +110,26 @@ fn end_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandErro
     })
 }
 
+/// What a server is to do, by its options.
+struct How {
+    web: WebOptions,
+    artifacts: ArtifactOptions,
+    accounts: Option<Accounts>,
+}
+
 /// Answers until it is asked to end, then what was asked until then.
 async fn serve(
     context: &Context,
     listener: TcpListener,
-    web: WebOptions,
-    artifacts: ArtifactOptions,
+    how: How,
     asked_to_end: impl Future<Output = ()> + Send + 'static,
     output: &Output,
 ) -> Result<(), CommandError> {
+    let How {
+        web,
+        artifacts,
+        accounts,
+    } = how;
     let webhooks = context.webhooks()?;
     let options = ServerOptions {
         tracking: context.bench.tracking.clone(),
@@ -107,7 +137,7 @@ async fn serve(
         traces: context.traces.clone(),
         datasets: context.datasets.clone(),
         webhooks: Some(webhooks.clone()),
-        accounts: None,
+        accounts,
         random: Arc::clone(&context.bench.random),
         web,
         artifacts,
