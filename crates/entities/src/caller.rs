@@ -1,6 +1,6 @@
 //! On whose behalf something is done.
 
-use crate::{Actor, Change, Holder, Permission, Resource, ResourceKind};
+use crate::{ANY_RESOURCE, Actor, Change, Holder, Permission, Resource, ResourceKind};
 
 /// On whose behalf something is done; every event tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,13 @@ impl Caller {
     }
 
     /// What gives the user all rights to something that is made, in the commit that makes it; nothing where rights do
-    /// not count.
+    /// not count, and to what is called as every one of its kind is.
     pub fn owning(&self, kind: ResourceKind, pattern: impl Into<String>) -> Option<Change> {
-        self.user.as_ref().map(|user| Change::AccessSet {
+        let resource = Resource::new(kind, pattern);
+        let user = self.user.as_ref()?;
+        (resource.pattern != ANY_RESOURCE).then(|| Change::AccessSet {
             holder: Holder::User(user.clone()),
-            resource: Resource::new(kind, pattern),
+            resource,
             permission: Permission::Manage,
         })
     }
@@ -42,5 +44,19 @@ impl Caller {
             request: Some(id.into()),
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_its_makers_but_never_everything() {
+        let mut caller = Caller::local("ann");
+        assert_eq!(caller.owning(ResourceKind::Experiment, "1"), None);
+        caller.user = Some("ann".to_owned());
+        assert!(caller.owning(ResourceKind::Experiment, "1").is_some());
+        assert_eq!(caller.owning(ResourceKind::RegisteredModel, "*"), None);
     }
 }

@@ -161,7 +161,7 @@ fn may_export_spans(signed: &SignedOn, request: &Request) -> bool {
         ];
         signed.rights.allow_all(&needs)
     };
-    // Without an experiment it is refused by the handler.
+    // What is no experiment is refused by the handler.
     named.all(is_allowed)
 }
 
@@ -194,7 +194,9 @@ async fn may_about_users(
         }
         Rule::ManagerOf(kind) => {
             let resource = resource_of_old(app, asked, kind).await?;
-            Ok(signed.rights.to(&resource) == Permission::Manage)
+            let is_any = resource.pattern == ANY_RESOURCE;
+            let may = signed.rights.to(&resource) == Permission::Manage;
+            Ok(if is_any { manages } else { may })
         }
         _ => Ok(false),
     }

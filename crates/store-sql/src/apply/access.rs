@@ -2,8 +2,8 @@
 
 use crate::params;
 use entities::{
-    AccessToken, Change, ExperimentId, Holder, PasswordHash, Permission, Resource, Timestamp,
-    TokenId, scorer_pattern,
+    ANY_RESOURCE, AccessToken, Change, ExperimentId, Holder, PasswordHash, Permission, Resource,
+    Timestamp, TokenId, scorer_pattern,
 };
 use store::StoreError;
 
@@ -267,7 +267,12 @@ impl Applier<'_> {
 
     /// What users themselves hold to a name of the registry goes with it, or a model of that name made later would be
     /// theirs. What roles hold was said of the name, and stays.
+    ///
+    /// A right to all is none to what is called so.
     pub(super) fn forget_rights_to_model(&self, name: &str) -> Result<(), StoreError> {
+        if name == ANY_RESOURCE {
+            return Ok(());
+        }
         self.execute(DELETE_OWN_RIGHTS_TO_MODEL, [name]).map(drop)
     }
 
@@ -276,6 +281,13 @@ impl Applier<'_> {
             return Ok(());
         }
         self.forget_rights_to_model(to)?;
+        if from == ANY_RESOURCE {
+            return Ok(());
+        }
+        if to == ANY_RESOURCE {
+            // Under that name a right to one would be a right to all.
+            return self.forget_rights_to_model(from);
+        }
         self.execute(MOVE_OWN_RIGHTS_TO_MODEL, params![from, to])
             .map(drop)
     }

@@ -362,6 +362,38 @@ pub async fn rights_to_a_name_go_with_what_has_it(store: &dyn Store) {
     let team = &store.list_roles().await.unwrap()[0];
     assert_eq!(team.rights.len(), 2);
 
+    // What is called as all of them are is not all of them.
+    let any = Resource::any(kind);
+    grant(store, user("ann"), any, Permission::Read).await;
+    change(store, register("net")).await;
+    grant(store, user("ann"), model("net"), Permission::Manage).await;
+    let renamed = Change::RegisteredModelRenamed {
+        name: "net".to_owned(),
+        new_name: "*".to_owned(),
+        at: at(7),
+    };
+    change(store, renamed).await;
+    let to_all = (kind, "*".to_owned(), Permission::Read);
+    assert_eq!(rights(store, "ann").await.len(), 1);
+    let back = Change::RegisteredModelRenamed {
+        name: "*".to_owned(),
+        new_name: "net".to_owned(),
+        at: at(8),
+    };
+    change(store, back).await;
+    assert_eq!(rights(store, "ann").await.len(), 1);
+    change(store, register("*")).await;
+    let deleted = Change::RegisteredModelDeleted {
+        name: "*".to_owned(),
+    };
+    change(store, deleted).await;
+    assert_eq!(rights(store, "ann").await, [to_all]);
+    let taken = Change::AccessRevoked {
+        holder: user("ann"),
+        resource: Resource::any(kind),
+    };
+    change(store, taken).await;
+
     let scorer = Resource::new(ResourceKind::Scorer, scorer_pattern(&zero(), "a b"));
     change(store, registered("a b", 1)).await;
     grant(store, user("ann"), scorer, Permission::Manage).await;

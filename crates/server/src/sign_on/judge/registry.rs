@@ -1,7 +1,7 @@
 //! Requests about the registry.
 
 use access::{Action, Need};
-use entities::{PROMPT_TAG, Resource, ResourceKind};
+use entities::{ANY_RESOURCE, PROMPT_TAG, Resource, ResourceKind};
 use percent_encoding::percent_decode_str;
 
 use super::{Judge, Needs, refused};
@@ -28,6 +28,12 @@ impl Judge<'_> {
             return Err(missing("name"));
         }
         let mut needs = Vec::new();
+        let mut new_names = self.asked.all("new_name");
+        new_names.extend(names.clone());
+        if new_names.iter().any(|name| name == ANY_RESOURCE) {
+            // What was said of all of them would be said of it, and the other way round.
+            return refused();
+        }
         for name in names {
             let found = self.kind_of(&name).await?;
             needs.extend(self.of_registered(rule, &name, found)?);
@@ -41,6 +47,9 @@ impl Judge<'_> {
     fn create_registered(&self) -> Needs {
         // It is made what its tags say; who denied either denied it.
         let names = self.asked.all("name");
+        if names.iter().any(|name| name == ANY_RESOURCE) {
+            return refused();
+        }
         let kinds = [ResourceKind::RegisteredModel, ResourceKind::Prompt];
         let is_prompt = self.tags_name(PROMPT_TAG)?;
         let kinds = kinds
