@@ -86,8 +86,7 @@ impl Accounts {
                 (self.check_password(name, password).await?, Means::Password)
             }
         };
-        let given = self.store().list_rights(user.number).await?;
-        let rights = Rights::new(user.is_admin, given, self.default_permission());
+        let rights = self.rights_of(&user).await?;
         Ok(SignedOn {
             user,
             means,
@@ -97,7 +96,12 @@ impl Accounts {
 
     /// What a user may do.
     pub async fn rights_of(&self, user: &KnownUser) -> Result<Rights, AccessError> {
-        let given = self.store().list_rights(user.number).await?;
+        // What was given to an administrator changes nothing.
+        let given = if user.is_admin {
+            Vec::new()
+        } else {
+            self.store().list_rights(user.number).await?
+        };
         Ok(Rights::new(user.is_admin, given, self.default_permission()))
     }
 

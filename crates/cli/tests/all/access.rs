@@ -81,6 +81,16 @@ fn without_an_administrator_the_server_says_what_to_set() {
             assert!(!refused.err().contains(&format!("`{wrong}`")));
         }
     }
+    // A user of the name is no administrator.
+    project.json(&["user", "create", "admin", "--draw"]);
+    let mut program = project.program();
+    program
+        .args(started)
+        .env("MLFLOW_AUTH_ADMIN_PASSWORD", PASSWORD);
+    let refused = Answer::of(&mut program);
+    refused
+        .assert_code(2)
+        .assert_err_has("reproof user admin admin");
     let other = ["server", "--port", "0", "--app-name", "mine"];
     project
         .reproof(&other)

@@ -9,7 +9,7 @@ use axum::extract::{RawPathParams, Request};
 use serde_json::Value;
 
 use crate::error::RequestError;
-use crate::wire::{Query, read_body, read_value};
+use crate::wire::{Query, read_body, read_whole};
 
 /// What a request names.
 pub(super) struct Asked {
@@ -24,7 +24,7 @@ impl Asked {
         let mut asked = Self::read_head(&mut request).await;
         let (parts, body) = request.into_parts();
         let body = read_body(body).await?;
-        asked.body = read_value(&body);
+        asked.body = read_whole(&body).ok_or_else(|| odd("body"))?;
         Ok((asked, Request::from_parts(parts, Body::from(body))))
     }
 
@@ -214,6 +214,28 @@ mod tests {
         assert_eq!(asked.all_at(&["metrics[]", "model_id"]).unwrap(), ["m"]);
         assert!(asked.has_at(&["metrics"]).unwrap());
         assert!(!asked.has_at(&["models"]).unwrap());
+    }
+
+    /// Handlers decode structs, which pass over what they do not know, unread.
+    #[tokio::test]
+    async fn a_body_that_is_not_read_whole_is_refused() {
+        let deep = format!(
+            r#"{{"run_id": "a", "z": {}1{}}}"#,
+            "[".repeat(200),
+            "]".repeat(200)
+        );
+        let bodies: [&[u8]; 4] = [
+            br#"{"run_id": "a", "z": 1e999}"#,
+            deep.as_bytes(),
+            b"{\"run_id\": \"a\", \"z\": \"\xff\"}",
+            br#"  {"run_id": "a", "z": "\ud800"}"#,
+        ];
+        for body in bodies {
+            let request = Request::builder().method("POST").uri("/x");
+            let request = request.body(Body::from(body.to_vec())).unwrap();
+            let read = Asked::read(request).await;
+            assert!(read.is_err(), "{}", String::from_utf8_lossy(body));
+        }
     }
 
     /// A decoder takes a list for a struct, field by field.

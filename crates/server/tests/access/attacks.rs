@@ -81,6 +81,61 @@ async fn another_spelling_hides_no_run() {
     assert!(run["run"]["data"].get("metrics").is_none(), "{run}");
 }
 
+/// A decoder of structs passes over what it does not know, also what no other reader of JSON takes.
+#[tokio::test]
+async fn what_is_passed_over_hides_nothing() {
+    let (app, own, foreign) = two_experiments().await;
+    grant(
+        &app,
+        "ann",
+        ResourceKind::Experiment,
+        "0",
+        Permission::Manage,
+    )
+    .await;
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let hiding = ["1e999", deep.as_str(), "\"\\ud800\"", "-1e999"];
+    for hidden in hiding {
+        for (call, body) in [
+            (
+                "2.0/mlflow/runs/create",
+                r#""experiment_id": "2""#.to_owned(),
+            ),
+            (
+                "2.0/mlflow/runs/update",
+                format!(r#""run_id": "{foreign}""#),
+            ),
+            (
+                "2.0/mlflow/runs/log-batch",
+                format!(
+                    r#""run_id": "{own}", "metrics": [{{"key": "k", "value": 1, "timestamp": 1, "model_id": "m-x"}}]"#
+                ),
+            ),
+            (
+                "2.0/mlflow/logged-models",
+                r#""experiment_id": "2", "name": "n""#.to_owned(),
+            ),
+            (
+                "2.0/mlflow/registered-models/create",
+                r#""name": "*""#.to_owned(),
+            ),
+        ] {
+            let body = format!(r#"{{{body}, "zzz": {hidden}}}"#);
+            let path = format!("/api/{call}");
+            let answer = app.with(&as_user("ann"), "POST", &path, body.clone()).await;
+            let is_refused =
+                [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST].contains(&answer.status);
+            assert!(is_refused, "{call} {body}: {}", answer.status);
+        }
+    }
+    let body = json!({"experiment_ids": ["2"]});
+    let found = app
+        .by("bob", "POST", "2.0/mlflow/runs/search", &body)
+        .await
+        .ok();
+    assert_eq!(found["runs"].as_array().unwrap().len(), 1);
+}
+
 /// A decoder takes a list for a struct, field by field.
 #[tokio::test]
 async fn a_list_in_place_of_an_object_hides_no_experiment() {

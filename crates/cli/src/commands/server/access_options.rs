@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use access::{Accounts, NewUser, Password};
+use access::{AccessError, Accounts, NewUser, Password};
 use entities::Permission;
 
 use crate::arguments::ServerArguments;
@@ -197,10 +197,18 @@ pub(super) async fn accounts(
         password: Password::new(password),
         is_admin: true,
     };
-    accounts
-        .create_user(&context.bench.caller, new)
-        .await
-        .map_err(access_fault)?;
+    let made = accounts.create_user(&context.bench.caller, new).await;
+    made.map_err(|error| match error {
+        AccessError::UserExists { name } => nobody(&format!(
+            "`{}` is a user, but no administrator",
+            safe(&name)
+        ))
+        .hint(format!(
+            "`reproof user admin {}` makes one of them",
+            safe(&name)
+        )),
+        error => access_fault(error),
+    })?;
     output.say(&format!("made the administrator `{}`", safe(&name)));
     Ok(accounts)
 }
