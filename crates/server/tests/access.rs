@@ -6,6 +6,8 @@
 
 #[path = "access/attacks.rs"]
 mod attacks;
+#[path = "access/giving.rs"]
+mod giving;
 #[path = "access/helpers.rs"]
 mod helpers;
 #[path = "access/routes.rs"]

@@ -2,7 +2,7 @@
 
 use access::{NewToken, NewUser, Password};
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use entities::{Permission, Resource, ResourceKind};
@@ -111,4 +111,15 @@ impl TestApp {
             .unwrap()
             .to_owned()
     }
+}
+
+/// Sends a request of Ann that must be refused.
+pub(crate) async fn refused(app: &TestApp, method: &str, call: &str, body: &Value) {
+    let answer = app.by("ann", method, call, body).await;
+    assert_eq!(
+        answer.status,
+        StatusCode::FORBIDDEN,
+        "{method} {call} {body}: {}",
+        String::from_utf8_lossy(&answer.body)
+    );
 }
