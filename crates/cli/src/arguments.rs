@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod server;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use access::{TokenCommand, UserCommand};
 pub(crate) use server::{HOST, ServerArguments, Unsupported};
 
 /// Record ML experiments, run them again exactly, compare and prove them.
@@ -76,6 +78,12 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// Serve the MLflow REST API
     Server(Box<ServerArguments>),
+    /// Say who may sign on to the server
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Make what programs bring to the server in place of a password
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Take over what another tool has on record
     #[command(subcommand)]
     Migrate(MigrateCommand),

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use access::{Accounts, AccountsParts, HashingCost};
 use cas::{Cas, CasOptions};
 use datasets::Datasets;
 use entities::{
-    Caller, Change, Clock, Commit, Experiment, ObjectId, Random as _, Run, RunId, SearchQuery,
+    Caller, Change, Clock, Commit, Experiment, ObjectId, Permission, Random as _, Run, RunId,
+    SearchQuery,
 };
 use executor::{CaptureSettings, Manifest, ProjectPaths, Workbench};
 use ledger::{DirectoryTiles, SigningKey, TreeHead, VerifierKey};
@@ -334,6 +336,22 @@ impl Context {
             keys: Arc::new(keys),
             network: webhook_network(),
         }))
+    }
+
+    /// The services over users and rights, as a server has them.
+    pub(crate) fn accounts(&self, default_permission: Permission) -> Accounts {
+        Accounts::new(AccountsParts {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.bench.clock),
+            random: Arc::clone(&self.bench.random),
+            default_permission,
+            cost: HashingCost::default(),
+        })
+    }
+
+    /// Those that commands need, which ask for no rights.
+    pub(crate) fn own_accounts(&self) -> Accounts {
+        self.accounts(Permission::NoPermissions)
     }
 
     fn publisher(&self) -> Option<LedgerPublisher> {

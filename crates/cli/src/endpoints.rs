@@ -61,6 +61,7 @@ impl EndpointFactory for LoopbackEndpoints {
             traces: self.traces.clone(),
             datasets: self.datasets.clone(),
             webhooks: None,
+            accounts: None,
             random: Arc::clone(&self.random),
             web: WebOptions::default(),
             artifacts: ArtifactOptions::default(),

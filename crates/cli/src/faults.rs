@@ -7,6 +7,7 @@
     reason = "the form that `map_err` asks for"
 )]
 
+use access::AccessError;
 use capture::CaptureError;
 use capture::trace::{BindFault, TraceError};
 use cas::CasError;
@@ -38,7 +39,12 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NoAssessment { .. }
         | StoreError::NoDataset { .. }
         | StoreError::NoScorer { .. }
-        | StoreError::NoWebhook { .. } => CommandError::usage("E0022", text),
+        | StoreError::NoWebhook { .. }
+        | StoreError::NoUser { .. }
+        | StoreError::NoToken { .. }
+        | StoreError::NoRole { .. }
+        | StoreError::NoRoleMember { .. }
+        | StoreError::NoRight { .. } => CommandError::usage("E0022", text),
         StoreError::Exists { .. }
         | StoreError::ExperimentNameTaken { .. }
         | StoreError::RegisteredModelNameTaken { .. }
@@ -47,6 +53,10 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NotNextScorerVersion { .. }
         | StoreError::ExperimentDeleted { .. }
         | StoreError::RunDeleted { .. }
+        | StoreError::UserNameTaken { .. }
+        | StoreError::RoleNameTaken { .. }
+        | StoreError::RoleMemberExists { .. }
+        | StoreError::RightExists { .. }
         | StoreError::ParamConflict { .. } => CommandError::usage("E0019", text),
         StoreError::PageToken { .. } | StoreError::Query { .. } => {
             CommandError::usage("E0014", text)
@@ -142,6 +152,22 @@ pub(crate) fn registry_fault(error: RegistryError) -> CommandError {
         | RegistryError::NoAlias { .. }
         | RegistryError::NoLatest { .. } => CommandError::usage("E0022", text)
             .hint("`reproof model show NAME` lists versions and aliases"),
+        error => match error.class() {
+            ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),
+            ErrorClass::NotFound => CommandError::usage("E0022", text),
+            ErrorClass::Unavailable => CommandError::system("E0013", text).hint("try again"),
+            ErrorClass::Internal => CommandError::system("E0023", text),
+        },
+    }
+}
+
+pub(crate) fn access_fault(error: AccessError) -> CommandError {
+    let text = with_causes(&error);
+    match error {
+        AccessError::Store(error) => store_fault(error),
+        AccessError::NoUser { .. } => {
+            CommandError::usage("E0022", text).hint("`reproof user list` lists the users")
+        }
         error => match error.class() {
             ErrorClass::Invalid | ErrorClass::Exists => CommandError::usage("E0019", text),
             ErrorClass::NotFound => CommandError::usage("E0022", text),

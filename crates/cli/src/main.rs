@@ -13,6 +13,7 @@ mod faults;
 mod keys;
 mod output;
 mod own_process;
+mod passwords;
 mod project;
 mod publishing;
 mod sealing;

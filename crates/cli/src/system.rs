@@ -46,6 +46,15 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Reads an environment variable that is UTF-8, also an empty one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment is read"
+)]
+pub(crate) fn raw_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Who is at the keyboard.
 pub(crate) fn user_name() -> String {
     variable("USER")

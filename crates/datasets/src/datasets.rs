@@ -259,6 +259,15 @@ impl Datasets {
         writing: Writing<'_>,
         change: Change,
     ) -> Result<(), DatasetsError> {
+        self.commit_all(writing, vec![change]).await
+    }
+
+    /// Commits changes that happen together, with their event.
+    pub(crate) async fn commit_all(
+        &self,
+        writing: Writing<'_>,
+        changes: Vec<Change>,
+    ) -> Result<(), DatasetsError> {
         let Writing {
             caller,
             kind,
@@ -271,7 +280,7 @@ impl Datasets {
             subjects,
             reason: None,
             request: caller.request.clone(),
-            changes: vec![change],
+            changes,
         };
         self.store().commit(commit).await?;
         Ok(())

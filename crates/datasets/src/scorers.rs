@@ -1,8 +1,8 @@
 //! Scorers and their versions.
 
 use entities::{
-    Caller, Change, ExperimentId, OnlineScoring, ScorerId, ScorerVersion, SearchKind,
-    VersionNumber, draw_hex, parse_filter, python,
+    Caller, Change, ExperimentId, OnlineScoring, ResourceKind, ScorerId, ScorerVersion, SearchKind,
+    VersionNumber, draw_hex, parse_filter, python, scorer_pattern,
 };
 
 use crate::datasets::{ATTEMPTS, Writing, experiment_subject, is_race};
@@ -32,7 +32,11 @@ impl Datasets {
             let change = Change::ScorerRegistered {
                 version: version.clone(),
             };
-            match self.commit(writing, change).await {
+            // Who adds a version to another's scorer does not come to own it.
+            let owning = (version.version == VersionNumber::FIRST)
+                .then(|| caller.owning(ResourceKind::Scorer, scorer_pattern(experiment, name)));
+            let changes = [change].into_iter().chain(owning.flatten()).collect();
+            match self.commit_all(writing, changes).await {
                 Err(error) if is_race(&error) => {}
                 done => return done.map(|()| version),
             }

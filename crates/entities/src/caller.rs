@@ -1,6 +1,6 @@
 //! On whose behalf something is done.
 
-use crate::Actor;
+use crate::{ANY_RESOURCE, Actor, Change, Holder, Permission, Resource, ResourceKind};
 
 /// On whose behalf something is done; every event tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Caller {
     pub actor: Actor,
     /// Id of the request, where there is one.
     pub request: Option<String>,
+    /// The user whose rights count, where rights do: all rights to what is made are theirs.
+    pub user: Option<String>,
 }
 
 impl Caller {
@@ -20,7 +22,20 @@ impl Caller {
                 auth: "local".to_owned(),
             },
             request: None,
+            user: None,
         }
+    }
+
+    /// What gives the user all rights to something that is made, in the commit that makes it; nothing where rights do
+    /// not count, and to what is called as every one of its kind is.
+    pub fn owning(&self, kind: ResourceKind, pattern: impl Into<String>) -> Option<Change> {
+        let resource = Resource::new(kind, pattern);
+        let user = self.user.as_ref()?;
+        (resource.pattern != ANY_RESOURCE).then(|| Change::AccessSet {
+            holder: Holder::User(user.clone()),
+            resource,
+            permission: Permission::Manage,
+        })
     }
 
     /// The same caller, within a request.
@@ -29,5 +44,19 @@ impl Caller {
             request: Some(id.into()),
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_its_makers_but_never_everything() {
+        let mut caller = Caller::local("ann");
+        assert_eq!(caller.owning(ResourceKind::Experiment, "1"), None);
+        caller.user = Some("ann".to_owned());
+        assert!(caller.owning(ResourceKind::Experiment, "1").is_some());
+        assert_eq!(caller.owning(ResourceKind::RegisteredModel, "*"), None);
     }
 }

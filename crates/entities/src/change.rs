@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Artifact, DatasetId, DatasetInput, DatasetRecordId, EvaluationDataset, Experiment,
-    ExperimentId, Lifecycle, LoggedModel, MergedRecord, Metric, ModelId, ModelOutput, ModelStatus,
-    ModelVersion, ObjectId, OnlineScoring, RegisteredModel, ReplayVerdict, Run, RunId, RunStatus,
-    ScorerVersion, SealedRecord, SealedSecret, SecretUpdate, Stage, Timestamp, TraceId,
-    VersionNumber, Webhook, WebhookId, WebhookUpdate,
+    AccessToken, Artifact, DatasetId, DatasetInput, DatasetRecordId, EvaluationDataset, Experiment,
+    ExperimentId, Holder, Lifecycle, LoggedModel, MergedRecord, Metric, ModelId, ModelOutput,
+    ModelStatus, ModelVersion, ObjectId, OnlineScoring, PasswordHash, Permission, RegisteredModel,
+    ReplayVerdict, Resource, Run, RunId, RunStatus, ScorerVersion, SealedRecord, SealedSecret,
+    SecretUpdate, Stage, Timestamp, TokenId, TraceId, VersionNumber, Webhook, WebhookId,
+    WebhookUpdate,
 };
 
 /// One change of state.
@@ -507,6 +508,110 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// A user was made; fails if the name is taken.
+    UserCreated {
+        /// The name.
+        name: String,
+        /// Whether they may do everything.
+        is_admin: bool,
+        /// What the password is checked against.
+        password: PasswordHash,
+        /// When.
+        at: Timestamp,
+    },
+    /// A user was given another password; fails if there is no such user.
+    UserPasswordSet {
+        /// Who.
+        name: String,
+        /// What the password is checked against from now on.
+        password: PasswordHash,
+        /// When.
+        at: Timestamp,
+    },
+    /// It was said whether a user may do everything; fails if there is no such user.
+    UserAdminSet {
+        /// Who.
+        name: String,
+        /// Whether they may.
+        is_admin: bool,
+        /// When.
+        at: Timestamp,
+    },
+    /// A user was deleted, with tokens and rights; the name is free again.
+    UserDeleted {
+        /// Who.
+        name: String,
+    },
+    /// A token was made for a user.
+    TokenCreated {
+        /// All of it, but the token itself.
+        token: AccessToken,
+    },
+    /// A token was revoked; fails if it is not there.
+    TokenRevoked {
+        /// Which.
+        token: TokenId,
+    },
+    /// A role was made; fails if the name is taken.
+    RoleCreated {
+        /// The name.
+        name: String,
+        /// What somebody says of it.
+        description: Option<String>,
+    },
+    /// A role was changed; what is none stays. Fails if it is not there or the new name is taken.
+    RoleUpdated {
+        /// Which.
+        name: String,
+        /// The new name.
+        new_name: Option<String>,
+        /// The new description.
+        description: Option<String>,
+    },
+    /// A role was deleted, with its rights.
+    RoleDeleted {
+        /// Which.
+        name: String,
+    },
+    /// A user was given a role; fails if they have it.
+    RoleAssigned {
+        /// Which.
+        role: String,
+        /// Who.
+        user: String,
+    },
+    /// A role was taken from a user; fails if they have it not.
+    RoleUnassigned {
+        /// Which.
+        role: String,
+        /// From whom.
+        user: String,
+    },
+    /// A right was given; fails if the holder has one to the same resource.
+    AccessGranted {
+        /// To whom.
+        holder: Holder,
+        /// To what.
+        resource: Resource,
+        /// How much.
+        permission: Permission,
+    },
+    /// A right was given, in place of one to the same resource where there was one.
+    AccessSet {
+        /// To whom.
+        holder: Holder,
+        /// To what.
+        resource: Resource,
+        /// How much.
+        permission: Permission,
+    },
+    /// A right was taken; fails if it is not there.
+    AccessRevoked {
+        /// From whom.
+        holder: Holder,
+        /// To what.
+        resource: Resource,
+    },
     /// A replay was judged.
     ReplayJudged {
         /// The verdict.
@@ -548,7 +653,9 @@ impl Change {
             Self::TracesDeleted { .. }
             | Self::DatasetRecordsDeleted { .. }
             | Self::DatasetDeleted { .. }
-            | Self::WebhookDeleted { .. } => true,
+            | Self::WebhookDeleted { .. }
+            | Self::UserPasswordSet { .. }
+            | Self::UserDeleted { .. } => true,
             Self::WebhookUpdated { update, .. } => !matches!(update.secret, SecretUpdate::Kept),
             _ => false,
         }

@@ -107,6 +107,10 @@ text_id!(
     WebhookId, "webhook", is_mlflow_id
 );
 text_id!(
+    /// Names an access token: 12 hex digits for those made here.
+    TokenId, "token", is_mlflow_id
+);
+text_id!(
     /// Names a delivery to a webhook: a UUID, which all attempts share.
     DeliveryId, "delivery", is_mlflow_id
 );
@@ -154,6 +158,13 @@ impl WebhookId {
         let mut bytes = [0; 16];
         random.fill(&mut bytes);
         Self(uuid(bytes, 4))
+    }
+}
+
+impl TokenId {
+    /// Draws a fresh id.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(draw_hex(random)[..12].to_owned())
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod access;
 mod artifact;
 mod caller;
 mod canonical;
@@ -30,6 +31,7 @@ mod trace;
 mod tree;
 mod webhook;
 
+pub use access::*;
 pub use artifact::*;
 pub use caller::*;
 pub use canonical::*;

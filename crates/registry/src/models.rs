@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Caller, Change, ModelVersionDetail, RegisteredModel, RegisteredModelDetail, SearchKind,
-    VersionNumber, is_prompt,
+    Caller, Change, ModelVersionDetail, RegisteredModel, RegisteredModelDetail, ResourceKind,
+    SearchKind, VersionNumber, is_prompt,
 };
 use store::{Page, PageRequest, StoreError};
 
@@ -55,7 +55,14 @@ impl Registry {
         let change = Change::RegisteredModelCreated {
             model: model.clone(),
         };
-        match self.commit(writing, vec![change]).await {
+        let kind = if is_prompt(&model.tags) {
+            ResourceKind::Prompt
+        } else {
+            ResourceKind::RegisteredModel
+        };
+        let owning = caller.owning(kind, model.name.as_str());
+        let changes = [change].into_iter().chain(owning).collect();
+        match self.commit(writing, changes).await {
             Err(RegistryError::Store(StoreError::RegisteredModelNameTaken { name })) => {
                 Err(self.name_taken(name, is_prompt(&model.tags)).await)
             }

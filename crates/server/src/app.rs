@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Accounts;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use datasets::Datasets;
@@ -16,6 +17,7 @@ use webhooks::Webhooks;
 use crate::error::RequestError;
 use crate::figures::Figures;
 use crate::scope::Access;
+use crate::sign_on::{Signed, actor_of};
 use crate::{
     AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, ProcessReader, Scope,
     ServerOptions, WebOptions,
@@ -31,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) traces: Traces,
     pub(crate) datasets: Datasets,
     webhooks: Option<Webhooks>,
+    pub(crate) accounts: Option<Accounts>,
     pub(crate) access: Access,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: AllowedOrigins,
@@ -59,6 +62,7 @@ impl Server {
             traces,
             datasets,
             webhooks,
+            accounts,
             random,
             web,
             artifacts,
@@ -102,9 +106,15 @@ impl Server {
             process,
             datasets,
             webhooks,
+            accounts,
             random,
             user,
         }
+    }
+
+    /// The services over users and rights.
+    pub(crate) fn accounts(&self) -> Result<&Accounts, RequestError> {
+        self.accounts.as_ref().ok_or(RequestError::NotAllowed)
     }
 
     /// The services over webhooks. The command of a captured run is given none: whom a team tells what is no part of a
@@ -137,9 +147,11 @@ impl FromRequestParts<App> for By {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let request = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        let signed = parts.extensions.get::<Signed>();
         Ok(Self(Caller {
-            actor: app.actor.clone(),
+            actor: signed.map_or_else(|| app.actor.clone(), |signed| actor_of(signed)),
             request,
+            user: signed.map(|signed| signed.user.name.clone()),
         }))
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with a request, and the one table of what is answered then.
 
+use access::AccessError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cas::CasError;
@@ -29,6 +30,9 @@ pub(crate) enum RequestError {
     /// The services over webhooks refused it, or failed.
     #[error(transparent)]
     Webhooks(#[from] WebhooksError),
+    /// The services over users and rights refused it, or failed.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -255,6 +259,55 @@ pub(crate) enum RequestError {
         kind: &'static str,
     },
 
+    /// Nobody signed on.
+    #[error(
+        "You are not authenticated. Please see https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow on how to authenticate."
+    )]
+    NotSignedOn,
+    /// A name was guessed at too often.
+    #[error("Too many wrong passwords. Try again in {seconds} seconds.")]
+    TooManyGuesses {
+        /// When the next is looked at.
+        seconds: u64,
+    },
+    /// Who signed on may not do that.
+    #[error("Permission denied")]
+    NotAllowed,
+    /// A request about a user in another form than JSON.
+    #[error("Invalid content type. Must be application/json")]
+    NoJsonOfUser,
+    /// A user without a name or a password.
+    #[error("Username and password cannot be empty.")]
+    EmptyUser,
+    /// A number that is none.
+    #[error("Parameter '{field}' must be an integer. Got: {value}")]
+    NotANumber {
+        /// Which field.
+        field: String,
+        /// The value, as Python writes it.
+        value: String,
+    },
+    /// Something in a request that stands in another form than it is known by.
+    #[error(
+        "Invalid value for parameter '{field}' supplied: it must be an object, or a list of objects."
+    )]
+    OddForm {
+        /// Which field.
+        field: String,
+    },
+    /// A role that is changed in nothing.
+    #[error("At least one of 'name' or 'description' must be provided to update a role.")]
+    NoRoleChange,
+    /// A description that is no text.
+    #[error("Role description must be a string or null.")]
+    RoleDescription,
+    /// A blank workspace.
+    #[error("{said}")]
+    BlankWorkspace {
+        /// What MLflow says there.
+        said: &'static str,
+    },
+
     /// No token, or another one.
     #[error("this is the endpoint of a captured run; it answers those who bring its token")]
     Unauthenticated,
@@ -379,6 +432,12 @@ const DENIED: ErrorCode = ErrorCode::new(
     "KAM00",
     "PERMISSION_DENIED",
 );
+const TOO_MANY: ErrorCode = ErrorCode::new(
+    StatusCode::TOO_MANY_REQUESTS,
+    "REQUEST_LIMIT_EXCEEDED",
+    "KAM00",
+    "RESOURCE_EXHAUSTED",
+);
 const NOT_IMPLEMENTED: ErrorCode = ErrorCode::new(
     StatusCode::NOT_IMPLEMENTED,
     "NOT_IMPLEMENTED",
@@ -439,14 +498,24 @@ impl RequestError {
             | Self::SerializedValue
             | Self::NegativeLimit { .. }
             | Self::OneAndSeveralExperiments
-            | Self::FilterType { .. } => INVALID,
-            Self::NoRequestId => BAD_REQUEST,
+            | Self::FilterType { .. }
+            | Self::NoJsonOfUser
+            | Self::EmptyUser
+            | Self::NotANumber { .. }
+            | Self::OddForm { .. }
+            | Self::NoRoleChange
+            | Self::RoleDescription
+            | Self::BlankWorkspace { .. } => INVALID,
+            Self::TooManyGuesses { .. } => TOO_MANY,
+            Self::NoRequestId | Self::Access(AccessError::OwnAccount) => BAD_REQUEST,
+            Self::Access(error) => code_of_class(error.class()),
             Self::NoWholeTrace { .. } => NOT_FOUND,
             Self::BodyTooLarge { .. } => TOO_LARGE,
             Self::SlowBody { .. } => TOO_SLOW,
             Self::SlowAnswer { .. } => UNAVAILABLE,
-            Self::Unauthenticated => UNAUTHENTICATED,
-            Self::NotOfThisRun { .. }
+            Self::Unauthenticated | Self::NotSignedOn => UNAUTHENTICATED,
+            Self::NotAllowed
+            | Self::NotOfThisRun { .. }
             | Self::NotRegisteredThen { .. }
             | Self::StillCaptured { .. }
             | Self::WebhooksOfATeam => DENIED,
@@ -474,9 +543,26 @@ pub(crate) struct HiddenFault {
     pub(crate) code: ErrorCode,
 }
 
+impl RequestError {
+    /// Whether MLflow tells it as a text and not as JSON.
+    const fn is_told_as_text(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSignedOn
+                | Self::TooManyGuesses { .. }
+                | Self::NotAllowed
+                | Self::NoJsonOfUser
+                | Self::EmptyUser
+        )
+    }
+}
+
 impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let code = self.code();
+        if self.is_told_as_text() {
+            return answer_text(code, &self);
+        }
         let is_told = code == NOT_IMPLEMENTED || matches!(self, Self::SlowAnswer { .. });
         if !code.status.is_server_error() || is_told {
             return answer_error(code, &self.to_string());
@@ -489,6 +575,22 @@ impl IntoResponse for RequestError {
         response.extensions_mut().insert(fault);
         response
     }
+}
+
+/// What MLflow says of who asks, which is a text and no JSON.
+fn answer_text(code: ErrorCode, error: &RequestError) -> Response {
+    let mut response = (code.status, error.to_string()).into_response();
+    let headers = response.headers_mut();
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, html);
+    if code == UNAUTHENTICATED {
+        let basic = HeaderValue::from_static("Basic realm=\"mlflow\"");
+        headers.insert(header::WWW_AUTHENTICATE, basic);
+    }
+    if let RequestError::TooManyGuesses { seconds } = error {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+    }
+    response
 }
 
 /// MLflow's form of an error.

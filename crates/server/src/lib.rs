@@ -15,6 +15,7 @@ mod otlp;
 mod pattern;
 mod scope;
 mod serve;
+mod sign_on;
 mod wire;
 
 pub use hosts::AllowedHosts;

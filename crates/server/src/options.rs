@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Accounts;
 use axum::http::HeaderValue;
 use datasets::Datasets;
 use entities::{ModelId, Random, RunId};
@@ -25,6 +26,8 @@ pub struct ServerOptions {
     pub datasets: Datasets,
     /// Those over webhooks; none where nobody may ask for them.
     pub webhooks: Option<Webhooks>,
+    /// Those over users and rights; none where nobody has to sign on.
+    pub accounts: Option<Accounts>,
     /// Draws the ids of requests.
     pub random: Arc<dyn Random>,
     /// By which names it may be called, and more of what is asked of the web.

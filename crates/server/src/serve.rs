@@ -22,6 +22,7 @@ use crate::app::{App, Server};
 use crate::figures;
 use crate::guard::guard;
 use crate::limits::limit;
+use crate::sign_on::sign_on;
 use crate::{Scope, ServerOptions};
 use crate::{artifacts, mlflow, otlp};
 
@@ -39,8 +40,11 @@ pub fn router(options: ServerOptions) -> Router {
     // Whoever has the token of a run needs to know nothing of the server, and of the ledger no more than of that run.
     let tells_figures = options.operation.exposes_figures && matches!(options.scope, Scope::Team);
     let app: App = Arc::new(Server::new(options));
-    let calls = mlflow::calls();
-    let calls_v3 = mlflow::calls_v3();
+    let (mut calls, mut calls_v3) = (mlflow::calls(), mlflow::calls_v3());
+    if app.accounts.is_some() {
+        calls = calls.merge(mlflow::access_calls());
+        calls_v3 = calls_v3.merge(mlflow::access_calls_v3());
+    }
     let pages = mlflow::page_calls();
     let proxy = Router::new()
         .nest("/api/2.0/mlflow-artifacts", proxy.clone())
@@ -71,6 +75,8 @@ pub fn router(options: ServerOptions) -> Router {
     table
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), sign_on))
+        // Around the one that judges a request by its body, which it reads.
         .layer(from_fn_with_state(Arc::clone(&app), limit))
         .layer(from_fn_with_state(Arc::clone(&app), guard))
         .layer(from_fn_with_state(Arc::clone(&app), figures::count))

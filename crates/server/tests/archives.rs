@@ -301,6 +301,7 @@ async fn where_the_proxy_is_closed_there_are_no_archives() {
         router: server::router(options),
         bench,
         token: None,
+        accounts: None,
     };
     let answer = archive(&app, "path=0").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -169,6 +169,7 @@ async fn the_real_client_makes_webhooks_and_is_told_by_them() {
     });
     let server = Listening::serve(ServerOptions {
         webhooks: Some(webhooks.clone()),
+        accounts: None,
         ..options(&bench, Scope::Team)
     });
     let server = server.await;

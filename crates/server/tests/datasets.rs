@@ -417,6 +417,7 @@ async fn what_others_made_can_be_read_in_a_captured_run_and_not_changed() {
         router: server::router(support::options(&bench, server::Scope::Team)),
         bench,
         token: None,
+        accounts: None,
     };
     let id = create(&team, "theirs").await;
     merge(&team, &id, &json!([{"inputs": {"q": 1}}])).await.ok();

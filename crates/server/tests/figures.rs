@@ -41,6 +41,7 @@ async fn open_app() -> TestApp {
         bench,
         router,
         token: None,
+        accounts: None,
     }
 }
 
@@ -274,6 +275,7 @@ async fn nobody_is_told_where_nobody_asked_for_it_and_no_captured_run_is() {
         bench,
         router,
         token: Some(TOKEN),
+        accounts: None,
     };
     assert_eq!(app.get_path("/metrics").await.status, StatusCode::NOT_FOUND);
     app.token = None;
@@ -290,6 +292,7 @@ async fn a_prefix_stands_before_calls_and_not_before_figures() {
         router: server::router(options),
         bench,
         token: None,
+        accounts: None,
     };
     app.get_path("/mlflow/health").await;
     let path = "/mlflow/api/2.0/mlflow/experiments/get";

@@ -396,6 +396,7 @@ async fn what_others_traced_can_be_read_in_a_captured_run_and_not_changed() {
         router: server::router(support::options(&bench, server::Scope::Team)),
         bench,
         token: None,
+        accounts: None,
     };
     let theirs = started(OTHER, &json!({"tags": {"team": "blue"}}));
     call(&team, Method::POST, "traces", &theirs).await.ok();

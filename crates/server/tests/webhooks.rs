@@ -33,6 +33,7 @@ async fn open_app() -> (TestApp, Deliverer) {
         router: server::router(options),
         bench,
         token: None,
+        accounts: None,
     };
     (app, deliverer)
 }
@@ -101,6 +102,7 @@ async fn the_command_of_a_captured_run_is_told_nothing_of_webhooks() {
         router: server::router(options(&bench, Scope::Team)),
         bench,
         token: None,
+        accounts: None,
     };
     let id = id_of(&team.post("webhooks", &new).await.ok());
     let (app, _) = TestApp::run_on(team.bench, Vec::new(), Vec::new()).await;

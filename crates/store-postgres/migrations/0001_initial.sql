@@ -538,6 +538,60 @@ CREATE TABLE webhook_progress (
     next_at BIGINT NOT NULL
 );
 
+-- Who may sign on.
+CREATE TABLE access_user (
+    number BIGINT PRIMARY KEY,
+    name TEXT COLLATE "C" NOT NULL UNIQUE,
+    is_admin BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
+-- What passwords are checked against. The events hold the digests, so that these can be removed for good.
+CREATE TABLE access_password (
+    account BIGINT PRIMARY KEY,
+    digest BYTEA NOT NULL,
+    encoded TEXT COLLATE "C" NOT NULL
+);
+
+-- What may be brought in place of a password, as its digest.
+CREATE TABLE access_token (
+    number BIGINT PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL UNIQUE,
+    account BIGINT NOT NULL,
+    label TEXT COLLATE "C" NOT NULL,
+    digest BYTEA NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT
+);
+CREATE INDEX access_token_by_account ON access_token (account);
+
+-- Rights together. One with an owner holds what its owner alone may do, as MLflow has it.
+CREATE TABLE access_role (
+    number BIGINT PRIMARY KEY,
+    name TEXT COLLATE "C" NOT NULL UNIQUE,
+    description TEXT COLLATE "C",
+    owner BIGINT UNIQUE
+);
+
+CREATE TABLE access_member (
+    number BIGINT PRIMARY KEY,
+    account BIGINT NOT NULL,
+    role BIGINT NOT NULL,
+    UNIQUE (account, role)
+);
+CREATE INDEX access_member_by_role ON access_member (role);
+
+CREATE TABLE access_right (
+    number BIGINT PRIMARY KEY,
+    role BIGINT NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    pattern TEXT COLLATE "C" NOT NULL,
+    permission TEXT COLLATE "C" NOT NULL,
+    UNIQUE (role, kind, pattern)
+);
+CREATE INDEX access_right_by_pattern ON access_right (pattern, kind);
+
 -- Whether a text fits a pattern of LIKE, which has no escapes.
 CREATE FUNCTION text_matches(told TEXT, pattern TEXT, ignores_case INTEGER) RETURNS BOOLEAN
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

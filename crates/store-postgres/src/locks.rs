@@ -182,15 +182,20 @@ impl Locks {
             Change::RegisteredModelCreated { model } => {
                 self.take(names, &of_registered_model(&model.name));
             }
+            // The rights that its owners have go with its name.
             Change::RegisteredModelRenamed { name, new_name, .. } => {
+                self.take(names, ACCESS);
                 self.take(names, &of_registered_model(name));
                 self.take(names, &of_registered_model(new_name));
             }
             Change::ModelVersionCreated { version } => {
                 self.take(names, &of_registered_model(&version.name));
             }
+            Change::RegisteredModelDeleted { name } => {
+                self.take(names, ACCESS);
+                self.take(names, &of_registered_model(name));
+            }
             Change::RegisteredModelDescribed { name, .. }
-            | Change::RegisteredModelDeleted { name }
             | Change::RegisteredModelTagsSet { name, .. }
             | Change::RegisteredModelTagDeleted { name, .. }
             | Change::AliasSet { name, .. }
@@ -244,8 +249,11 @@ impl Locks {
                 self.take(names, &of_scorers(&version.experiment));
                 self.share(names, &of_experiment(&version.experiment));
             }
-            Change::ScorerVersionDeleted { experiment, .. }
-            | Change::ScorerDeleted { experiment, .. } => {
+            Change::ScorerVersionDeleted { experiment, .. } => {
+                self.take(names, &of_scorers(experiment));
+            }
+            Change::ScorerDeleted { experiment, .. } => {
+                self.take(names, ACCESS);
                 self.take(names, &of_scorers(experiment));
             }
             Change::OnlineScoringSet { scoring } => {
@@ -262,6 +270,20 @@ impl Locks {
             Change::DeliveryGivenUp { webhook, .. } => {
                 self.take(names, &format!("webhook:{webhook}"));
             }
+            Change::UserCreated { .. }
+            | Change::UserPasswordSet { .. }
+            | Change::UserAdminSet { .. }
+            | Change::UserDeleted { .. }
+            | Change::TokenCreated { .. }
+            | Change::TokenRevoked { .. }
+            | Change::RoleCreated { .. }
+            | Change::RoleUpdated { .. }
+            | Change::RoleDeleted { .. }
+            | Change::RoleAssigned { .. }
+            | Change::RoleUnassigned { .. }
+            | Change::AccessGranted { .. }
+            | Change::AccessSet { .. }
+            | Change::AccessRevoked { .. } => self.take(names, ACCESS),
             // Whatever a later version of this program adds: never wrong, only slow.
             _ => self.is_whole = true,
         }
@@ -284,6 +306,9 @@ impl Locks {
         }
     }
 }
+
+/// Users, roles and what they may do: rarely changed, and all of it hangs together.
+const ACCESS: &str = "access";
 
 /// Which webhooks there are, and what they want.
 const WEBHOOKS: &str = "webhooks";

@@ -1,5 +1,6 @@
 //! Turns a change into rows. The writer and the verification both use it, so a row has one cause.
 
+mod access;
 mod artifact;
 mod dataset;
 mod experiment;
@@ -165,6 +166,20 @@ impl<'c> Applier<'c> {
             | Change::WebhookUpdated { .. }
             | Change::WebhookDeleted { .. }
             | Change::DeliveryGivenUp { .. } => self.apply_to_webhook(change),
+            Change::UserCreated { .. }
+            | Change::UserPasswordSet { .. }
+            | Change::UserAdminSet { .. }
+            | Change::UserDeleted { .. }
+            | Change::TokenCreated { .. }
+            | Change::TokenRevoked { .. }
+            | Change::RoleCreated { .. }
+            | Change::RoleUpdated { .. }
+            | Change::RoleDeleted { .. }
+            | Change::RoleAssigned { .. }
+            | Change::RoleUnassigned { .. }
+            | Change::AccessGranted { .. }
+            | Change::AccessSet { .. }
+            | Change::AccessRevoked { .. } => self.apply_to_access(change),
         }
     }
 
@@ -253,6 +268,7 @@ fn model_subject(id: &entities::ModelId) -> String {
 pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
     [
         ALL,
+        access::ALL,
         artifact::ALL,
         dataset::ALL,
         experiment::ALL,

@@ -1,5 +1,6 @@
 //! Reads rows back as entities.
 
+mod access;
 mod artifacts;
 mod datasets;
 mod experiments;
@@ -43,6 +44,7 @@ fn list_rows<T, C: FromIterator<T>>(
 /// Every statement of this module, by its name.
 pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
     [
+        access::ALL,
         artifacts::ALL,
         datasets::ALL,
         experiments::ALL,

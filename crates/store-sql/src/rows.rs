@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use crate::sql::{Result, Row, SqlError, Value};
 use entities::{
-    Lifecycle, ModelStatus, ObjectId, ReplayLevel, RunStatus, Stage, Timestamp, TraceState,
-    VersionNumber, WebhookEvent, WebhookStatus,
+    Lifecycle, ModelStatus, ObjectId, Permission, ReplayLevel, ResourceKind, RunStatus, Stage,
+    Timestamp, TraceState, VersionNumber, WebhookEvent, WebhookStatus,
 };
 
 /// Reads an id from a column.
@@ -77,6 +77,14 @@ pub(crate) fn read_webhook_status(row: &Row<'_>, column: usize) -> Result<Webhoo
 
 pub(crate) fn read_webhook_event(row: &Row<'_>, column: usize) -> Result<WebhookEvent> {
     read_word(row, column, WebhookEvent::find)
+}
+
+pub(crate) fn read_permission(row: &Row<'_>, column: usize) -> Result<Permission> {
+    read_word(row, column, Permission::find)
+}
+
+pub(crate) fn read_resource_kind(row: &Row<'_>, column: usize) -> Result<ResourceKind> {
+    read_word(row, column, ResourceKind::find)
 }
 
 pub(crate) fn read_stage(row: &Row<'_>, column: usize) -> Result<Stage> {

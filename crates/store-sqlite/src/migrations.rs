@@ -76,6 +76,12 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../migrations/0006_webhooks.sql"),
         fill: None,
     },
+    Migration {
+        version: 7,
+        name: "access",
+        text: include_str!("../migrations/0007_access.sql"),
+        fill: None,
+    },
 ];
 
 /// The schema that this program knows.

@@ -16,6 +16,7 @@ use entities::{
 
 use crate::{PageRequest, Store, StoreError, View};
 
+mod access;
 mod artifacts;
 mod datasets;
 mod events;
@@ -28,6 +29,7 @@ mod traces;
 mod webhooks;
 mod whole;
 
+pub use access::*;
 pub use artifacts::*;
 pub use datasets::*;
 pub use events::*;
@@ -75,6 +77,11 @@ macro_rules! conformance_tests {
             webhooks_are_listed_in_pages
             what_changes_is_due_to_the_webhooks_that_want_it
             a_delivery_is_due_until_it_is_done
+            users_are_made_changed_and_deleted
+            tokens_are_made_found_and_revoked
+            rights_come_from_users_and_roles
+            roles_are_made_changed_and_deleted
+            rights_to_a_name_go_with_what_has_it
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search

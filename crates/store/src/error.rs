@@ -1,8 +1,8 @@
 //! What can go wrong in a store.
 
 use entities::{
-    DatasetId, DatasetRecordId, ExperimentId, Lifecycle, ModelId, RunId, TraceId, VersionNumber,
-    WebhookId,
+    DatasetId, DatasetRecordId, ExperimentId, Lifecycle, ModelId, Resource, RunId, TokenId,
+    TraceId, VersionNumber, WebhookId,
 };
 
 /// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
@@ -73,6 +73,64 @@ pub enum StoreError {
     NoWebhook {
         /// What was asked for.
         id: WebhookId,
+    },
+    /// No such user.
+    #[error("no user named `{name}`")]
+    NoUser {
+        /// What was asked for.
+        name: String,
+    },
+    /// The name of a user is taken.
+    #[error("a user named `{name}` exists already")]
+    UserNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// No such token.
+    #[error("no token with id `{id}`")]
+    NoToken {
+        /// What was asked for.
+        id: TokenId,
+    },
+    /// No such role.
+    #[error("no role named `{name}`")]
+    NoRole {
+        /// What was asked for.
+        name: String,
+    },
+    /// The name of a role is taken.
+    #[error("a role named `{name}` exists already")]
+    RoleNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The user has the role not.
+    #[error("user `{user}` has no role `{role}`")]
+    NoRoleMember {
+        /// Who.
+        user: String,
+        /// Which.
+        role: String,
+    },
+    /// The user has the role already.
+    #[error("user `{user}` has role `{role}` already")]
+    RoleMemberExists {
+        /// Who.
+        user: String,
+        /// Which.
+        role: String,
+    },
+    /// No such right.
+    #[error("no right to {} `{}`", resource.kind.as_str(), resource.pattern)]
+    NoRight {
+        /// To what.
+        resource: Resource,
+    },
+    /// There is a right to the same resource.
+    #[error("a right to {} `{}` exists already", resource.kind.as_str(), resource.pattern)]
+    RightExists {
+        /// To what.
+        resource: Resource,
     },
     /// No such tag.
     #[error("no tag `{key}` on {subject}")]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use entities::{
-    Artifact, ArtifactEntry, Assessment, Change, Commit, DatasetId, DatasetRecord, DatasetRecordId,
-    DeliveryId, EvaluationDataset, Experiment, ExperimentId, Lifecycle, LoggedModelDetail, Metric,
-    ModelId, ModelVersionDetail, ObjectId, OnlineScoring, RegisteredModelDetail, ReplayVerdict,
-    Run, RunDetail, RunId, ScorerId, ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail,
-    TraceId, VersionNumber, Webhook, WebhookEvent, WebhookId,
+    AccessToken, Artifact, ArtifactEntry, Assessment, Change, Commit, DatasetId, DatasetRecord,
+    DatasetRecordId, DeliveryId, EvaluationDataset, Experiment, ExperimentId, Lifecycle,
+    LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId, OnlineScoring, PasswordHash,
+    Permission, RegisteredModelDetail, ReplayVerdict, Resource, Run, RunDetail, RunId, ScorerId,
+    ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail, TraceId, VersionNumber, Webhook,
+    WebhookEvent, WebhookId,
 };
 
 use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
@@ -49,6 +50,7 @@ pub trait Store:
     + DatasetStore
     + ScorerStore
     + WebhookStore
+    + AccessStore
     + LedgerStore
 {
     /// Makes all changes of a commit and its event, in one transaction, or none.
@@ -450,4 +452,102 @@ pub trait WebhookStore: Send + Sync {
         delivery: u64,
         outcome: DeliveryOutcome,
     ) -> Result<(), StoreError>;
+}
+
+/// A user, with what their password is checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownUser {
+    /// The number by which MLflow's clients know them.
+    pub number: i64,
+    /// The name.
+    pub name: String,
+    /// Whether they may do everything.
+    pub is_admin: bool,
+    /// What the password is checked against.
+    pub password: PasswordHash,
+    /// When they were made.
+    pub created_at: Timestamp,
+}
+
+/// A right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// To what.
+    pub resource: Resource,
+    /// How much.
+    pub permission: Permission,
+}
+
+/// A right as a role has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRight {
+    /// The number by which MLflow's clients know it.
+    pub number: i64,
+    /// The number of the role.
+    pub role: i64,
+    /// What it says.
+    pub right: Right,
+}
+
+/// A role, or what stands for one in MLflow's answers: the rights of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRole {
+    /// The number by which MLflow's clients know it.
+    pub number: i64,
+    /// The name.
+    pub name: String,
+    /// What somebody says of it.
+    pub description: Option<String>,
+    /// The number of the user whose own rights these are; none for a role.
+    pub owner: Option<i64>,
+    /// The rights, first those that were given first.
+    pub rights: Vec<KnownRight>,
+}
+
+/// That a user has a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleMember {
+    /// The number by which MLflow's clients know it.
+    pub number: i64,
+    /// The number of the user.
+    pub user: i64,
+    /// The number of the role.
+    pub role: i64,
+}
+
+/// Users, tokens, roles and rights.
+#[async_trait]
+pub trait AccessStore: Send + Sync {
+    /// Looks a user up by name.
+    async fn find_user(&self, name: &str) -> Result<Option<KnownUser>, StoreError>;
+
+    /// All users, first those that were made first.
+    async fn list_users(&self) -> Result<Vec<KnownUser>, StoreError>;
+
+    /// Looks a token up by its digest, with whom it stands for.
+    async fn find_token(
+        &self,
+        digest: &ObjectId,
+    ) -> Result<Option<(AccessToken, KnownUser)>, StoreError>;
+
+    /// All tokens, first those that were made first.
+    async fn list_tokens(&self) -> Result<Vec<AccessToken>, StoreError>;
+
+    /// All rights of a user: their own, and those of their roles.
+    async fn list_rights(&self, user: i64) -> Result<Vec<Right>, StoreError>;
+
+    /// Looks a role up by its number.
+    async fn find_role(&self, number: i64) -> Result<Option<KnownRole>, StoreError>;
+
+    /// All roles, first those that were made first.
+    async fn list_roles(&self) -> Result<Vec<KnownRole>, StoreError>;
+
+    /// The roles of a user, in the order in which they were given.
+    async fn list_roles_of_user(&self, user: i64) -> Result<Vec<KnownRole>, StoreError>;
+
+    /// Who has a role, in the order in which it was given.
+    async fn list_members(&self, role: i64) -> Result<Vec<RoleMember>, StoreError>;
+
+    /// Looks a right up by its number.
+    async fn find_right(&self, number: i64) -> Result<Option<KnownRight>, StoreError>;
 }

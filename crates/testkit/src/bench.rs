@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use access::{Accounts, AccountsParts, HashingCost};
 use cas::{Cas, CasOptions};
 use datasets::Datasets;
-use entities::{Caller, Clock as _, Random, Run};
+use entities::{Caller, Clock as _, Permission, Random, Run};
 use ledger::{Checkpoint, DirectoryTiles, SigningKey, TreeHead, VerifierKey};
 use registry::Registry;
 use store::Store;
@@ -36,7 +37,9 @@ pub struct TestBench {
     pub datasets: Datasets,
     /// The services over webhooks, which may be on public addresses.
     pub webhooks: Webhooks,
-    /// The key that seals their secrets.
+    /// The services over users and rights, with `READ` as default and hashes that cost as little as they can.
+    pub accounts: Accounts,
+    /// The key that seals the secrets of webhooks.
     pub sealing_keys: Arc<HeldKeys>,
     /// The database below them.
     pub store: Arc<dyn Store>,
@@ -131,6 +134,13 @@ impl TestBench {
                 ..Network::default()
             },
         });
+        let accounts = Accounts::new(AccountsParts {
+            store: Arc::clone(&store) as _,
+            clock: Arc::clone(&clock) as _,
+            random: Arc::clone(&random) as _,
+            default_permission: Permission::Read,
+            cost: HashingCost::LEAST,
+        });
         let tracking = Tracking::new(
             Arc::clone(&store),
             cas,
@@ -143,6 +153,7 @@ impl TestBench {
             traces,
             datasets,
             webhooks,
+            accounts,
             sealing_keys,
             store,
             clock,
@@ -161,6 +172,17 @@ impl TestBench {
     pub async fn run(&self) -> Run {
         let created = self.tracking.create_run(&self.caller, new_run()).await;
         created.expect("the default experiment takes runs").run
+    }
+
+    /// The services over users and rights of the same store, with another default.
+    pub fn accounts_with(&self, default_permission: Permission) -> Accounts {
+        Accounts::new(AccountsParts {
+            store: Arc::clone(&self.store) as _,
+            clock: Arc::clone(&self.clock) as _,
+            random: Arc::clone(&self.random) as _,
+            default_permission,
+            cost: HashingCost::LEAST,
+        })
     }
 
     /// The services over webhooks of the same store, which may be elsewhere than on public addresses.

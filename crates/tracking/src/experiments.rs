@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entities::{Caller, Change, Experiment, ExperimentId, Lifecycle, SearchKind};
+use entities::{Caller, Change, Experiment, ExperimentId, Lifecycle, ResourceKind, SearchKind};
 use store::{Page, PageRequest, StoreError, View};
 
 use crate::initial::{DEFAULT_EXPERIMENT, default_experiment_id, location_of};
@@ -76,7 +76,9 @@ impl Tracking {
             let change = Change::ExperimentCreated {
                 experiment: experiment.clone(),
             };
-            match self.commit(writing, vec![change]).await {
+            let owning = caller.owning(ResourceKind::Experiment, experiment.id.as_str());
+            let changes = [change].into_iter().chain(owning).collect();
+            match self.commit(writing, changes).await {
                 Ok(()) => return Ok(experiment),
                 // Another process took the id.
                 Err(TrackingError::Exists { .. }) => {}

@@ -134,6 +134,9 @@ pub(crate) struct ServerArguments {
         value_parser = parse_request_timeout
     )]
     pub(crate) request_timeout: u64,
+    /// `basic-auth` asks for names and passwords; without it whoever reaches the server may do everything
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app_name: Option<String>,
     #[command(flatten)]
     pub(crate) without_meaning: WithoutMeaning,
     #[command(flatten)]
@@ -199,8 +202,6 @@ pub(crate) struct WithoutMeaning {
 /// Options of `mlflow server` without which its users would not get what they rely on.
 #[derive(Debug, Args)]
 pub(crate) struct Unsupported {
-    #[arg(long, hide = true)]
-    pub(crate) app_name: Option<String>,
     #[arg(
         long,
         hide = true,

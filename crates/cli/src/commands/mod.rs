@@ -20,6 +20,8 @@ pub(crate) mod run;
 mod runs;
 mod server;
 mod show;
+mod token;
+mod user;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -59,6 +61,8 @@ fn dispatch(command: Command, output: &Output) -> Answer {
         Command::Audit(command) => block_on(audit::run(&command, output)),
         Command::Migrate(command) => block_on(migrate::run(command, output)),
         Command::Server(arguments) => block_on(server::run(*arguments, output)),
+        Command::User(command) => block_on(user::run(command, output)),
+        Command::Token(command) => block_on(token::run(command, output)),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
     }

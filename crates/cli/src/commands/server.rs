@@ -1,11 +1,13 @@
 //! `reproof server`
 
+mod access_options;
 mod mlflow_options;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use access::Accounts;
 use entities::Clock as _;
 use server::{ArtifactOptions, OperationOptions, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
@@ -31,6 +33,7 @@ pub(crate) async fn run(
     let Place { root, postgres } = mlflow_options::place(&arguments, output)?;
     let web = mlflow_options::web(&arguments, output);
     let operation = mlflow_options::operation(&arguments, SystemClock.now());
+    let access = access_options::settings(&arguments, output)?;
     let ServerArguments { host, port, .. } = arguments;
     let host = if host.is_empty() { HOST } else { &host };
     let listener = listen(host, port).await?;
@@ -51,7 +54,18 @@ pub(crate) async fn run(
         CommandError::system("E0018", format!("cannot tell the address: {error}"))
     })?;
     let url = format!("http://{address}{}", web.prefix);
-    if !address.ip().is_loopback() {
+    let accounts = match access {
+        None => {
+            access_options::warn_of_users(&context, output).await?;
+            None
+        }
+        Some(settings) => Some(access_options::accounts(&context, settings, output).await?),
+    };
+    if !address.ip().is_loopback() && accounts.is_some() {
+        output.warn(
+            "passwords and tokens go over the network as they are: put a proxy with TLS before it",
+        );
+    } else if !address.ip().is_loopback() {
         output.warn("whoever can reach this address can read and change everything: nobody is asked who they are");
     }
     // Before anybody knows that it is there, and may end it.
@@ -67,8 +81,13 @@ pub(crate) async fn run(
             "in Python: mlflow.set_tracking_uri(\"{url}\")    (Ctrl-C ends)"
         ));
     }
-    let parts = (web, artifacts, operation);
-    serve(&context, listener, parts, asked_to_end, output).await?;
+    let how = How {
+        web,
+        artifacts,
+        operation,
+        accounts,
+    };
+    serve(&context, listener, how, asked_to_end, output).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,14 +120,28 @@ fn end_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandErro
     })
 }
 
+/// What a server is to do, by its options.
+struct How {
+    web: WebOptions,
+    artifacts: ArtifactOptions,
+    operation: OperationOptions,
+    accounts: Option<Accounts>,
+}
+
 /// Answers until it is asked to end, then what was asked until then.
 async fn serve(
     context: &Context,
     listener: TcpListener,
-    (web, artifacts, operation): (WebOptions, ArtifactOptions, OperationOptions),
+    how: How,
     asked_to_end: impl Future<Output = ()> + Send + 'static,
     output: &Output,
 ) -> Result<(), CommandError> {
+    let How {
+        web,
+        artifacts,
+        operation,
+        accounts,
+    } = how;
     let webhooks = context.webhooks()?;
     let options = ServerOptions {
         tracking: context.bench.tracking.clone(),
@@ -116,6 +149,7 @@ async fn serve(
         traces: context.traces.clone(),
         datasets: context.datasets.clone(),
         webhooks: Some(webhooks.clone()),
+        accounts,
         random: Arc::clone(&context.bench.random),
         web,
         artifacts,

@@ -7,6 +7,7 @@
     reason = "helpers of tests, outside of test functions"
 )]
 
+mod access;
 mod crashes;
 mod environments;
 mod given_back;

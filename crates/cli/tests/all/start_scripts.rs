@@ -255,8 +255,8 @@ fn what_would_be_missed_is_refused_by_name() {
     let project = Project::empty();
     for (options, words) in [
         (
-            vec!["--app-name", "basic-auth"],
-            "`--app-name` is not supported",
+            vec!["--app-name", "mine"],
+            "`--app-name mine` is not supported",
         ),
         (
             vec!["--artifacts-destination", "s3://b/a"],

@@ -19,12 +19,13 @@ use tracking::TrackingError;
 
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::Viewer;
 use crate::wire::{FileView, Query, empty, json};
 use archive::{Entry, send_archive};
 use download::send;
 pub(crate) use parts::url_calls;
 pub(crate) use path::proxied_path;
-use path::{check_path, path_of};
+pub(crate) use path::{check_path, path_of};
 use upload::receive;
 
 type Answer = Result<Response, RequestError>;
@@ -91,10 +92,13 @@ struct Listing<'a> {
     files: Vec<FileView<'a>>,
 }
 
-async fn list(State(app): State<App>, query: Query) -> Answer {
+async fn list(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
     let folder = folder_of(query.text("path"))?;
     let real = app.access.real_path(folder);
     let mut entries = app.tracking.list_artifacts(&real).await?;
+    if folder.is_empty() {
+        entries.retain(|entry| viewer.sees_folder(&entry.name));
+    }
     // Above the artifacts of one run or model, names are ids.
     if !folder.split('/').any(|component| component == "artifacts") {
         entries.retain(|entry| !app.access.is_hidden(&entry.name));

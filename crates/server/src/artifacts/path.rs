@@ -10,7 +10,7 @@ use crate::error::RequestError;
 const DECODINGS_MAX: usize = 10;
 
 /// Takes the path of an artifact out of a request's target, decoded once.
-pub(super) fn path_of(uri: &Uri, prefix: &str) -> Result<String, RequestError> {
+pub(crate) fn path_of(uri: &Uri, prefix: &str) -> Result<String, RequestError> {
     let encoded = uri
         .path()
         .strip_prefix(prefix)
@@ -26,7 +26,7 @@ pub(super) fn path_of(uri: &Uri, prefix: &str) -> Result<String, RequestError> {
 ///
 /// Nothing here joins it to a path of the file system: artifacts are rows, and their contents are named by digest.
 /// A client that downloads a folder does join what it is told, and so does whoever exports it.
-pub(super) fn check_path(path: &str) -> Result<(), RequestError> {
+pub(crate) fn check_path(path: &str) -> Result<(), RequestError> {
     let mut decoded = path.to_owned();
     for _ in 0..DECODINGS_MAX {
         if !Artifact::is_valid_path(&decoded) || has_drive(&decoded) {

@@ -10,6 +10,7 @@ use super::Answer;
 use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::{Filling, Viewer};
 use crate::wire::{
     ExperimentView, Int64, Json, Page, Pair, Query, ViewWord, empty, json, pairs, required,
 };
@@ -160,11 +161,19 @@ pub(super) struct Search {
     view_type: Option<ViewWord>,
 }
 
-pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
-    find_all(&app, request).await
+pub(super) async fn search(
+    State(app): State<App>,
+    viewer: Viewer,
+    Json(request): Json<Search>,
+) -> Answer {
+    find_all(&app, &viewer, request).await
 }
 
-pub(super) async fn search_by_query(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn search_by_query(
+    State(app): State<App>,
+    viewer: Viewer,
+    query: Query,
+) -> Answer {
     let view_type = match query.text("view_type") {
         Some(word) => Some(
             ViewWord::find(word).ok_or_else(|| RequestError::UnknownWord {
@@ -182,10 +191,10 @@ pub(super) async fn search_by_query(State(app): State<App>, query: Query) -> Ans
         order_by: Some(query.list("order_by").map(str::to_owned).collect()),
         view_type,
     };
-    find_all(&app, request).await
+    find_all(&app, &viewer, request).await
 }
 
-async fn find_all(app: &App, request: Search) -> Answer {
+async fn find_all(app: &App, viewer: &Viewer, request: Search) -> Answer {
     #[derive(Serialize)]
     struct Items<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -207,10 +216,18 @@ async fn find_all(app: &App, request: Search) -> Answer {
     let order_by = order_by.unwrap_or_default();
     let order_by: Vec<&str> = order_by.iter().map(String::as_str).collect();
     let view = view_type.map_or(View::Active, |word| word.0);
-    let searching = app
-        .tracking
-        .search_experiments(&filter, &order_by, view, &page);
-    let found = searching.await?;
+    let mut filling = Filling::new(page);
+    while let Some(page) = filling.wanted() {
+        let searching = app
+            .tracking
+            .search_experiments(&filter, &order_by, view, &page);
+        let found = searching.await?;
+        let seen = found.items.iter();
+        let seen = seen.map(|experiment| viewer.sees_experiment(&experiment.id));
+        let seen: Vec<_> = seen.collect();
+        filling.take(found, &seen);
+    }
+    let found = filling.filled();
     let views = found.items.iter().map(ExperimentView::new);
     json(&Page {
         items: Items {

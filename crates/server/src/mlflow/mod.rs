@@ -9,10 +9,13 @@ mod logging;
 mod model_versions;
 mod models;
 mod registered_models;
+mod rights;
+mod roles;
 mod runs;
 mod scorers;
 mod traces;
 mod traces_v2;
+mod users;
 mod webhooks;
 
 use axum::Router;
@@ -21,6 +24,7 @@ use axum::routing::{delete, get, patch, post, put};
 use crate::app::App;
 use crate::artifacts;
 pub(crate) use info::{MLFLOW_VERSION, at_root, server_calls};
+use rights::Old;
 
 type Answer = Result<axum::response::Response, crate::error::RequestError>;
 
@@ -198,6 +202,63 @@ fn webhook_calls() -> Router<App> {
                 .delete(webhooks::delete),
         )
         .route("/webhooks/{webhook}/test", post(webhooks::try_out))
+}
+
+/// The calls about users, where there are some, below `/api/2.0/mlflow`.
+pub(crate) fn access_calls() -> Router<App> {
+    Router::new()
+        .route("/users/create", post(users::create))
+        .route("/users/get", get(users::find))
+        .route("/users/list", get(users::list))
+        .route("/users/current", get(users::find_current))
+        .route("/users/update-password", patch(users::set_password))
+        .route("/users/update-admin", patch(users::set_admin))
+        .route("/users/delete", delete(users::delete))
+        .merge(old_right_calls("/experiments", Old::Experiment))
+        .merge(old_right_calls("/registered-models", Old::Registered))
+}
+
+/// Those about roles and rights, below `/api/3.0/mlflow`.
+pub(crate) fn access_calls_v3() -> Router<App> {
+    Router::new()
+        .route("/users/current/permissions", get(rights::list_current))
+        .route("/users/permissions/list", get(rights::list))
+        .route("/users/permissions/get", get(rights::find))
+        .route("/users/permissions/grant", post(rights::grant))
+        .route("/users/permissions/revoke", post(rights::revoke))
+        .route("/users/roles/list", get(roles::list_of_user))
+        .route("/roles/create", post(roles::create))
+        .route("/roles/get", get(roles::find))
+        .route("/roles/list", get(roles::list))
+        .route("/roles/update", patch(roles::update))
+        .route("/roles/delete", delete(roles::delete))
+        .route("/roles/permissions/add", post(roles::add_right))
+        .route("/roles/permissions/remove", delete(roles::remove_right))
+        .route("/roles/permissions/list", get(roles::list_rights))
+        .route("/roles/permissions/update", patch(roles::update_right))
+        .route("/roles/assign", post(roles::assign))
+        .route("/roles/unassign", delete(roles::unassign))
+        .route("/roles/users/list", get(roles::list_members))
+        .merge(old_right_calls("/scorers", Old::Scorer))
+}
+
+/// What MLflow had before 3.13.
+fn old_right_calls(noun: &str, old: Old) -> Router<App> {
+    let path = |call: &str| format!("{noun}/permissions/{call}");
+    Router::new()
+        .route(
+            &path("create"),
+            post(move |app, by, members| old.create(app, by, members)),
+        )
+        .route(&path("get"), get(move |app, query| old.find(app, query)))
+        .route(
+            &path("update"),
+            patch(move |app, by, members| old.update(app, by, members)),
+        )
+        .route(
+            &path("delete"),
+            delete(move |app, by, members| old.delete(app, by, members)),
+        )
 }
 
 /// Calls of both versions.

@@ -12,6 +12,7 @@ use super::registered_models::page_of;
 use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::{Filling, Viewer};
 use crate::wire::{Json, ModelVersionView, Page, Pair, Query, empty, json, pairs, required};
 
 /// Versions on a page where the request does not say.
@@ -234,7 +235,7 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-pub(super) async fn search(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn search(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
     #[derive(Serialize)]
     struct Items<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -244,8 +245,14 @@ pub(super) async fn search(State(app): State<App>, query: Query) -> Answer {
     let order_by: Vec<&str> = query.list("order_by").collect();
     let filter = query.text("filter").unwrap_or_default();
     let filter = app.access.real_filter(filter);
-    let searching = app.registry.search_versions(&filter, &order_by, &page);
-    let found = searching.await?;
+    let mut filling = Filling::new(page);
+    while let Some(page) = filling.wanted() {
+        let searching = app.registry.search_versions(&filter, &order_by, &page);
+        let found = searching.await?;
+        let seen = seen_versions(&app, &viewer, &found.items).await?;
+        filling.take(found, &seen);
+    }
+    let found = filling.filled();
     let views = found.items.iter();
     json(&Page {
         items: Items {
@@ -255,6 +262,24 @@ pub(super) async fn search(State(app): State<App>, query: Query) -> Answer {
         },
         next_page_token: found.next,
     })
+}
+
+/// Which versions may be seen: those of registered models that may be.
+async fn seen_versions(
+    app: &App,
+    viewer: &Viewer,
+    found: &[ModelVersionDetail],
+) -> Result<Vec<bool>, RequestError> {
+    if viewer.sees_all() {
+        return Ok(vec![true; found.len()]);
+    }
+    let names: Vec<_> = found
+        .iter()
+        .map(|detail| detail.version.name.as_str())
+        .collect();
+    let seen = viewer.seen_names(app, &names).await?;
+    let each = names.into_iter();
+    Ok(each.map(|name| seen.get(name) == Some(&true)).collect())
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use entities::{DatasetName, LoggedModelDetail, ModelId, RunId};
+use entities::{DatasetName, LoggedModelDetail, ModelId, ResourceKind, RunId};
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
 use tracking::{ModelSearch, NewModel, parse_experiment_id};
@@ -13,6 +13,7 @@ use super::experiments::page_limit;
 use super::runs::{experiment_ids_of, real_tags};
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::Viewer;
 use crate::wire::{
     Int64, Json, ModelStatusWord, ModelView, Page, Pair, empty, json, missing, pairs, required,
 };
@@ -240,7 +241,11 @@ fn dataset_of(name: Option<String>, digest: Option<String>) -> Option<DatasetNam
     })
 }
 
-pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
+pub(super) async fn search(
+    State(app): State<App>,
+    viewer: Viewer,
+    Json(request): Json<Search>,
+) -> Answer {
     #[derive(Serialize)]
     struct Items<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -255,7 +260,8 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
         page_token,
     } = request;
     let experiments = experiment_ids.ok_or_else(|| missing("experiment_ids"))?;
-    let experiments = experiment_ids_of(Some(experiments))?;
+    let mut experiments = experiment_ids_of(Some(experiments))?;
+    experiments.retain(|id| viewer.sees_inside(ResourceKind::LoggedModel, id));
     let datasets = datasets.unwrap_or_default().into_iter();
     let order_by = order_by.unwrap_or_default().into_iter();
     let filter = filter.unwrap_or_default();

@@ -15,6 +15,7 @@ use super::model_versions::version_answer;
 use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::{Filling, Viewer};
 use crate::wire::{
     Json, ModelVersionView, Page, Pair, Query, RegisteredModelView, empty, json, pairs, required,
 };
@@ -155,7 +156,7 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-pub(super) async fn search(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn search(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
     #[derive(Serialize)]
     struct Items<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -164,7 +165,15 @@ pub(super) async fn search(State(app): State<App>, query: Query) -> Answer {
     let page = page_of(&query, DEFAULT_PAGE)?;
     let order_by: Vec<&str> = query.list("order_by").collect();
     let filter = query.text("filter").unwrap_or_default();
-    let found = app.registry.search_models(filter, &order_by, &page).await?;
+    let mut filling = Filling::new(page);
+    while let Some(page) = filling.wanted() {
+        let found = app.registry.search_models(filter, &order_by, &page).await?;
+        let seen = found.items.iter();
+        let seen = seen.map(|detail| viewer.sees_registered(&detail.model));
+        let seen: Vec<_> = seen.collect();
+        filling.take(found, &seen);
+    }
+    let found = filling.filled();
     let views = found.items.iter();
     json(&Page {
         items: Items {

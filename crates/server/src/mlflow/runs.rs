@@ -1,7 +1,7 @@
 //! Calls about runs.
 
 use axum::extract::State;
-use entities::{Caller, ExperimentId, RunDetail, RunId, Timestamp};
+use entities::{Caller, ExperimentId, ResourceKind, RunDetail, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{PageRequest, View};
 use tracking::{
@@ -14,6 +14,7 @@ use super::experiments::page_limit;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::scope::{Claim, RunAccess};
+use crate::sign_on::Viewer;
 use crate::wire::{
     Int64, Json, Page, Pair, Query, RunInfoView, RunStatusWord, RunView, ViewWord, empty, json,
     pairs, required,
@@ -303,7 +304,11 @@ pub(super) struct Search {
     page_token: Option<String>,
 }
 
-pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
+pub(super) async fn search(
+    State(app): State<App>,
+    viewer: Viewer,
+    Json(request): Json<Search>,
+) -> Answer {
     #[derive(Serialize)]
     struct Items<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -329,7 +334,8 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
         limit: page_limit(limit),
         token: page_token.filter(|token| !token.is_empty()),
     };
-    let experiments = experiment_ids_of(experiment_ids)?;
+    let mut experiments = experiment_ids_of(experiment_ids)?;
+    experiments.retain(|id| viewer.sees_inside(ResourceKind::Run, id));
     let filter = filter.unwrap_or_default();
     let filter = app.access.real_filter(&filter);
     let order_by = order_by.unwrap_or_default();

@@ -10,6 +10,7 @@ use super::Answer;
 use super::runs::experiment_ids_of;
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::Viewer;
 use crate::wire::{
     Double, Int64, Json, OnlineScoringView, Query, ScorerView, empty, json as answer_json, missing,
     required,
@@ -59,10 +60,10 @@ fn answer_list(versions: &[ScorerVersion]) -> Answer {
     })
 }
 
-pub(super) async fn list(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn list(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
     let one = query.text("experiment_id").filter(|id| !id.is_empty());
     let several: Vec<String> = query.list("experiment_ids").map(str::to_owned).collect();
-    let versions = match (one, several.is_empty()) {
+    let mut versions = match (one, several.is_empty()) {
         (Some(_), false) => return Err(RequestError::OneAndSeveralExperiments),
         (Some(one), true) => {
             let experiment = parse_experiment_id(one)?;
@@ -74,6 +75,7 @@ pub(super) async fn list(State(app): State<App>, query: Query) -> Answer {
         }
         (None, true) => app.datasets.list_scorers_of(None).await?,
     };
+    versions.retain(|version| viewer.sees_scorer(&version.experiment, &version.name));
     answer_list(&versions)
 }
 

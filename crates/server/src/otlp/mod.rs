@@ -23,6 +23,7 @@ use tracking::parse_experiment_id;
 
 use crate::app::{App, By};
 use crate::error::RequestError;
+use crate::sign_on::Viewer;
 use crate::wire::read_body;
 use convert::received;
 use messages::ExportRequest;
@@ -59,11 +60,12 @@ impl Refusal {
 async fn export(
     State(app): State<App>,
     By(caller): By,
+    viewer: Viewer,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let begun = Instant::now();
-    let exported = take_spans(&app, &caller, &headers, body).await;
+    let exported = take_spans(&app, &caller, &viewer, &headers, body).await;
     let response = exported.into_response();
     let is_fault = response.status().is_server_error();
     app.figures.spans.note_end(begun, is_fault);
@@ -73,6 +75,7 @@ async fn export(
 async fn take_spans(
     app: &App,
     caller: &Caller,
+    viewer: &Viewer,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, RequestError> {
@@ -91,6 +94,7 @@ async fn take_spans(
     if let Some(run) = &run {
         // Before the spans are kept: a client that is refused sends them again.
         app.tracking.get_run(run).await?;
+        viewer.check_run(app, run).await?;
     }
     if spans.is_empty() {
         return Ok(exported());
@@ -99,6 +103,7 @@ async fn take_spans(
         .iter()
         .map(|received| received.trace.clone())
         .collect();
+    viewer.check_traces(app, &ids).await?;
     for id in &ids {
         app.access.check_trace(id, &app.traces).await?;
     }

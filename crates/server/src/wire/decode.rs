@@ -25,9 +25,20 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError
     serde_path_to_error::deserialize(&value).map_err(|error| tell(&error, &value))
 }
 
+/// Reads all that a body names; none where it begins as an object and cannot be read whole.
+///
+/// A struct is decoded from more: what stands in fields that it does not have is passed over unread, such as numbers out
+/// of range, deep lists and bytes that are no text.
+pub(crate) fn read_whole(body: &[u8]) -> Option<Value> {
+    let is_read = !body.trim_ascii_start().starts_with(b"{")
+        || serde_json::from_slice::<Value>(body).is_ok()
+        || serde_json::from_slice::<Value>(&quote_bare_numbers(body)).is_ok();
+    is_read.then(|| read_value(body))
+}
+
 /// Reads what strict JSON refuses and MLflow's clients of all ages send: keys that come twice, the tokens `NaN` and
 /// `Infinity`, and whole bodies in quotes.
-fn read_value(body: &[u8]) -> Value {
+pub(crate) fn read_value(body: &[u8]) -> Value {
     let read =
         serde_json::from_slice(body).or_else(|_| serde_json::from_slice(&quote_bare_numbers(body)));
     match read {

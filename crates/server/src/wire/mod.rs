@@ -13,6 +13,7 @@ mod word;
 
 pub(crate) use body::{Json, read_body};
 pub(crate) use dataset_views::{DatasetRecordView, DatasetView, OnlineScoringView, ScorerView};
+pub(crate) use decode::{read_value, read_whole};
 pub(crate) use moment::{Millis, Moment};
 pub(crate) use number::{Double, Int64};
 pub(crate) use query::Query;

@@ -483,3 +483,66 @@ pub(crate) const TOKENS: &str = "tokens have another form";
 
 pub(crate) const NO_EXPERIMENT_ID: &str =
     "what can be no id is told as such, as in all other calls";
+
+/// Likewise about users, roles and rights.
+pub(crate) const DIFFERENT_ACCESS: &[Difference] = &[
+    (
+        "nobody server info",
+        Kind::Body,
+        "no presigned URLs are made here",
+    ),
+    ("nobody artifact", Kind::Body, "one media type for all"),
+    ("nobody otlp", Kind::Body, "one media type for all"),
+    ("create again", Kind::Message, "it holds no SQL"),
+    (
+        "read by name none",
+        Kind::Message,
+        "as MLflow says it without users",
+    ),
+    (
+        "run in ann",
+        Kind::Body,
+        "outputs are told where there are none",
+    ),
+    (
+        "run in bob by role",
+        Kind::Body,
+        "outputs are told where there are none",
+    ),
+    ("log no run", Kind::Message, "the name that clients use"),
+    ("put by bob", Kind::Body, "one media type for all"),
+    ("put by ann", Kind::Body, "as MLflow 3.14 answered"),
+    ("denied file", Kind::Body, "one media type for all"),
+    (
+        "denied encoded",
+        Kind::Status,
+        "a path is decoded once, and then names nothing that is denied",
+    ),
+    ("create role again", Kind::Message, "it holds no SQL"),
+    ("add permission again", Kind::Message, "it holds no SQL"),
+    (
+        "unknown by ann",
+        Kind::Status,
+        "what is no call is told to be none, as without users",
+    ),
+    (
+        "list roles by ann",
+        Kind::Body,
+        "who does not manage roles is shown their own, not what everybody may do",
+    ),
+    (
+        "list roles by member",
+        Kind::Body,
+        "who does not manage roles is shown their own, not what everybody may do",
+    ),
+    (
+        "get role by ann",
+        Kind::Status,
+        "who does not manage roles is shown their own, not what everybody may do",
+    ),
+    (
+        "create role other workspace",
+        Kind::Status,
+        "a role elsewhere would have no effect",
+    ),
+];

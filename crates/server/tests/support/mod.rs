@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
+use access::{Accounts, NewUser, Password};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use entities::{ModelId, RunId};
+use entities::{ModelId, Permission, RunId};
 use serde_json::Value;
 use server::{ArtifactOptions, OperationOptions, RunScope, Scope, ServerOptions, WebOptions};
 use testkit::{MockClock, TestBench};
 use tower::ServiceExt as _;
+
+/// As MLflow's server was measured with.
+pub(crate) const ADMIN_PASSWORD: &str = "adminpassword1234";
 
 pub(crate) const TOKEN: &str = "0123456789abcdef";
 
@@ -20,6 +24,8 @@ pub(crate) struct TestApp {
     pub(crate) router: Router,
     /// Sent with every request.
     pub(crate) token: Option<&'static str>,
+    /// Who may do what, where somebody has to sign on.
+    pub(crate) accounts: Option<Accounts>,
 }
 
 /// What was answered.
@@ -40,6 +46,29 @@ impl TestApp {
             bench,
             router,
             token: None,
+            accounts: None,
+        }
+    }
+
+    /// A server that asks who somebody is, with an administrator `admin`.
+    pub(crate) async fn signed_on(default: Permission) -> Self {
+        let bench = TestBench::new().await;
+        let accounts = bench.accounts_with(default);
+        let admin = NewUser {
+            name: "admin".to_owned(),
+            password: Password::new(ADMIN_PASSWORD.to_owned()),
+            is_admin: true,
+        };
+        accounts.create_user(&bench.caller, admin).await.unwrap();
+        let router = server::router(ServerOptions {
+            accounts: Some(accounts.clone()),
+            ..options(&bench, Scope::Team)
+        });
+        Self {
+            bench,
+            router,
+            token: None,
+            accounts: Some(accounts),
         }
     }
 
@@ -69,6 +98,7 @@ impl TestApp {
             bench,
             router,
             token: Some(TOKEN),
+            accounts: None,
         };
         (app, run)
     }
@@ -156,6 +186,7 @@ pub(crate) fn options(bench: &TestBench, scope: Scope) -> ServerOptions {
         traces: bench.traces.clone(),
         datasets: bench.datasets.clone(),
         webhooks: Some(bench.webhooks.clone()),
+        accounts: None,
         random: Arc::clone(&bench.random) as _,
         web: WebOptions::default(),
         artifacts: ArtifactOptions::default(),

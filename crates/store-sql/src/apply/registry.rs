@@ -167,6 +167,7 @@ impl Applier<'_> {
             self.check_registered_name_is_free(new_name)?;
         }
         self.execute(RENAME, params![model, new_name, at.as_micros()])?;
+        self.move_rights_to_model(name, new_name)?;
         self.execute(TOUCH_VERSIONS, params![model, at.as_micros()])
             .map(drop)
     }
@@ -182,7 +183,7 @@ impl Applier<'_> {
         ] {
             self.execute(sql, [model])?;
         }
-        Ok(())
+        self.forget_rights_to_model(name)
     }
 
     fn create_version(&self, version: &ModelVersion) -> Result<(), StoreError> {

@@ -78,7 +78,7 @@ impl Applier<'_> {
         for sql in [DELETE_VERSIONS, DELETE_SCORING, DELETE] {
             self.execute(sql, [scorer])?;
         }
-        Ok(())
+        self.forget_rights_to_scorer(experiment, name)
     }
 
     pub(super) fn set_online_scoring(&self, scoring: &OnlineScoring) -> Result<(), StoreError> {

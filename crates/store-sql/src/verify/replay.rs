@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::params;
 use crate::sql::Connection;
 use entities::{
-    Change, EventBody, Leaf, MetricBlock, ObjectId, SealedRecord, SealedSecret, SecretUpdate,
-    WebhookId, WriterId,
+    Change, EventBody, Leaf, MetricBlock, ObjectId, PasswordHash, SealedRecord, SealedSecret,
+    SecretUpdate, WebhookId, WriterId,
 };
 use store::{RowFault, StoreError};
 
@@ -49,6 +49,9 @@ statements! {
     FIND_SECRET = "SELECT sealed
         FROM webhook_secret JOIN webhook ON webhook.number = webhook_secret.webhook
         WHERE webhook.id = ?1 AND digest = ?2";
+    FIND_PASSWORD = "SELECT encoded
+        FROM access_password JOIN access_user ON access_user.number = access_password.account
+        WHERE name = ?1 AND digest = ?2";
 }
 
 /// Checks all that an event's row tells by itself.
@@ -244,8 +247,37 @@ impl<'c> Replayer<'c> {
                 SecretUpdate::Replaced(secret) => self.fill_secret(webhook, secret),
                 SecretUpdate::Kept | SecretUpdate::Removed => Ok(None),
             },
+            Change::UserCreated { name, password, .. }
+            | Change::UserPasswordSet { name, password, .. } => self.fill_password(name, password),
             _ => Ok(None),
         }
+    }
+
+    /// A hash that is not there was replaced or removed; if it was not, its rebuilt row is another one.
+    fn fill_password(
+        &self,
+        user: &str,
+        password: &mut PasswordHash,
+    ) -> Result<Option<RowFault>, StoreError> {
+        let key = params![user, password.digest.as_bytes()];
+        let found: Option<String> = self
+            .original
+            .find(FIND_PASSWORD, key, |row| row.get(0))
+            .map_err(database_fault("reading what a password is checked against"))?;
+        let Some(encoded) = found else {
+            return Ok(None);
+        };
+        let found = PasswordHash::of(encoded);
+        if found.digest != password.digest {
+            return Ok(Some(RowFault {
+                table: "access_password".to_owned(),
+                key: user.to_owned(),
+                expected: Some(format!("a hash with digest {}", password.digest)),
+                found: Some(format!("a hash with digest {}", found.digest)),
+            }));
+        }
+        password.encoded = found.encoded;
+        Ok(None)
     }
 
     fn fill_all<'r>(

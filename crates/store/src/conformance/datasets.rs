@@ -108,7 +108,7 @@ fn number(version: i64) -> VersionNumber {
     VersionNumber::new(version).unwrap()
 }
 
-fn registered(name: &str, version: i64) -> Change {
+pub(super) fn registered(name: &str, version: i64) -> Change {
     Change::ScorerRegistered {
         version: ScorerVersion {
             scorer: format!("s-{}", name.replace(' ', "-")).parse().unwrap(),

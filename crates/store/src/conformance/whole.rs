@@ -150,6 +150,7 @@ pub async fn populate(store: &dyn Store) {
     super::traces::with_traces(store).await;
     super::datasets::with_datasets(store).await;
     super::webhooks::with_webhooks(store).await;
+    super::access::with_access(store).await;
     store.sequence().await.unwrap();
     store.note_published(3, 2).await.unwrap();
     assert!(store.take_lease("signer", "x", at(0), 100).await.unwrap());

@@ -259,7 +259,6 @@ pub(super) fn check_others(
     output: &Output,
 ) -> Result<(), CommandError> {
     let Unsupported {
-        app_name,
         read_replica_backend_store_uri,
         artifacts_only,
         trace_archival_config,
@@ -267,11 +266,6 @@ pub(super) fn check_others(
         workspace_store_uri: _,
     } = &arguments.unsupported;
     let refused = [
-        (
-            given(app_name.as_ref()).is_some(),
-            "--app-name",
-            "users and permissions are not known here: whoever reaches the server may do everything",
-        ),
         (
             given(read_replica_backend_store_uri.as_ref()).is_some(),
             "--read-replica-backend-store-uri",
@@ -349,11 +343,11 @@ pub(super) fn check_others(
 }
 
 /// An option that was given; an empty variable is none.
-fn given(option: Option<&String>) -> Option<&String> {
+pub(super) fn given(option: Option<&String>) -> Option<&String> {
     option.filter(|text| !text.is_empty())
 }
 
-fn refusal(message: impl std::fmt::Display) -> CommandError {
+pub(super) fn refusal(message: impl std::fmt::Display) -> CommandError {
     CommandError::usage("E0026", message)
 }
 

@@ -1,0 +1,159 @@
+//! Who somebody is, by what they bring.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use entities::TokenId;
+use store::{KnownUser, StoreError};
+
+use crate::tokens::{TOKEN_PREFIX, digest_of};
+use crate::{AccessError, Accounts, Password, Rights};
+
+/// What somebody brings with a request.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// A name and a password.
+    Password {
+        /// The name.
+        name: String,
+        /// The password.
+        password: Password,
+    },
+    /// A token. It is printed nowhere: it stands in a `Password`.
+    Token(Password),
+}
+
+/// By what somebody was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// By their password.
+    Password,
+    /// By a token.
+    Token(TokenId),
+}
+
+/// Somebody who signed on.
+#[derive(Clone, Debug)]
+pub struct SignedOn {
+    /// Who.
+    pub user: KnownUser,
+    /// How that is known.
+    pub means: Means,
+    /// What they may do.
+    pub rights: Rights,
+}
+
+/// Why somebody did not sign on.
+#[derive(Debug, thiserror::Error)]
+pub enum SignOnError {
+    /// There is no such user or token, or the password is another one: nobody is told which.
+    #[error("what was brought with the request tells nobody that is known")]
+    Unknown,
+    /// The name was guessed at too often.
+    #[error("too many wrong passwords; the next is looked at in {seconds} s")]
+    TooManyGuesses {
+        /// When the next is looked at.
+        seconds: u64,
+    },
+    /// It could not be looked up.
+    #[error(transparent)]
+    Failed(AccessError),
+}
+
+impl From<StoreError> for SignOnError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<AccessError> for SignOnError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::TooManyGuesses { seconds } => Self::TooManyGuesses { seconds },
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl Accounts {
+    /// Tells who somebody is.
+    ///
+    /// *Cost*: a look into the database, and of a password that was not verified of late one hash, whether or not there
+    /// is such a user.
+    pub async fn sign_on(&self, credentials: &Credentials) -> Result<SignedOn, SignOnError> {
+        let (user, means) = match credentials {
+            Credentials::Token(text) => self.find_by_token(text).await?,
+            Credentials::Password { name, password } => {
+                (self.check_password(name, password).await?, Means::Password)
+            }
+        };
+        let rights = self.rights_of(&user).await?;
+        Ok(SignedOn {
+            user,
+            means,
+            rights,
+        })
+    }
+
+    /// What a user may do.
+    pub async fn rights_of(&self, user: &KnownUser) -> Result<Rights, AccessError> {
+        // What was given to an administrator changes nothing.
+        let given = if user.is_admin {
+            Vec::new()
+        } else {
+            self.store().list_rights(user.number).await?
+        };
+        Ok(Rights::new(user.is_admin, given, self.default_permission()))
+    }
+
+    async fn find_by_token(&self, text: &Password) -> Result<(KnownUser, Means), SignOnError> {
+        if !text.as_str().starts_with(TOKEN_PREFIX) {
+            return Err(SignOnError::Unknown);
+        }
+        let found = self.store().find_token(&digest_of(text.as_str())).await?;
+        let (token, user) = found.ok_or(SignOnError::Unknown)?;
+        let now = self.now();
+        if token.expires_at.is_some_and(|until| until <= now) {
+            return Err(SignOnError::Unknown);
+        }
+        Ok((user, Means::Token(token.id)))
+    }
+
+    async fn check_password(
+        &self,
+        name: &str,
+        password: &Password,
+    ) -> Result<KnownUser, SignOnError> {
+        let user = self.store().find_user(name).await?;
+        let now = self.now();
+        if let Some(user) = &user
+            && lock(self.verified()).has(name, password, &user.password.digest, now)
+        {
+            return Ok(user.clone());
+        }
+        self.begin_guess(name)?;
+        let hash = user.as_ref().map(|user| &user.password);
+        let is_right = self.hasher().is_right(password, hash).await?;
+        let Some(user) = user.filter(|_| is_right) else {
+            return Err(SignOnError::Unknown);
+        };
+        self.end_guesses(name);
+        lock(self.verified()).note(name, password, &user.password.digest, now);
+        Ok(user)
+    }
+
+    /// Notes a guess at a user's password, before it is checked.
+    pub(crate) fn begin_guess(&self, name: &str) -> Result<(), AccessError> {
+        let begun = lock(self.guesses()).begin(name, self.now());
+        begun.map_err(|seconds| AccessError::TooManyGuesses { seconds })
+    }
+
+    /// Notes that a user's password was right.
+    pub(crate) fn end_guesses(&self, name: &str) {
+        lock(self.guesses()).forget(name);
+    }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    // What is in them holds whatever a thread that ended did.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
