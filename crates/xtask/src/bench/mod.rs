@@ -7,6 +7,7 @@ mod ledger;
 mod machine;
 mod measure;
 mod migrate;
+mod search;
 mod server;
 
 use std::fmt::Write as _;
@@ -51,6 +52,8 @@ enum Part {
     Cas,
     /// Appending events, and verifying 1,000,000 of them
     Ledger,
+    /// Searches over 100,000 runs, on SQLite and on PostgreSQL
+    Search,
     /// Tracking requests per second, beside stock `mlflow server`
     Server,
     /// Taking over MLflow's folder of files, beside MLflow's own migration
@@ -62,7 +65,7 @@ enum Part {
 impl Part {
     /// Whether it starts our binary and Python, and not only examples of rooms.
     fn needs_whole(self) -> bool {
-        !matches!(self, Self::Cas | Self::Ledger)
+        !matches!(self, Self::Cas | Self::Ledger | Self::Search)
     }
 
     fn measure(self, bench: &Bench<'_>) -> Result<Section, TaskError> {
@@ -70,6 +73,7 @@ impl Part {
             Self::Capture => capture::measure(bench),
             Self::Cas => cas::measure(bench),
             Self::Ledger => ledger::measure(bench),
+            Self::Search => search::measure(bench),
             Self::Server => server::measure(bench),
             Self::Migrate => migrate::measure(bench),
             Self::Corpus => corpus::measure(bench),
