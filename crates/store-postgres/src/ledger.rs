@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use store::{LedgerProgress, StoreError, StoredEvent};
-use store_sql::sql::{self, Connection, Row};
-use store_sql::{damaged, database_fault, params, statements};
+use store::StoreError;
+use store_sql::sql::Connection;
+use store_sql::{LedgerStatements, damaged, database_fault, find_progress, params, statements};
 
 use crate::connecting::Connecting;
 use crate::session::Session;
@@ -48,20 +48,13 @@ statements! {
         ORDER BY event_subject.position DESC LIMIT ?2";
 }
 
-pub(crate) fn find_progress(connection: &dyn Connection) -> Result<LedgerProgress, StoreError> {
-    let read = |row: &Row<'_>| {
-        Ok(LedgerProgress {
-            committed: row.get::<i64>(0)? as u64,
-            sequenced: row.get::<i64>(1)? as u64,
-            integrated: row.get::<i64>(2)? as u64,
-            signed: row.get::<i64>(3)? as u64,
-        })
-    };
-    connection
-        .find(FIND_PROGRESS, params![], read)
-        .map_err(database_fault("reading the ledger's state"))?
-        .ok_or_else(|| damaged("the ledger's state is missing"))
-}
+/// What this database says of its ledger.
+pub(crate) const STATEMENTS: LedgerStatements = LedgerStatements {
+    find_progress: FIND_PROGRESS,
+    note_published: NOTE_PUBLISHED,
+    list_events: LIST_EVENTS,
+    list_events_of: LIST_EVENTS_OF,
+};
 
 /// Gives places to what was committed; no transaction may be open.
 pub(crate) fn sequence(session: &Session, connecting: &Connecting) -> Result<u64, StoreError> {
@@ -73,7 +66,7 @@ pub(crate) fn sequence(session: &Session, connecting: &Connecting) -> Result<u64
         .ok_or_else(|| damaged("the counter of positions is missing"))?;
     // In this order: who took a position up to the last one holds the lock now, or is done.
     if !wait_for_writers(connection, connecting)? {
-        return Ok(find_progress(connection)?.sequenced);
+        return Ok(find_progress(connection, &STATEMENTS)?.sequenced);
     }
     session.run("BEGIN").map_err(fault())?;
     let done = give_places(connection, last);
@@ -129,60 +122,4 @@ fn give_places(connection: &dyn Connection, last: i64) -> Result<u64, StoreError
         .map_err(fault())?;
     // None where another one has been here with a later position.
     Ok(noted.unwrap_or(sequenced) as u64)
-}
-
-pub(crate) fn note_published(
-    connection: &dyn Connection,
-    integrated: u64,
-    signed: u64,
-) -> Result<(), StoreError> {
-    let noted = connection
-        .change(NOTE_PUBLISHED, params![integrated as i64, signed as i64])
-        .map_err(database_fault("writing the ledger's state"))?;
-    match noted {
-        0 => Err(StoreError::Query {
-            message: format!(
-                "{integrated} events cannot be integrated and {signed} signed: \
-                 signed, integrated and sequenced ascend"
-            ),
-        }),
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn list_events(
-    connection: &dyn Connection,
-    from_index: u64,
-    limit: usize,
-) -> Result<Vec<StoredEvent>, StoreError> {
-    let values = params![from_index as i64, limit as i64];
-    let events: Vec<StoredEvent> = connection
-        .list(LIST_EVENTS, values, read_event)
-        .map_err(database_fault("reading events"))?;
-    for (event, expected) in events.iter().zip(from_index..) {
-        if event.index != Some(expected) {
-            return Err(damaged(format!("event {expected} is missing")));
-        }
-    }
-    Ok(events)
-}
-
-pub(crate) fn list_events_of(
-    connection: &dyn Connection,
-    subject: &str,
-    limit: usize,
-) -> Result<Vec<StoredEvent>, StoreError> {
-    connection
-        .list(LIST_EVENTS_OF, params![subject, limit as i64], read_event)
-        .map_err(database_fault("reading events"))
-}
-
-fn read_event(row: &Row<'_>) -> sql::Result<StoredEvent> {
-    let index: Option<i64> = row.get(0)?;
-    Ok(StoredEvent {
-        index: index.map(|index| index as u64),
-        leaf: row.get(1)?,
-        salt: row.get(2)?,
-        body: row.get(3)?,
-    })
 }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use entities::{Commit, Random};
-use store::{LedgerProgress, Receipt, RowFault, StoreError, StoredEvent};
+use store::{Receipt, RowFault, StoreError};
 use store_sql::sql::{Connection, Dialect};
-use store_sql::{Backend, SqlStore, damaged, database_fault, params, statements};
+use store_sql::{Backend, LedgerStatements, SqlStore, damaged, database_fault, params, statements};
 use tokio::sync::Semaphore;
 
 use crate::address::PostgresAddress;
@@ -166,6 +166,10 @@ impl Backend for Postgres {
         Dialect::Postgres
     }
 
+    fn ledger(&self) -> LedgerStatements {
+        ledger::STATEMENTS
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
@@ -189,37 +193,9 @@ impl Backend for Postgres {
         writer.commit(commit, locks).await
     }
 
-    async fn ledger_progress(&self) -> Result<LedgerProgress, StoreError> {
-        self.read(ledger::find_progress).await
-    }
-
     async fn sequence(&self) -> Result<u64, StoreError> {
         self.check_writable()?;
         self.with_session(ledger::sequence).await
-    }
-
-    async fn note_published(&self, integrated: u64, signed: u64) -> Result<(), StoreError> {
-        self.write(move |connection| ledger::note_published(connection, integrated, signed))
-            .await
-    }
-
-    async fn list_events(
-        &self,
-        from_index: u64,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.read(move |connection| ledger::list_events(connection, from_index, limit))
-            .await
-    }
-
-    async fn list_events_of(
-        &self,
-        subject: &str,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let subject = subject.to_owned();
-        self.read(move |connection| ledger::list_events_of(connection, &subject, limit))
-            .await
     }
 
     async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {

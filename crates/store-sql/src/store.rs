@@ -8,6 +8,7 @@ use store::{LedgerProgress, LedgerStore, Receipt, RowFault, Store, StoreError, S
 
 use crate::fault::{damaged, database_fault};
 use crate::leases::{LeaseRequest, release_lease, take_lease};
+use crate::ledger::{LedgerStatements, find_progress, list_events, list_events_of, note_published};
 use crate::params;
 use crate::sql::{Connection, Dialect};
 
@@ -15,6 +16,9 @@ use crate::sql::{Connection, Dialect};
 pub trait Backend: Send + Sync + 'static {
     /// Which words the database has.
     fn dialect(&self) -> Dialect;
+
+    /// What it says of its ledger.
+    fn ledger(&self) -> LedgerStatements;
 
     /// Reads, all in one state of the database.
     fn read<T: Send + 'static>(
@@ -31,32 +35,8 @@ pub trait Backend: Send + Sync + 'static {
     /// As `Store::commit`.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Receipt, StoreError>> + Send;
 
-    /// As `LedgerStore::ledger_progress`.
-    fn ledger_progress(&self) -> impl Future<Output = Result<LedgerProgress, StoreError>> + Send;
-
     /// As `LedgerStore::sequence`.
     fn sequence(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
-
-    /// As `LedgerStore::note_published`.
-    fn note_published(
-        &self,
-        integrated: u64,
-        signed: u64,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// As `LedgerStore::list_events`.
-    fn list_events(
-        &self,
-        from_index: u64,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<StoredEvent>, StoreError>> + Send;
-
-    /// As `LedgerStore::list_events_of`.
-    fn list_events_of(
-        &self,
-        subject: &str,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<StoredEvent>, StoreError>> + Send;
 
     /// As `LedgerStore::verify_projection`.
     fn verify_projection(
@@ -123,7 +103,9 @@ impl<B: Backend> Store for SqlStore<B> {
 #[async_trait]
 impl<B: Backend> LedgerStore for SqlStore<B> {
     async fn ledger_progress(&self) -> Result<LedgerProgress, StoreError> {
-        self.backend.ledger_progress().await
+        let statements = self.ledger();
+        self.read(move |connection| find_progress(connection, &statements))
+            .await
     }
 
     async fn sequence(&self) -> Result<u64, StoreError> {
@@ -131,7 +113,9 @@ impl<B: Backend> LedgerStore for SqlStore<B> {
     }
 
     async fn note_published(&self, integrated: u64, signed: u64) -> Result<(), StoreError> {
-        self.backend.note_published(integrated, signed).await
+        let statements = self.ledger();
+        self.write(move |connection| note_published(connection, &statements, integrated, signed))
+            .await
     }
 
     async fn list_events(
@@ -139,7 +123,9 @@ impl<B: Backend> LedgerStore for SqlStore<B> {
         from_index: u64,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.backend.list_events(from_index, limit).await
+        let statements = self.ledger();
+        self.read(move |connection| list_events(connection, &statements, from_index, limit))
+            .await
     }
 
     async fn list_events_of(
@@ -147,7 +133,9 @@ impl<B: Backend> LedgerStore for SqlStore<B> {
         subject: &str,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.backend.list_events_of(subject, limit).await
+        let (statements, subject) = (self.ledger(), subject.to_owned());
+        self.read(move |connection| list_events_of(connection, &statements, &subject, limit))
+            .await
     }
 
     async fn take_lease(

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use entities::{Change, Commit, Random, WriterId};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use store::{LedgerProgress, Receipt, RowFault, Store as _, StoreError, StoredEvent};
+use store::{Receipt, RowFault, Store as _, StoreError};
 use store_sql::sql::Dialect;
-use store_sql::{Backend, Numbers, SqlStore, sql, statements, write_commit};
+use store_sql::{Backend, LedgerStatements, Numbers, SqlStore, sql, statements, write_commit};
 use tokio::sync::Semaphore;
 
 use crate::connection::{Purpose, open_connection};
@@ -253,6 +253,10 @@ impl Backend for Sqlite {
         Dialect::Sqlite
     }
 
+    fn ledger(&self) -> LedgerStatements {
+        ledger::STATEMENTS
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn sql::Connection) -> Result<T, StoreError> + Send + 'static,
@@ -287,36 +291,8 @@ impl Backend for Sqlite {
         .await
     }
 
-    async fn ledger_progress(&self) -> Result<LedgerProgress, StoreError> {
-        self.read(ledger::find_progress).await
-    }
-
     async fn sequence(&self) -> Result<u64, StoreError> {
         self.write(ledger::sequence).await
-    }
-
-    async fn note_published(&self, integrated: u64, signed: u64) -> Result<(), StoreError> {
-        self.write(move |connection| ledger::note_published(connection, integrated, signed))
-            .await
-    }
-
-    async fn list_events(
-        &self,
-        from_index: u64,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.read(move |connection| ledger::list_events(connection, from_index, limit))
-            .await
-    }
-
-    async fn list_events_of(
-        &self,
-        subject: &str,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let subject = subject.to_owned();
-        self.read(move |connection| ledger::list_events_of(connection, &subject, limit))
-            .await
     }
 
     async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {
