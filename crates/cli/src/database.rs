@@ -162,9 +162,8 @@ async fn make_in_postgres(
         )
         .hint("`?schema=reproof` at the end of the address makes a store beside it, in a schema of its own"));
     }
-    if !is_known {
-        refuse_remains(project)?;
-    }
+    // Also where the folder knows its database: one that is empty today has lost what the ledger goes on from.
+    refuse_remains(project)?;
     let first = first_commit(artifact_root)?;
     // The address comes first: a folder that knows where its record is to be can be started again.
     write_address(project, uri)?;
@@ -259,10 +258,13 @@ fn write_address(project: &Project, uri: &str) -> Result<(), CommandError> {
     let path = project.address_file();
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {
+        match std::fs::remove_file(&temporary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut file = std::fs::OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
         writeln!(file, "{uri}")?;

@@ -602,11 +602,6 @@ CREATE FUNCTION text_matches(told TEXT, pattern TEXT, ignores_case INTEGER) RETU
         END
     $$;
 
--- Whether an expression fits somewhere in a text.
-CREATE FUNCTION text_fits(told TEXT, expression TEXT) RETURNS BOOLEAN
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT told ~ expression $$;
-
 -- What the record of a span says, without the words around it.
 CREATE FUNCTION span_content(record TEXT) RETURNS TEXT
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

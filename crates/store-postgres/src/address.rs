@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use postgres::Config;
@@ -25,6 +26,9 @@ pub enum AddressError {
     /// It is none of PostgreSQL.
     #[error("it does not begin with `postgresql://`")]
     Scheme,
+    /// A sign that separates parts stands in one of them.
+    #[error("there is an `@` after a `?`: in a name or password they are written `%40` and `%3F`")]
+    Sign,
     /// A setting has a value that it cannot have.
     #[error("`{name}` cannot be `{value}`")]
     Setting {
@@ -90,6 +94,10 @@ impl PostgresAddress {
                 value: schema,
             });
         }
+        if query.contains('@') {
+            // A password with a question mark would be cut there, and a part of it shown.
+            return Err(AddressError::Sign);
+        }
         // What the client knows; the rest is ours.
         let (known, is_verified) = match mode.as_str() {
             "disable" => ("disable", false),
@@ -114,14 +122,17 @@ impl PostgresAddress {
         if config.get_application_name().is_none() {
             config.application_name("reproof");
         }
-        config
-            .keepalives(true)
-            .keepalives_idle(std::time::Duration::from_secs(30))
-            .connect_timeout(std::time::Duration::from_secs(10));
-        let shown = format!(
-            "postgresql://{}",
-            place.rsplit_once('@').map_or(place, |(_, host)| host)
-        );
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        if !query.contains("keepalives_idle=") {
+            config.keepalives_idle(Duration::from_secs(30));
+        }
+        // A network that is cut in the middle of a statement must not hold those that wait for long.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(Duration::from_secs(60));
+        }
+        let shown = shown(&config);
         Ok(Self {
             config,
             schema,
@@ -192,6 +203,32 @@ impl PostgresAddress {
     }
 }
 
+/// Where a configuration leads, without who asks and how: what tells one database from another.
+fn shown(config: &Config) -> String {
+    let ports = config.get_ports();
+    let hosts: Vec<_> = config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(place, host)| {
+            let name = match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(folder) => folder.display().to_string().replace('/', "%2F"),
+            };
+            match ports.get(place).or(ports.first()).unwrap_or(&5432) {
+                5432 => name,
+                port => format!("{name}:{port}"),
+            }
+        })
+        .collect();
+    let database = config.get_dbname().or(config.get_user());
+    format!(
+        "postgresql://{}/{}",
+        hosts.join(","),
+        database.unwrap_or_default()
+    )
+}
+
 /// The fields of a line, with what a backslash stands before taken as it is.
 fn split_line(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
@@ -246,6 +283,30 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_one_however_it_is_written() {
+        let place = |uri: &str| parse(uri).place();
+        assert_eq!(
+            place("postgresql://h/ml"),
+            place("postgresql://ann:x@h:5432/ml")
+        );
+        assert_eq!(
+            place("postgresql://%2Frun%2Fa/ml"),
+            place("postgresql:///ml?host=/run/a")
+        );
+        for (one, other) in [
+            (
+                "postgresql:///ml?host=/run/a",
+                "postgresql:///ml?host=/run/b",
+            ),
+            ("postgresql://ann@h", "postgresql://bob@h"),
+            ("postgresql://h/ml", "postgresql://h/ml?schema=other"),
+            ("postgresql://h/ml", "postgresql://h:5433/ml"),
+        ] {
+            assert_ne!(place(one), place(other));
+        }
+    }
+
+    #[test]
     fn a_password_from_elsewhere_is_used_where_there_is_none() {
         let with = PostgresAddress::parse("postgresql://ann@host/ml", Some("given")).unwrap();
         assert_eq!(with.config.get_password(), Some(b"given".as_slice()));
@@ -296,6 +357,7 @@ mod tests {
             "postgresql://h/d?sslmode=maybe",
             "postgresql://h/d?no_such_setting=1",
             "postgresql://h:port/d",
+            "postgresql://ann:se?cret@h/d",
             long.as_str(),
         ] {
             assert!(PostgresAddress::parse(uri, None).is_err(), "{uri}");

@@ -68,7 +68,9 @@ pub(crate) fn sequence(session: &Session, connecting: &Connecting) -> Result<u64
     if !wait_for_writers(connection, connecting)? {
         return Ok(find_progress(connection, &STATEMENTS)?.sequenced);
     }
-    session.run("BEGIN").map_err(fault())?;
+    session
+        .run("BEGIN ISOLATION LEVEL READ COMMITTED")
+        .map_err(fault())?;
     let done = give_places(connection, last);
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = session.run(end).map_err(fault());

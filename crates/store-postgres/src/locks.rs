@@ -67,8 +67,9 @@ impl Locks {
         for change in changes {
             locks.add(change, names);
         }
+        // A webhook is told in the order of positions, so that none may become visible after a larger one.
         if !Notice::list(changes).is_empty() {
-            locks.share(names, WEBHOOKS);
+            locks.take(names, WEBHOOKS);
         }
         locks
     }
@@ -86,7 +87,8 @@ impl Locks {
     /// Begins a transaction that holds the locks.
     pub(crate) fn begin(&self, names: &LockNames) -> String {
         use std::fmt::Write as _;
-        let mut sql = String::from("BEGIN;");
+        // Each statement must see what those wrote who were waited for, whatever the server is set to.
+        let mut sql = String::from("BEGIN ISOLATION LEVEL READ COMMITTED;");
         let is_whole = self.is_whole || self.held.len() > LARGEST_COUNT;
         let whole = names.whole();
         let mut take = |number: i64, is_exclusive: bool| {
@@ -116,13 +118,11 @@ impl Locks {
             Change::StoreInitialised { .. } => self.is_whole = true,
             Change::ExperimentCreated { experiment } => {
                 self.take(names, &of_experiment(&experiment.id));
-                self.take(names, &format!("experiment name:{}", experiment.name));
+                self.take(names, EXPERIMENT_NAMES);
             }
-            Change::ExperimentRenamed {
-                experiment, name, ..
-            } => {
+            Change::ExperimentRenamed { experiment, .. } => {
                 self.take(names, &of_experiment(experiment));
-                self.take(names, &format!("experiment name:{name}"));
+                self.take(names, EXPERIMENT_NAMES);
             }
             Change::ExperimentLifecycleSet {
                 experiment, runs, ..
@@ -306,6 +306,9 @@ impl Locks {
         }
     }
 }
+
+/// Which experiment has which name: a renaming gives one up that it does not tell.
+const EXPERIMENT_NAMES: &str = "experiment names";
 
 /// Users, roles and what they may do: rarely changed, and all of it hangs together.
 const ACCESS: &str = "access";

@@ -102,7 +102,9 @@ fn take_steps(session: &Session) -> Result<(), StoreError> {
         .map_err(fault())?;
     check_history(connection, found)?;
     if found == 0 {
-        session.run(&lower_function(connection)?).map_err(fault())?;
+        session
+            .run(&functions_of_locale(connection)?)
+            .map_err(fault())?;
     }
     for migration in MIGRATIONS.iter().filter(|step| step.version > found) {
         session.run(migration.text).map_err(fault())?;
@@ -127,15 +129,18 @@ fn check_encoding(connection: &dyn Connection) -> Result<(), StoreError> {
     }
 }
 
-/// Ignoring case in all of Unicode takes a locale that knows it; which there are is told by the server alone.
-fn lower_function(connection: &dyn Connection) -> Result<String, StoreError> {
+/// Ignoring case, and knowing what a word is, in all of Unicode takes a locale that knows it; which there are is told by
+/// the server alone.
+fn functions_of_locale(connection: &dyn Connection) -> Result<String, StoreError> {
     let collation: Option<String> = connection
         .find(FIND_COLLATION, params![], |row| row.get(0))
         .map_err(database_fault("looking for a collation"))?;
     let collate = collation.map_or_else(String::new, |name| format!(" COLLATE {}", quote(&name)));
     Ok(format!(
         "CREATE FUNCTION text_lower(told TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE PARALLEL SAFE \
-         AS $$ SELECT lower(told{collate}) $$"
+         AS $$ SELECT lower(told{collate}) $$; \
+         CREATE FUNCTION text_fits(told TEXT, expression TEXT) RETURNS BOOLEAN LANGUAGE sql IMMUTABLE PARALLEL SAFE \
+         AS $$ SELECT told{collate} ~ expression $$"
     ))
 }
 

@@ -123,6 +123,7 @@ impl Postgres {
     /// Works with a connection of its own, in a thread that may block.
     async fn with_session<T: Send + 'static>(
         &self,
+        begin: &'static str,
         work: impl FnOnce(&Session, &Connecting) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.permits)
@@ -132,7 +133,7 @@ impl Postgres {
         let pool = Arc::clone(&self.pool);
         in_thread("reading", move || {
             let _permit = permit;
-            let session = pool.take()?;
+            let session = pool.take(begin)?;
             let done = work(&session, &pool.connecting);
             pool.give_back(session);
             done
@@ -174,8 +175,10 @@ impl Backend for Postgres {
         &self,
         work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.with_session(move |session, _| in_transaction(session, READ, || work(session)))
-            .await
+        self.with_session(READ, move |session, _| {
+            in_transaction(session, || work(session))
+        })
+        .await
     }
 
     async fn write<T: Send + 'static>(
@@ -183,8 +186,10 @@ impl Backend for Postgres {
         work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_writable()?;
-        self.with_session(move |session, _| in_transaction(session, "BEGIN", || work(session)))
-            .await
+        self.with_session(WRITE, move |session, _| {
+            in_transaction(session, || work(session))
+        })
+        .await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError> {
@@ -195,7 +200,7 @@ impl Backend for Postgres {
 
     async fn sequence(&self) -> Result<u64, StoreError> {
         self.check_writable()?;
-        self.with_session(ledger::sequence).await
+        self.with_session(NOTHING, ledger::sequence).await
     }
 
     async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {
@@ -212,12 +217,16 @@ impl Backend for Postgres {
 /// All of one call sees one state.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// Begins no transaction, and is answered all the same.
+const NOTHING: &str = "SELECT 1";
+
+/// Ends the transaction that was begun.
 fn in_transaction<T>(
     session: &Session,
-    begin: &str,
     work: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    session.run(begin).map_err(database_fault("beginning"))?;
     let done = work();
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = session.run(end).map_err(database_fault("ending"));
@@ -251,18 +260,23 @@ struct Pool {
 }
 
 impl Pool {
-    fn take(&self) -> Result<Session, StoreError> {
+    /// A connection on which this statement was answered: that one was cut while nobody used it shows only then.
+    fn take(&self, begin: &str) -> Result<Session, StoreError> {
         loop {
             let idle = self
                 .idle
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop();
-            match idle {
-                // One that was cut while nobody looked answers this, or goes.
-                Some(session) if session.is_alive() => return Ok(session),
-                Some(_) => {}
-                None => return self.connecting.open(),
+            let is_new = idle.is_none();
+            let session = match idle {
+                Some(session) => session,
+                None => self.connecting.open()?,
+            };
+            match session.run(begin) {
+                Ok(()) => return Ok(session),
+                Err(_) if !is_new && !session.is_alive() => {}
+                Err(error) => return Err(database_fault("beginning")(error)),
             }
         }
     }

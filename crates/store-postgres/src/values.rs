@@ -1,7 +1,7 @@
 //! Values on their way into statements and out of rows.
 //!
-//! PostgreSQL's texts cannot hold the null character, which Unicode, JSON and SQLite can. It is written as two
-//! characters, the first of which is one that Unicode gives no meaning to, and so is that one itself.
+//! PostgreSQL's texts cannot hold the null character, which Unicode, JSON and SQLite can. It and the character after it
+//! are written as two, in such a way that texts keep their order.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -11,7 +11,7 @@ use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use store_sql::sql::{Columns, Result, SqlError, Value};
 
 /// Begins the two characters.
-const ESCAPE: char = '\u{fdd0}';
+const ESCAPE: char = '\u{1}';
 
 /// A value of a statement.
 #[derive(Debug)]
@@ -136,8 +136,8 @@ fn escape(text: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(text.len() + 8);
     for character in text.chars() {
         match character {
-            '\0' => escaped.extend([ESCAPE, '0']),
-            ESCAPE => escaped.extend([ESCAPE, '1']),
+            '\0' => escaped.extend([ESCAPE, '\u{1}']),
+            ESCAPE => escaped.extend([ESCAPE, '\u{2}']),
             other => escaped.push(other),
         }
     }
@@ -154,8 +154,8 @@ fn unescape(text: &str) -> Cow<'_, str> {
         match (character, character == ESCAPE) {
             (_, false) => plain.push(character),
             (_, true) => match characters.next() {
-                Some('0') => plain.push('\0'),
-                Some('1') | None => plain.push(ESCAPE),
+                Some('\u{1}') => plain.push('\0'),
+                Some('\u{2}') | None => plain.push(ESCAPE),
                 // Nothing here writes this; it is shown as it is.
                 Some(other) => plain.extend([ESCAPE, other]),
             },
@@ -169,20 +169,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_survives_and_none_holds_a_null_character() {
-        for text in [
+    fn every_text_survives_in_order_and_none_holds_a_null_character() {
+        let mut texts = [
             "",
             "plain",
             "a\0b",
+            "ab",
+            "a",
             "\0",
-            "\u{fdd0}",
-            "\u{fdd0}0",
-            "\0\u{fdd0}\0 0 1",
-            "\u{fdd0}\u{fdd0}1",
-        ] {
+            "\u{1}",
+            "\u{1}\u{1}",
+            "\u{1}\u{2}",
+            "\u{2}",
+            "\0\u{1}\0 0 1",
+            "\0\0",
+            "\0b",
+        ];
+        texts.sort_unstable();
+        for text in texts {
             let escaped = escape(text);
             assert!(!escaped.contains('\0'), "{text:?}");
             assert_eq!(unescape(&escaped), text);
         }
+        assert!(texts.map(|text| escape(text).into_owned()).is_sorted());
     }
 }

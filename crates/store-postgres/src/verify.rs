@@ -9,6 +9,7 @@ use store_sqlite::verify_elsewhere;
 use crate::migrations::{check_history, known_version};
 
 statements! {
+    NO_IDLE_LIMIT = "SELECT set_config('idle_in_transaction_session_timeout', '0', true)";
     FIND_STATE = "SELECT signed, integrated, sequenced, (SELECT COUNT(*) FROM sequenced_event),
             (SELECT COUNT(*) FROM event)
         FROM ledger_state WHERE id = 1";
@@ -46,9 +47,9 @@ statements! {
         FROM pg_indexes
         WHERE schemaname = current_schema() AND tablename <> 'schema_migration'
         ORDER BY indexname::TEXT COLLATE \"C\"";
-    LIST_FUNCTIONS = "SELECT proname::TEXT || ' ' || prosrc
+    LIST_FUNCTIONS = "SELECT proname::TEXT || ' ' || regexp_replace(prosrc, ' COLLATE \"[^\"]*\"', '')
         FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pg_proc.pronamespace
-        WHERE nspname = current_schema() AND proname <> 'text_lower'
+        WHERE nspname = current_schema()
         ORDER BY proname::TEXT COLLATE \"C\"";
     LIST_INTERFERING = "SELECT 'trigger ' || tgname::TEXT
         FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
@@ -70,6 +71,10 @@ pub(crate) const DESCRIPTION: &str = include_str!("../schema.txt");
 pub(crate) fn verify_projection(
     connection: &dyn Connection,
 ) -> Result<Option<RowFault>, StoreError> {
+    // Between two statements many events may be applied.
+    connection
+        .find(NO_IDLE_LIMIT, params![], |row| row.get::<String>(0))
+        .map_err(database_fault("setting up the verification"))?;
     if let Some(fault) = check_schema(connection)? {
         return Ok(Some(fault));
     }

@@ -173,8 +173,13 @@ impl Search {
             self.view,
             &self.query.order_by,
         );
-        if let (PagePlace::Walk(place), Some(walk)) = (&self.place, &walk) {
-            return self.walk(connection, walk, place.clone(), read);
+        if let PagePlace::Walk(place) = &self.place {
+            return match &walk {
+                Some(walk) if walk.has(place) => self.walk(connection, walk, place.clone(), read),
+                _ => Err(StoreError::PageToken {
+                    token: format!("{}-{}", place.encode(), self.name),
+                }),
+            };
         }
         let few = self.find_few(connection)?;
         let offset = match self.place {
@@ -230,7 +235,9 @@ impl Search {
         offset: usize,
         read: impl FnMut(&Row<'_>) -> sql::Result<T>,
     ) -> Result<Found<T>, StoreError> {
-        let (sql, values) = self.compile_sorted(few, offset)?;
+        let compiled = self.compile_sorted(few, offset);
+        // With the names of the few, the statement may hold too many values.
+        let (sql, values) = compiled.or_else(|_| self.compile_sorted(None, offset))?;
         let mut items: Vec<T> = connection
             .list(&sql, values.as_slice(), read)
             .map_err(database_fault("searching"))?;

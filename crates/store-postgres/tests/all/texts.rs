@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use entities::{Artifact, Change, Comparison, Condition, Field, ObjectId, SearchQuery};
 use store::conformance::{commit, experiment, initialisation, run};
 use store::{
-    ArtifactStore as _, ExperimentStore as _, PageRequest, RunStore as _, Store as _, StoreError,
-    View,
+    ArtifactStore as _, ExperimentStore as _, LedgerStore as _, PageRequest, RunStore as _,
+    Store as _, StoreError, View,
 };
 use store_postgres::PostgresStore;
 
@@ -19,7 +19,7 @@ async fn null_characters_are_kept() {
     };
     let store = schema.open(1).await;
     store.commit(initialisation()).await.unwrap();
-    let texts = ["a\0b", "\u{fdd0}", "\u{fdd0}0", "\0"];
+    let texts = ["a\0b", "ab", "\u{1}", "\u{1}\u{1}", "\0"];
     let created = Change::RunCreated { run: run("a", 1) };
     let params = texts
         .iter()
@@ -54,6 +54,7 @@ async fn null_characters_are_kept() {
             .unwrap();
         assert_eq!(found.items.len(), 1, "{text:?}");
     }
+    assert_eq!(store.verify_projection().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -155,6 +156,7 @@ async fn expressions_and_patterns_find_what_they_find_elsewhere() {
         "100%",
         "a b",
         "été",
+        "café",
         "тест",
         "1234",
         "a{2}",
@@ -195,6 +197,9 @@ async fn expressions_and_patterns_find_what_they_find_elsewhere() {
         r"^\w+$",
         r"\bb",
         r"\Bb",
+        r"caf\b",
+        r"é\b",
+        r"\bт",
         "[^a-z]",
         "ä|é",
         "(?i)ärger",

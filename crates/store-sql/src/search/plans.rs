@@ -39,6 +39,27 @@ pub(super) enum Walk {
 }
 
 impl Walk {
+    /// Whether it comes by a place.
+    pub(super) const fn has(&self, place: &Place) -> bool {
+        matches!(
+            (self, place.stretch, place.value.as_ref()),
+            (
+                Self::Time { .. },
+                Stretch::Values,
+                None | Some(OwnedValue::Integer(_))
+            ) | (
+                Self::Key { has_nan: true, .. },
+                Stretch::Values,
+                None | Some(OwnedValue::Real(_))
+            ) | (
+                Self::Key { has_nan: false, .. },
+                Stretch::Values,
+                None | Some(OwnedValue::Text(_))
+            ) | (Self::Key { has_nan: true, .. }, Stretch::NotANumber, None)
+                | (Self::Key { .. }, Stretch::Missing, None)
+        )
+    }
+
     /// What is walked after a stretch.
     pub(super) const fn stretch_after(&self, stretch: Stretch) -> Option<Stretch> {
         match (self, stretch) {
