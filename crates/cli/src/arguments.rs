@@ -272,10 +272,10 @@ pub(crate) enum ModelCommand {
 pub(crate) enum MigrateCommand {
     /// Take over an MLflow database or `mlruns` folder with its artifacts, and compare all of it again
     Mlflow {
-        /// sqlite:///mlflow.db, or the path of a database or of an `mlruns` folder
+        /// sqlite:///mlflow.db, postgresql://USER@HOST/DATABASE, or the path of a database or of an `mlruns` folder
         source: String,
         /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`); `mlartifacts` beside the
-        /// source if not given
+        /// source, or here, if not given
         #[arg(long, value_name = "DIR")]
         artifacts: Option<PathBuf>,
     },

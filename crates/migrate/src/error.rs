@@ -10,7 +10,7 @@ use store::StoreError;
 pub enum MigrateError {
     /// A source of a kind that cannot be read here.
     #[error(
-        "`{uri}` cannot be read here; a source is `sqlite:///PATH`, or the path of MLflow's `mlflow.db` or `mlruns`"
+        "`{uri}` cannot be read here; a source is `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE`, or the path of MLflow's `mlflow.db` or `mlruns`"
     )]
     UnknownSource {
         /// What was given.
@@ -19,7 +19,7 @@ pub enum MigrateError {
     /// A database of another program.
     #[error("`{path}` is no database of MLflow: it has no table `{missing}`")]
     NotMlflow {
-        /// The file.
+        /// The file, or the server and the database on it.
         path: String,
         /// A table that it lacks.
         missing: &'static str,
@@ -33,11 +33,11 @@ pub enum MigrateError {
     /// The database cannot be read.
     #[error("cannot read the database `{path}` ({what})")]
     Database {
-        /// The file.
+        /// The file, or the server and the database on it.
         path: String,
         /// What was read.
         what: &'static str,
-        /// What SQLite said.
+        /// What the database said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

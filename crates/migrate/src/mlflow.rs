@@ -10,6 +10,7 @@ mod time;
 use std::path::{Path, PathBuf};
 
 use entities::{RunId, TraceId};
+use store_sql::sql::{Connection, Dialect};
 
 use self::database::MlflowDatabase;
 use self::folder::MlrunsFolder;
@@ -39,6 +40,19 @@ impl MlflowSource {
         } else {
             Kind::Database(MlflowDatabase::open(&path)?)
         }))
+    }
+
+    /// Takes a connection to a database of PostgreSQL. What names it in messages holds no password; relative locations
+    /// start from the folder.
+    ///
+    /// *Errors*: `Database` if it cannot be read; `NotMlflow`.
+    pub fn of_postgres(
+        connection: Box<dyn Connection>,
+        name: String,
+        folder: PathBuf,
+    ) -> Result<Self, MigrateError> {
+        let database = MlflowDatabase::of(connection, Dialect::Postgres, name, folder)?;
+        Ok(Self(Kind::Database(database)))
     }
 
     /// The file or folder that a URI of that kind names, whether there is one or not.

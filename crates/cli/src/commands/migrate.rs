@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use migrate::{Count, Migration, MlflowSource, Progress, Report, Target};
 use serde_json::json;
+use store_postgres::{PostgresAddress, PostgresSnapshot};
 
 use crate::arguments::MigrateCommand;
-use crate::context::Context;
+use crate::context::{Context, working_directory};
+use crate::database::parse_address;
 use crate::error::CommandError;
-use crate::faults::migrate_fault;
+use crate::faults::{migrate_fault, store_fault};
 use crate::output::{Output, Working, safe, size};
 
 /// How many differences, and files that were not taken, are shown; all of them are in the JSON.
@@ -34,8 +36,12 @@ async fn from_mlflow(
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     // First what may be wrong about the source, so that no store is made for nothing.
-    let database = MlflowSource::open(source).map_err(migrate_fault)?;
-    let migration = Migration::plan(&database, artifacts).map_err(migrate_fault)?;
+    let Opened {
+        source: opened,
+        shown,
+        note,
+    } = open_mlflow(source)?;
+    let migration = Migration::plan(&opened, artifacts).map_err(migrate_fault)?;
     let context = Context::open_or_create(output).await?;
     let target = Target {
         store: Arc::clone(&context.store) as _,
@@ -53,14 +59,13 @@ async fn from_mlflow(
     }
     context.publish_or_warn(output).await;
     let report = migrated.map_err(migrate_fault)?;
-    if let Some(Ok(path)) = MlflowSource::path(source).map(std::path::absolute) {
-        let path = path.canonicalize().unwrap_or(path);
-        context.project().note_migrated(&path)?;
+    if let Some(note) = note {
+        context.project().note_migrated(&note)?;
     }
     if output.is_json {
-        output.json(&report_json(source, &context.bench.project.root, &report));
+        output.json(&report_json(&shown, &context.bench.project.root, &report));
     } else {
-        tell(source, &context.bench.project.root, &report, output);
+        tell(&shown, &context.bench.project.root, &report, output);
     }
     let is_whole = report.differences.is_empty()
         && report.not_taken.is_empty()
@@ -69,6 +74,38 @@ async fn from_mlflow(
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
+    })
+}
+
+/// A source that can be read.
+struct Opened {
+    source: MlflowSource,
+    /// As it was given, but without a password.
+    shown: String,
+    /// What is noted of it, so that a server that is started with its address finds what was taken over.
+    note: Option<String>,
+}
+
+fn open_mlflow(source: &str) -> Result<Opened, CommandError> {
+    if PostgresAddress::is_meant(source) {
+        let address = parse_address(source)?;
+        let snapshot = PostgresSnapshot::open(&address).map_err(store_fault)?;
+        let name = address.identity();
+        let source = MlflowSource::of_postgres(Box::new(snapshot), name, working_directory()?);
+        return Ok(Opened {
+            source: source.map_err(migrate_fault)?,
+            shown: address.identity(),
+            note: Some(address.identity()),
+        });
+    }
+    let path = MlflowSource::path(source).map(std::path::absolute);
+    Ok(Opened {
+        source: MlflowSource::open(source).map_err(migrate_fault)?,
+        shown: source.to_owned(),
+        note: path.and_then(Result::ok).map(|path| {
+            let path = path.canonicalize().unwrap_or(path);
+            path.display().to_string()
+        }),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `reproof migrate`: what another tool has on record, taken over.
 
+mod postgres;
 mod traces;
 
 use std::fmt::Write as _;
@@ -71,18 +72,17 @@ fn told(answer: &Answer) -> serde_json::Value {
 
 #[test]
 fn a_database_that_the_real_client_filled_is_read_the_same_from_here() {
-    compare_by_client("sqlite:///mlflow.db", "mlflow.db");
+    compare_by_client(&Project::empty(), "sqlite:///mlflow.db", "mlflow.db");
 }
 
 #[test]
 fn a_folder_that_the_real_client_filled_is_read_the_same_from_here() {
-    compare_by_client("mlruns", "./mlruns");
+    compare_by_client(&Project::empty(), "mlruns", "./mlruns");
 }
 
 /// Has the real client fill a source and read it, there and from here.
-fn compare_by_client(uri: &str, path: &str) {
+fn compare_by_client(project: &Project, uri: &str, path: &str) {
     let Some(python) = python() else { return };
-    let project = Project::empty();
     let script = |name: &str, uri: &str| {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate");
         let answer = Answer::of(
@@ -102,7 +102,7 @@ fn compare_by_client(uri: &str, path: &str) {
     script("fill.py", uri);
     script("fill_traces.py", uri);
     let original = script("read.py", uri);
-    let answer = migrate(&project, &[uri]);
+    let answer = migrate(project, &[uri]);
     answer.assert_code(0);
     assert!(
         answer.out().ends_with("all are the same\n"),
@@ -110,7 +110,7 @@ fn compare_by_client(uri: &str, path: &str) {
         answer.out()
     );
 
-    let server = Server::start(&project);
+    let server = Server::start(project);
     let taken_over = script("read.py", &server.url);
     server.end();
     let differing: Vec<_> = original
@@ -533,7 +533,7 @@ fn what_cannot_be_migrated_is_refused_before_a_store_is_made() {
             .assert_err_has(words);
         assert!(!project.store().exists(), "{arguments:?} made a store");
     };
-    refused(&["postgresql://localhost/mlflow"], "cannot be read here");
+    refused(&["mysql://localhost/mlflow"], "cannot be read here");
     refused(&["sqlite:///"], "cannot be read here");
     refused(&["nothing.db"], "nothing.db");
     project.write(

@@ -37,7 +37,8 @@ def files(path, list_files, download):
             found.update(files(entry.path, list_files, download))
         else:
             content = pathlib.Path(download(entry.path)).read_bytes()
-            found[entry.path] = [entry.file_size, hashlib.sha256(content).hexdigest()]
+            # MLflow's server tells no size of an empty file.
+            found[entry.path] = [entry.file_size or 0, hashlib.sha256(content).hexdigest()]
     return found
 
 

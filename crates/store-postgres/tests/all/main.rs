@@ -7,6 +7,7 @@
 
 mod conformance;
 mod opening;
+mod snapshot;
 mod support;
 mod texts;
 mod writers;
