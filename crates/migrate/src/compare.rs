@@ -1,5 +1,6 @@
 //! Reading both sides again and comparing them.
 
+mod evaluations;
 mod traces;
 
 use std::cmp::Ordering;
@@ -52,7 +53,17 @@ pub(crate) async fn compare(
     }
     comparison
         .compare_traces(&outline.traces, on_progress)
-        .await
+        .await?;
+    for dataset in &outline.datasets {
+        comparison.compare_dataset(dataset).await?;
+    }
+    for scorer in &outline.scorers {
+        comparison.compare_scorer(scorer).await?;
+    }
+    for webhook in &outline.webhooks {
+        comparison.compare_webhook(webhook).await?;
+    }
+    Ok(())
 }
 
 struct Comparison<'a> {

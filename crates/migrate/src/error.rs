@@ -3,6 +3,7 @@
 use cas::CasError;
 use registry::RegistryError;
 use store::StoreError;
+use webhooks::WebhooksError;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +87,9 @@ pub enum MigrateError {
     /// The registry failed, or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A secret of a webhook cannot be sealed or opened.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),

@@ -1,5 +1,6 @@
 //! Writing what a source holds into a store.
 
+mod evaluations;
 mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,18 +10,19 @@ use std::sync::Arc;
 use cas::Cas;
 use entities::{
     Artifact, Caller, Change, Clock, Commit, Experiment, ExperimentId, Leaf, Lifecycle,
-    ModelVersion, Stage, Timestamp, VersionNumber,
+    ModelVersion, Random, Stage, Timestamp, VersionNumber,
 };
 use futures_util::future::try_join_all;
 use registry::{Registry, model_subject, version_subject};
 use store::{Store, StoreError};
+use webhooks::Webhooks;
 
 use crate::artifacts::store_files;
 use crate::compare::compare;
 use crate::locations::Locations;
 use crate::places::Places;
 use crate::source::{Outline, SourceModel, SourceRegistered, SourceRun};
-use crate::{MigrateError, MlflowSource, Progress, Report};
+use crate::{FernetKey, MigrateError, MlflowSource, Progress, Report};
 
 /// Runs that are committed at once, so that they share transactions.
 const RUNS_AT_ONCE: usize = 64;
@@ -46,10 +48,24 @@ pub struct Target {
     pub cas: Cas,
     /// The services over registered models.
     pub registry: Registry,
+    /// The services over webhooks, which seal their secrets.
+    pub webhooks: Webhooks,
+    /// Draws salts.
+    pub random: Arc<dyn Random>,
     /// Tells when.
     pub clock: Arc<dyn Clock>,
     /// On whose behalf.
     pub caller: Caller,
+}
+
+/// What is known of a source beside where it is.
+#[derive(Debug, Default)]
+pub struct SourceOptions {
+    /// The folder in which an MLflow server kept what it served as `mlflow-artifacts:/`; `mlartifacts` beside the source
+    /// if not given.
+    pub artifacts: Option<PathBuf>,
+    /// The key that opens secrets of webhooks.
+    pub webhook_key: Option<FernetKey>,
 }
 
 /// What MLflow has on record, with its artifacts, looked through and ready to be written into a store.
@@ -62,18 +78,16 @@ pub struct Migration<'s> {
 impl<'s> Migration<'s> {
     /// Looks the source through and finds a place for everything; nothing is written.
     ///
-    /// `artifacts` is the folder in which an MLflow server kept what it served as `mlflow-artifacts:/`; `mlartifacts`
-    /// beside the source if not given.
-    ///
     /// *Errors*: `NeedsArtifacts` and `NoFolder`; those of the source.
     ///
     /// *Cost*: memory for all but the runs' params, tags and points, and what traces say.
-    pub fn plan(
-        source: &'s MlflowSource,
-        artifacts: Option<PathBuf>,
-    ) -> Result<Self, MigrateError> {
+    pub fn plan(source: &'s MlflowSource, options: SourceOptions) -> Result<Self, MigrateError> {
+        let SourceOptions {
+            artifacts,
+            webhook_key,
+        } = options;
         let locations = locate(source, artifacts)?;
-        let outline = source.outline()?;
+        let outline = source.outline(webhook_key.as_ref())?;
         let places = Places::new(&outline, locations)?;
         Ok(Self {
             source,
@@ -124,6 +138,9 @@ impl<'s> Migration<'s> {
         import
             .import_traces(&outline.traces, &missing_traces)
             .await?;
+        import.import_datasets(&outline.datasets).await?;
+        import.import_scorers(&outline.scorers).await?;
+        import.import_webhooks(outline).await?;
         import.close_experiments(&outline.experiments).await?;
         let mut report = import.report;
         compare(source, outline, places, target, on_progress, &mut report).await?;
@@ -179,6 +196,11 @@ impl Import<'_> {
             // A deleted one is never found, and tried again.
             if self.store().find_model(&model.id).await?.is_none() {
                 waiting.insert(&model.experiment);
+            }
+        }
+        for scorer in &outline.scorers {
+            if self.waits_for_scorer(scorer).await? {
+                waiting.insert(&scorer.experiment);
             }
         }
         for experiment in &outline.experiments {

@@ -2,6 +2,7 @@
 
 mod assessment;
 mod database;
+mod fernet;
 mod folder;
 mod json;
 mod span;
@@ -9,10 +10,11 @@ mod time;
 
 use std::path::{Path, PathBuf};
 
-use entities::{RunId, TraceId};
+use entities::{DatasetId, DatasetRecord, RunId, TraceId};
 use store_sql::sql::{Connection, Dialect};
 
 use self::database::MlflowDatabase;
+pub use self::fernet::FernetKey;
 use self::folder::MlrunsFolder;
 use crate::MigrateError;
 use crate::locations::local_path;
@@ -73,10 +75,10 @@ impl MlflowSource {
         }
     }
 
-    /// Reads all but the runs and the traces.
-    pub(crate) fn outline(&self) -> Result<Outline, MigrateError> {
+    /// Reads all but the runs, the traces and the records of datasets. The key opens secrets of webhooks.
+    pub(crate) fn outline(&self, key: Option<&FernetKey>) -> Result<Outline, MigrateError> {
         let mut outline = match &self.0 {
-            Kind::Database(database) => database.outline(),
+            Kind::Database(database) => database.outline(key),
             Kind::Folder(folder) => folder.outline(),
         }?;
         outline.leave_out_strays();
@@ -88,6 +90,18 @@ impl MlflowSource {
         match &self.0 {
             Kind::Database(database) => database.run(id),
             Kind::Folder(folder) => folder.run(id),
+        }
+    }
+
+    /// Reads the records of an evaluation dataset, and a sentence for each that cannot be read.
+    pub(crate) fn records(
+        &self,
+        id: &DatasetId,
+    ) -> Result<(Vec<DatasetRecord>, Vec<String>), MigrateError> {
+        match &self.0 {
+            Kind::Database(database) => database.records(id),
+            // There are none in a folder of files.
+            Kind::Folder(_) => Ok((Vec::new(), Vec::new())),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use migrate::{Count, Migration, MlflowSource, Progress, Report, Target};
+use migrate::{Count, FernetKey, Migration, MlflowSource, Progress, Report, SourceOptions, Target};
 use serde_json::json;
 use store_postgres::{PostgresAddress, PostgresSnapshot};
 
@@ -15,6 +15,10 @@ use crate::database::parse_address;
 use crate::error::CommandError;
 use crate::faults::{migrate_fault, store_fault};
 use crate::output::{Output, Working, safe, size};
+use crate::system::variable;
+
+/// Where MLflow's server has the key too.
+const WEBHOOK_KEY: &str = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY";
 
 /// How many differences, and files that were not taken, are shown; all of them are in the JSON.
 const SHOWN: usize = 20;
@@ -41,12 +45,18 @@ async fn from_mlflow(
         shown,
         note,
     } = open_mlflow(source)?;
-    let migration = Migration::plan(&opened, artifacts).map_err(migrate_fault)?;
+    let options = SourceOptions {
+        artifacts,
+        webhook_key: webhook_key()?,
+    };
+    let migration = Migration::plan(&opened, options).map_err(migrate_fault)?;
     let context = Context::open_or_create(output).await?;
     let target = Target {
         store: Arc::clone(&context.store) as _,
         cas: context.bench.cas.clone(),
         registry: context.registry.clone(),
+        webhooks: context.webhooks()?,
+        random: Arc::clone(&context.bench.random),
         clock: Arc::clone(&context.bench.clock),
         caller: context.bench.caller.clone(),
     };
@@ -109,6 +119,17 @@ fn open_mlflow(source: &str) -> Result<Opened, CommandError> {
     })
 }
 
+/// The key with which MLflow's server sealed secrets of webhooks.
+fn webhook_key() -> Result<Option<FernetKey>, CommandError> {
+    let Some(text) = variable(WEBHOOK_KEY).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    FernetKey::parse(&text).map(Some).ok_or_else(|| {
+        CommandError::usage("E0022", format!("{WEBHOOK_KEY} holds no key of MLflow's"))
+            .hint("it is the same as for MLflow's server: 32 bytes in URL-safe base64")
+    })
+}
+
 /// Says each kind of thing that is worked on once.
 struct Steps<'o> {
     output: &'o Output,
@@ -146,16 +167,19 @@ fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
                 0 => String::new(),
                 there => format!(", {there} were here before"),
             };
-            output.line(&format!("  {noun:18} {}{there}", count.new));
+            output.line(&format!("  {noun:19} {}{there}", count.new));
         }
     }
     if report.traces != Count::default() {
-        output.line(&format!("  {:18} {}", "spans", report.spans));
-        output.line(&format!("  {:18} {}", "assessments", report.assessments));
+        output.line(&format!("  {:19} {}", "spans", report.spans));
+        output.line(&format!("  {:19} {}", "assessments", report.assessments));
     }
-    output.line(&format!("  {:18} {}", "metric points", report.points));
+    if report.datasets != Count::default() {
+        output.line(&format!("  {:19} {}", "dataset records", report.records));
+    }
+    output.line(&format!("  {:19} {}", "metric points", report.points));
     output.line(&format!(
-        "  {:18} {}, {}",
+        "  {:19} {}, {}",
         "files",
         report.files,
         size(report.bytes)
@@ -214,7 +238,7 @@ fn tell_rest(noun: &str, count: usize, output: &Output) {
     }
 }
 
-fn counts(report: &Report) -> [(&'static str, Count); 6] {
+fn counts(report: &Report) -> [(&'static str, Count); 9] {
     [
         ("experiments", report.experiments),
         ("runs", report.runs),
@@ -222,6 +246,9 @@ fn counts(report: &Report) -> [(&'static str, Count); 6] {
         ("registered models", report.registered_models),
         ("versions", report.versions),
         ("traces", report.traces),
+        ("evaluation datasets", report.datasets),
+        ("scorer versions", report.scorers),
+        ("webhooks", report.webhooks),
     ]
 }
 
@@ -244,6 +271,7 @@ fn report_json(source: &str, root: &Path, report: &Report) -> serde_json::Value 
         "counts": counts,
         "spans": report.spans,
         "assessments": report.assessments,
+        "dataset_records": report.records,
         "metric_points": report.points,
         "files": report.files,
         "bytes": report.bytes,

@@ -4,9 +4,11 @@
 //! yet is empty.
 
 mod cells;
+mod evaluations;
 mod rows;
 mod sqlite;
 mod traces;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,17 +25,14 @@ use self::rows::{
     time_of,
 };
 use self::sqlite::SqliteFile;
-use crate::MigrateError;
 use crate::source::{
     DELETED_STAGE, Outline, RunPlace, SourceModel, SourceRegistered, SourceRun, SourceVersion,
     complete_run, model_in_source, tell_points_of_models,
 };
+use crate::{FernetKey, MigrateError};
 
 /// Tables for whose rows there is no place here, each with what it holds.
 const LEFT_BEHIND: &[(&str, &str)] = &[
-    ("evaluation_datasets", "evaluation datasets"),
-    ("scorers", "scorers"),
-    ("webhooks", "webhooks"),
     ("issues", "issues"),
     ("label_schemas", "label schemas"),
     ("review_queues", "review queues"),
@@ -114,14 +113,20 @@ impl MlflowDatabase {
     }
 
     /// Reads all but the runs and the traces.
-    pub(crate) fn outline(&self) -> Result<Outline, MigrateError> {
-        let (traces, unreadable) = self.trace_places()?;
+    pub(crate) fn outline(&self, key: Option<&FernetKey>) -> Result<Outline, MigrateError> {
+        let (traces, mut unreadable) = self.trace_places()?;
+        let datasets = self.datasets_for_evaluation(&mut unreadable)?;
+        let scorers = self.scorers(&mut unreadable)?;
+        let webhooks = self.webhooks(key, &mut unreadable)?;
         Ok(Outline {
             experiments: self.experiments()?,
             runs: self.run_places()?,
             models: self.models()?,
             registered: self.registered()?,
             traces,
+            datasets,
+            scorers,
+            webhooks,
             unreadable,
             left_behind: self.left_behind()?,
         })

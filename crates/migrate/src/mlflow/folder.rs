@@ -203,6 +203,9 @@ impl MlrunsFolder {
             models: models.collect::<Result<_, _>>()?,
             registered: self.registered()?,
             traces: self.trace_places(),
+            datasets: Vec::new(),
+            scorers: Vec::new(),
+            webhooks: Vec::new(),
             unreadable: self.unreadable.clone(),
             left_behind: self.left_behind.clone(),
         })

@@ -300,7 +300,7 @@ impl MlflowDatabase {
 }
 
 /// What was read; where it could not be, why is noted.
-fn kept<T>(read: Result<T, String>, faults: &mut Vec<String>) -> Option<T> {
+pub(super) fn kept<T>(read: Result<T, String>, faults: &mut Vec<String>) -> Option<T> {
     read.map_err(|fault| faults.push(fault)).ok()
 }
 
