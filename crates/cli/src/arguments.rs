@@ -272,7 +272,8 @@ pub(crate) enum ModelCommand {
 pub(crate) enum MigrateCommand {
     /// Take over an MLflow database or `mlruns` folder with its artifacts, and compare all of it again
     Mlflow {
-        /// sqlite:///mlflow.db, postgresql://USER@HOST/DATABASE, or the path of a database or of an `mlruns` folder
+        /// sqlite:///mlflow.db, postgresql://USER@HOST/DATABASE, http://HOST:PORT, or the path of a database or of an
+        /// `mlruns` folder
         source: String,
         /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`); `mlartifacts` beside the
         /// source, or here, if not given

@@ -169,7 +169,7 @@ impl Comparison<'_> {
                 Some(artifact) => is_same(&self.target.cas, &artifact, &file.from)?,
                 None => false,
             };
-            let name = file.from.display().to_string();
+            let name = file.from.to_string();
             self.check(what, &format!("file `{name}`"), is_same);
         }
         Ok(())

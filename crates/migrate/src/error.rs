@@ -11,7 +11,7 @@ use webhooks::WebhooksError;
 pub enum MigrateError {
     /// A source of a kind that cannot be read here.
     #[error(
-        "`{uri}` cannot be read here; a source is `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE`, or the path of MLflow's `mlflow.db` or `mlruns`"
+        "`{uri}` cannot be read here; a source is `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE`, `http://HOST:PORT`, or the path of MLflow's `mlflow.db` or `mlruns`"
     )]
     UnknownSource {
         /// What was given.
@@ -41,6 +41,16 @@ pub enum MigrateError {
         /// What the database said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A server cannot be asked, or does not answer as MLflow does.
+    #[error("the server {url} cannot be asked for `{call}`: {why}")]
+    Server {
+        /// Its address.
+        url: String,
+        /// What was asked.
+        call: String,
+        /// Why not.
+        why: String,
     },
     /// A row that holds what MLflow does not write.
     #[error("{what} in the source cannot be taken over: {why}")]

@@ -19,7 +19,7 @@ use webhooks::Webhooks;
 
 use crate::artifacts::store_files;
 use crate::compare::compare;
-use crate::locations::Locations;
+use crate::locations::{Locations, Served};
 use crate::places::Places;
 use crate::source::{Outline, SourceModel, SourceRegistered, SourceRun};
 use crate::{FernetKey, MigrateError, MlflowSource, Progress, Report};
@@ -151,13 +151,18 @@ impl<'s> Migration<'s> {
 fn locate(source: &MlflowSource, artifacts: Option<PathBuf>) -> Result<Locations, MigrateError> {
     let folder = source.folder();
     let served = match artifacts {
-        Some(path) if path.is_dir() => Some(path),
+        Some(path) if path.is_dir() => Some(Served::Folder(path)),
         Some(path) => {
             return Err(MigrateError::NoFolder {
                 path: path.display().to_string(),
             });
         }
-        None => Some(folder.join("mlartifacts")).filter(|path| path.is_dir()),
+        None => match source.client() {
+            Some(client) => Some(Served::Server(Arc::clone(client))),
+            None => Some(folder.join("mlartifacts"))
+                .filter(|path| path.is_dir())
+                .map(Served::Folder),
+        },
     };
     Ok(Locations { folder, served })
 }

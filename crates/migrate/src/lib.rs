@@ -13,5 +13,5 @@ mod source;
 
 pub use error::*;
 pub use import::*;
-pub use mlflow::{FernetKey, MlflowSource};
+pub use mlflow::{FernetKey, MlflowSource, ServerAccess};
 pub use report::*;

@@ -5,10 +5,12 @@ mod database;
 mod fernet;
 mod folder;
 mod json;
+mod server;
 mod span;
 mod time;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use entities::{DatasetId, DatasetRecord, RunId, TraceId};
 use store_sql::sql::{Connection, Dialect};
@@ -16,6 +18,9 @@ use store_sql::sql::{Connection, Dialect};
 use self::database::MlflowDatabase;
 pub use self::fernet::FernetKey;
 use self::folder::MlrunsFolder;
+pub(crate) use self::server::MlflowClient;
+use self::server::MlflowServer;
+pub use self::server::ServerAccess;
 use crate::MigrateError;
 use crate::locations::local_path;
 use crate::source::{Outline, SourceRun, TraceReading};
@@ -26,6 +31,7 @@ pub struct MlflowSource(Kind);
 enum Kind {
     Database(MlflowDatabase),
     Folder(MlrunsFolder),
+    Server(MlflowServer, PathBuf),
 }
 
 impl MlflowSource {
@@ -57,6 +63,11 @@ impl MlflowSource {
         Ok(Self(Kind::Database(database)))
     }
 
+    /// Takes a server, which is not asked yet. Locations on its machine that are relative start from the folder.
+    pub fn of_server(access: ServerAccess, folder: PathBuf) -> Self {
+        Self(Kind::Server(MlflowServer::new(access), folder))
+    }
+
     /// The file or folder that a URI of that kind names, whether there is one or not.
     pub fn path(uri: &str) -> Option<PathBuf> {
         let path = match uri.split_once(':') {
@@ -72,6 +83,7 @@ impl MlflowSource {
         match &self.0 {
             Kind::Database(database) => database.folder(),
             Kind::Folder(folder) => folder.folder(),
+            Kind::Server(_, folder) => folder.clone(),
         }
     }
 
@@ -80,9 +92,18 @@ impl MlflowSource {
         let mut outline = match &self.0 {
             Kind::Database(database) => database.outline(key),
             Kind::Folder(folder) => folder.outline(),
+            Kind::Server(server, _) => server.outline(),
         }?;
         outline.leave_out_strays();
         Ok(outline)
+    }
+
+    /// The server, where it is one.
+    pub(crate) fn client(&self) -> Option<&Arc<MlflowClient>> {
+        match &self.0 {
+            Kind::Server(server, _) => Some(server.client()),
+            Kind::Database(_) | Kind::Folder(_) => None,
+        }
     }
 
     /// Reads a run with everything that belongs to it.
@@ -90,6 +111,7 @@ impl MlflowSource {
         match &self.0 {
             Kind::Database(database) => database.run(id),
             Kind::Folder(folder) => folder.run(id),
+            Kind::Server(server, _) => server.run(id),
         }
     }
 
@@ -100,8 +122,8 @@ impl MlflowSource {
     ) -> Result<(Vec<DatasetRecord>, Vec<String>), MigrateError> {
         match &self.0 {
             Kind::Database(database) => database.records(id),
-            // There are none in a folder of files.
-            Kind::Folder(_) => Ok((Vec::new(), Vec::new())),
+            // There are none in a folder of files, and they are left with a server.
+            Kind::Folder(_) | Kind::Server(..) => Ok((Vec::new(), Vec::new())),
         }
     }
 
@@ -110,6 +132,7 @@ impl MlflowSource {
         match &self.0 {
             Kind::Database(database) => database.trace(id),
             Kind::Folder(folder) => folder.trace(id),
+            Kind::Server(server, _) => server.trace(id),
         }
     }
 }

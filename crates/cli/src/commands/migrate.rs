@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use migrate::{Count, FernetKey, Migration, MlflowSource, Progress, Report, SourceOptions, Target};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use migrate::{
+    Count, FernetKey, Migration, MlflowSource, Progress, Report, ServerAccess, SourceOptions,
+    Target,
+};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use store_postgres::{PostgresAddress, PostgresSnapshot};
 
@@ -108,6 +114,13 @@ fn open_mlflow(source: &str) -> Result<Opened, CommandError> {
             note: Some(address.identity()),
         });
     }
+    if let Some(access) = server_access(source) {
+        return Ok(Opened {
+            shown: access.url.clone(),
+            source: MlflowSource::of_server(access, working_directory()?),
+            note: None,
+        });
+    }
     let path = MlflowSource::path(source).map(std::path::absolute);
     Ok(Opened {
         source: MlflowSource::open(source).map_err(migrate_fault)?,
@@ -116,6 +129,37 @@ fn open_mlflow(source: &str) -> Result<Opened, CommandError> {
             let path = path.canonicalize().unwrap_or(path);
             path.display().to_string()
         }),
+    })
+}
+
+/// A server's address, and how it is asked: by what MLflow's clients take from the environment, or by what stands in the
+/// address.
+fn server_access(source: &str) -> Option<ServerAccess> {
+    let (scheme, rest) = source.split_once("://")?;
+    if !["http", "https"].contains(&scheme) {
+        return None;
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (place, path) = rest.split_at(end);
+    let (named, host) = match place.rsplit_once('@') {
+        Some((named, host)) => (Some(named), host),
+        None => (None, place),
+    };
+    let basic = |text: String| format!("Basic {}", STANDARD.encode(text));
+    let by_name = || {
+        let user = variable("MLFLOW_TRACKING_USERNAME")?;
+        let password = variable("MLFLOW_TRACKING_PASSWORD").unwrap_or_default();
+        Some(basic(format!("{user}:{password}")))
+    };
+    let by_token = || Some(format!("Bearer {}", variable("MLFLOW_TRACKING_TOKEN")?));
+    let in_address = named.map(|named| {
+        let plain = percent_decode_str(named).decode_utf8_lossy();
+        basic(plain.into_owned())
+    });
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    Some(ServerAccess {
+        url: format!("{scheme}://{host}{path}"),
+        authorization: in_address.or_else(by_name).or_else(by_token),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `reproof migrate`: what another tool has on record, taken over.
 
 mod postgres;
+mod server;
 mod traces;
 
 use std::fmt::Write as _;
