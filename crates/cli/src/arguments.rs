@@ -280,6 +280,14 @@ pub(crate) enum MigrateCommand {
         #[arg(long, value_name = "DIR")]
         artifacts: Option<PathBuf>,
     },
+    /// Take over event files of TensorBoard, each folder of them as a run, and compare all of it again
+    Tensorboard {
+        /// The folder that TensorBoard is started with (`--logdir`)
+        directory: PathBuf,
+        /// The experiment of the runs, which is made if it is not there; the folder's name if not given
+        #[arg(short, long, value_name = "NAME")]
+        experiment: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

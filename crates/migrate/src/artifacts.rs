@@ -90,6 +90,24 @@ pub(crate) fn list_files(folder: &Path, root: &str) -> Result<SourceFiles, Migra
     Ok(listed)
 }
 
+/// Whether a file is one that TensorBoard reads.
+pub(crate) fn is_event_file(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| name.contains("tfevents"))
+}
+
+/// Lists the event files right in a folder.
+pub(crate) fn list_event_files(folder: &Path, root: &str) -> Result<SourceFiles, MigrateError> {
+    let mut listed = list_files(folder, root)?;
+    let is_own = |path: &Path| path.parent() == Some(folder) && is_event_file(path);
+    listed.not_taken.retain(|file| is_own(&file.path));
+    listed.files.retain(|file| match &file.from {
+        FileOrigin::Path(path) => is_own(path),
+        FileOrigin::Served(..) => false,
+    });
+    Ok(listed)
+}
+
 /// What a server lists in a folder.
 #[derive(Deserialize)]
 struct Listing {

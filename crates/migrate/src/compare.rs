@@ -12,7 +12,7 @@ use store::{PageRequest, Store};
 use crate::artifacts::{SourceFiles, is_same};
 use crate::places::Places;
 use crate::source::{Outline, SourceRegistered, SourceRun};
-use crate::{MigrateError, MlflowSource, Progress, Report, Target};
+use crate::{MigrateError, Progress, Report, Source, Target};
 
 /// Points of a metric that are read at once.
 const POINTS_AT_ONCE: usize = 50_000;
@@ -21,7 +21,7 @@ const POINTS_AT_ONCE: usize = 50_000;
 ///
 /// Deleted logged models and versions cannot be read here, and are not compared.
 pub(crate) async fn compare(
-    source: &MlflowSource,
+    source: &Source,
     outline: &Outline,
     places: &Places,
     target: &Target,
@@ -67,7 +67,7 @@ pub(crate) async fn compare(
 }
 
 struct Comparison<'a> {
-    source: &'a MlflowSource,
+    source: &'a Source,
     places: &'a Places,
     target: &'a Target,
     report: &'a mut Report,

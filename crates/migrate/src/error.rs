@@ -31,6 +31,14 @@ pub enum MigrateError {
         /// The folder.
         path: String,
     },
+    /// A folder without anything of TensorBoard's.
+    #[error(
+        "`{path}` is no folder of TensorBoard: neither it nor a folder in it has an event file, which has `tfevents` in its name"
+    )]
+    NoEventFiles {
+        /// The folder.
+        path: String,
+    },
     /// The database cannot be read.
     #[error("cannot read the database `{path}` ({what})")]
     Database {

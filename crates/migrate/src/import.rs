@@ -22,7 +22,7 @@ use crate::compare::compare;
 use crate::locations::{Locations, Served};
 use crate::places::Places;
 use crate::source::{Outline, SourceModel, SourceRegistered, SourceRun};
-use crate::{FernetKey, MigrateError, MlflowSource, Progress, Report};
+use crate::{FernetKey, MigrateError, Progress, Report, Source};
 
 /// Runs that are committed at once, so that they share transactions.
 const RUNS_AT_ONCE: usize = 64;
@@ -35,9 +35,6 @@ const LARGEST_GAP: u32 = 10_000;
 
 /// How far back it is looked for who changed an experiment last.
 const EVENTS_MAX: usize = 1000;
-
-/// Why everything that is imported was written.
-const REASON: &str = "migrated from MLflow";
 
 /// Where to write.
 #[derive(Clone)]
@@ -70,7 +67,7 @@ pub struct SourceOptions {
 
 /// What MLflow has on record, with its artifacts, looked through and ready to be written into a store.
 pub struct Migration<'s> {
-    source: &'s MlflowSource,
+    source: &'s Source,
     outline: Outline,
     places: Places,
 }
@@ -81,7 +78,7 @@ impl<'s> Migration<'s> {
     /// *Errors*: `NeedsArtifacts` and `NoFolder`; those of the source.
     ///
     /// *Cost*: memory for all but the runs' params, tags and points, and what traces say.
-    pub fn plan(source: &'s MlflowSource, options: SourceOptions) -> Result<Self, MigrateError> {
+    pub fn plan(source: &'s Source, options: SourceOptions) -> Result<Self, MigrateError> {
         let SourceOptions {
             artifacts,
             webhook_key,
@@ -148,7 +145,7 @@ impl<'s> Migration<'s> {
     }
 }
 
-fn locate(source: &MlflowSource, artifacts: Option<PathBuf>) -> Result<Locations, MigrateError> {
+fn locate(source: &Source, artifacts: Option<PathBuf>) -> Result<Locations, MigrateError> {
     let folder = source.folder();
     let served = match artifacts {
         Some(path) if path.is_dir() => Some(Served::Folder(path)),
@@ -168,7 +165,7 @@ fn locate(source: &MlflowSource, artifacts: Option<PathBuf>) -> Result<Locations
 }
 
 struct Import<'a> {
-    source: &'a MlflowSource,
+    source: &'a Source,
     target: &'a Target,
     places: &'a Places,
     on_progress: &'a dyn Fn(Progress),
@@ -575,7 +572,7 @@ impl Import<'_> {
             at: self.target.clock.now(),
             kind,
             subjects,
-            reason: Some(REASON.to_owned()),
+            reason: Some(self.source.reason().to_owned()),
             request: self.target.caller.request.clone(),
             changes,
         }

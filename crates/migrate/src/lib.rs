@@ -10,8 +10,11 @@ mod mlflow;
 mod places;
 mod report;
 mod source;
+mod sources;
+mod tensorboard;
 
 pub use error::*;
 pub use import::*;
-pub use mlflow::{FernetKey, MlflowSource, ServerAccess};
+pub use mlflow::{FernetKey, ServerAccess};
 pub use report::*;
+pub use sources::Source;

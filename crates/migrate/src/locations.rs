@@ -34,6 +34,8 @@ pub(crate) enum Served {
 pub(crate) enum Origin {
     /// A folder.
     Folder(PathBuf),
+    /// The event files right in a folder.
+    EventFiles(PathBuf),
     /// A path that the server serves.
     Served(String),
 }

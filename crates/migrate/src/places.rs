@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use entities::{ExperimentId, ModelId, ModelVersion, RunId, TRACE_ARTIFACTS_TAG, Trace, TraceId};
 
-use crate::artifacts::{SourceFiles, list_files, list_served};
+use crate::artifacts::{SourceFiles, list_event_files, list_files, list_served};
 use crate::locations::{Destination, Locations, Origin, ROOT, Served};
 use crate::source::{Outline, SourceModel, SourceTrace};
 use crate::{MigrateError, NotTaken};
@@ -41,7 +41,13 @@ impl Places {
         for run in &outline.runs {
             let own = format!("{ROOT}{}/{}/artifacts", run.experiment, run.id);
             let folder = run.folder.as_ref();
-            let place = places.find(&run.artifact_uri, folder, own, HasFiles::Maybe)?;
+            let mut place = places.find(&run.artifact_uri, folder, own, HasFiles::Maybe)?;
+            if let (true, Destination::Here { from, .. }, Some(folder)) =
+                (run.has_event_files, &mut place, folder)
+            {
+                // Folders in it are runs of their own.
+                *from = Some(Origin::EventFiles(folder.clone()));
+            }
             places.runs.insert(run.id.clone(), place);
         }
         for SourceModel { model, folder, .. } in &outline.models {
@@ -170,6 +176,7 @@ impl Places {
         let root = uri.strip_prefix(ROOT).unwrap_or(uri);
         match (from, &self.locations.served) {
             (Origin::Folder(folder), _) => list_files(folder, root),
+            (Origin::EventFiles(folder), _) => list_event_files(folder, root),
             (Origin::Served(path), Some(Served::Server(client))) => list_served(client, path, root),
             (Origin::Served(_), _) => Ok(SourceFiles::default()),
         }

@@ -30,6 +30,8 @@ pub(crate) struct RunPlace {
     pub(crate) artifact_uri: String,
     /// Where its files are, where that is known better than by the location.
     pub(crate) folder: Option<PathBuf>,
+    /// Whether only the event files right in that folder are its own.
+    pub(crate) has_event_files: bool,
 }
 
 /// A logged model.

@@ -1,15 +1,17 @@
 //! `reproof migrate`
 
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use entities::{Experiment, Lifecycle};
 use migrate::{
-    Count, FernetKey, Migration, MlflowSource, Progress, Report, ServerAccess, SourceOptions,
-    Target,
+    Count, FernetKey, Migration, Progress, Report, ServerAccess, Source, SourceOptions, Target,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -37,6 +39,10 @@ pub(crate) async fn run(
         MigrateCommand::Mlflow { source, artifacts } => {
             from_mlflow(&source, artifacts, output).await
         }
+        MigrateCommand::Tensorboard {
+            directory,
+            experiment,
+        } => from_tensorboard(&directory, experiment, output).await,
     }
 }
 
@@ -57,6 +63,60 @@ async fn from_mlflow(
     };
     let migration = Migration::plan(&opened, options).map_err(migrate_fault)?;
     let context = Context::open_or_create(output).await?;
+    let report = carry_out(&migration, &context, output).await?;
+    if let Some(note) = note {
+        context.project().note_migrated(&note)?;
+    }
+    Ok(end(&shown, &context, &report, output))
+}
+
+/// Takes over event files. The experiment is known when the store is open: so the folder is looked through before.
+async fn from_tensorboard(
+    directory: &Path,
+    experiment: Option<String>,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    let mut source = Source::of_tensorboard(directory).map_err(migrate_fault)?;
+    let name = experiment.unwrap_or_else(|| {
+        let whole = directory.canonicalize();
+        let whole = whole.as_deref().unwrap_or(directory);
+        let name = whole.file_name().map(|name| name.to_string_lossy());
+        name.map_or_else(|| "tensorboard".to_owned(), Cow::into_owned)
+    });
+    if name.trim().is_empty() {
+        return Err(CommandError::usage("E0022", "an experiment needs a name"));
+    }
+    let context = Context::open_or_create(output).await?;
+    let there = context.store.find_experiment_by_name(&name).await;
+    let experiment = if let Some(there) = there.map_err(store_fault)? {
+        there
+    } else {
+        let now = context.bench.clock.now();
+        let id = context.store.free_experiment_id().await;
+        Experiment {
+            id: id.map_err(store_fault)?,
+            name,
+            artifact_location: String::new(),
+            lifecycle: Lifecycle::Active,
+            created_at: now,
+            updated_at: now,
+            tags: BTreeMap::new(),
+        }
+    };
+    source.put_into(experiment);
+    let options = SourceOptions::default();
+    let migration = Migration::plan(&source, options).map_err(migrate_fault)?;
+    let report = carry_out(&migration, &context, output).await?;
+    let shown = directory.display().to_string();
+    Ok(end(&shown, &context, &report, output))
+}
+
+/// Writes what a source holds into the store, and publishes meanwhile.
+async fn carry_out(
+    migration: &Migration<'_>,
+    context: &Context,
+    output: &Output,
+) -> Result<Report, CommandError> {
     let target = Target {
         store: Arc::clone(&context.store) as _,
         cas: context.bench.cas.clone(),
@@ -74,28 +134,29 @@ async fn from_mlflow(
         publishing.stop().await;
     }
     context.publish_or_warn(output).await;
-    let report = migrated.map_err(migrate_fault)?;
-    if let Some(note) = note {
-        context.project().note_migrated(&note)?;
-    }
+    migrated.map_err(migrate_fault)
+}
+
+/// Tells what was done, and how it went.
+fn end(shown: &str, context: &Context, report: &Report, output: &Output) -> ExitCode {
     if output.is_json {
-        output.json(&report_json(&shown, &context.bench.project.root, &report));
+        output.json(&report_json(shown, &context.bench.project.root, report));
     } else {
-        tell(&shown, &context.bench.project.root, &report, output);
+        tell(shown, &context.bench.project.root, report, output);
     }
     let is_whole = report.differences.is_empty()
         && report.not_taken.is_empty()
         && report.unreadable.is_empty();
-    Ok(if is_whole {
+    if is_whole {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
-    })
+    }
 }
 
 /// A source that can be read.
 struct Opened {
-    source: MlflowSource,
+    source: Source,
     /// As it was given, but without a password.
     shown: String,
     /// What is noted of it, so that a server that is started with its address finds what was taken over.
@@ -107,7 +168,7 @@ fn open_mlflow(source: &str) -> Result<Opened, CommandError> {
         let address = parse_address(source)?;
         let snapshot = PostgresSnapshot::open(&address).map_err(store_fault)?;
         let name = address.identity();
-        let source = MlflowSource::of_postgres(Box::new(snapshot), name, working_directory()?);
+        let source = Source::of_postgres(Box::new(snapshot), name, working_directory()?);
         return Ok(Opened {
             source: source.map_err(migrate_fault)?,
             shown: address.identity(),
@@ -117,13 +178,13 @@ fn open_mlflow(source: &str) -> Result<Opened, CommandError> {
     if let Some(access) = server_access(source) {
         return Ok(Opened {
             shown: access.url.clone(),
-            source: MlflowSource::of_server(access, working_directory()?),
+            source: Source::of_server(access, working_directory()?),
             note: None,
         });
     }
-    let path = MlflowSource::path(source).map(std::path::absolute);
+    let path = Source::path(source).map(std::path::absolute);
     Ok(Opened {
-        source: MlflowSource::open(source).map_err(migrate_fault)?,
+        source: Source::open(source).map_err(migrate_fault)?,
         shown: source.to_owned(),
         note: path.and_then(Result::ok).map(|path| {
             let path = path.canonicalize().unwrap_or(path);

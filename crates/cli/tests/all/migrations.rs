@@ -2,6 +2,7 @@
 
 mod postgres;
 mod server;
+mod tensorboard;
 mod traces;
 
 use std::fmt::Write as _;

@@ -162,6 +162,7 @@ impl MlflowDatabase {
                     experiment: parse(row, 1, "an experiment")?,
                     artifact_uri: artifact_uri.unwrap_or_default(),
                     folder: None,
+                    has_event_files: false,
                 })
             },
         )

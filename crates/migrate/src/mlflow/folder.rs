@@ -191,6 +191,7 @@ impl MlrunsFolder {
                 id: id.clone(),
                 experiment: run.experiment,
                 folder: own_artifacts(path, &run.artifact_uri),
+                has_event_files: false,
                 artifact_uri: run.artifact_uri,
             };
             runs.push((run.started_at, place));

@@ -107,6 +107,7 @@ impl MlflowServer {
                     experiment: run.experiment,
                     artifact_uri: run.artifact_uri,
                     folder: None,
+                    has_event_files: false,
                 };
                 runs.push((run.started_at, place));
                 Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entities::Timestamp;
-use migrate::{MigrateError, MlflowSource};
+use migrate::{MigrateError, Source};
 use server::{
     AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, WebOptions,
 };
@@ -62,7 +62,7 @@ fn root(arguments: &ServerArguments, output: &Output) -> Result<Option<PathBuf>,
         return Ok(Some(root.clone()));
     }
     let shown = without_password(uri);
-    let path = MlflowSource::path(without_query(uri)).filter(|path| path != Path::new(":memory:"));
+    let path = Source::path(without_query(uri)).filter(|path| path != Path::new(":memory:"));
     let Some(path) = path else {
         return Err(refusal(format!(
             "`--backend-store-uri {shown}` cannot be served: the record is kept in a store of Reproof's own"
@@ -121,7 +121,7 @@ fn is_same_folder(one: &Path, other: &Path) -> bool {
 fn find_taken_over(uri: &str, path: &Path) -> Result<Option<Project>, CommandError> {
     let uri = without_query(uri);
     let shown = safe(uri);
-    match MlflowSource::open(uri) {
+    match Source::open(uri) {
         Ok(_) => {}
         Err(MigrateError::NotMlruns { .. }) => return Ok(None),
         Err(MigrateError::NotMlflow { .. }) => {
@@ -160,7 +160,7 @@ pub(super) fn warn_of_mlflow(output: &Output) -> Result<(), CommandError> {
         return Ok(());
     }
     for (path, uri) in [("mlflow.db", "sqlite:///mlflow.db"), ("mlruns", "mlruns")] {
-        if Path::new(path).exists() && MlflowSource::open(uri).is_ok() {
+        if Path::new(path).exists() && Source::open(uri).is_ok() {
             output.warn(&format!(
                 "{path} here holds what MLflow recorded, which is not in the new store: `reproof migrate mlflow {uri}` takes it over"
             ));
@@ -266,7 +266,7 @@ fn whole_root(root: &str) -> Result<String, CommandError> {
         ));
     }
     let trimmed = root.trim_end_matches('/');
-    let is_path = !root.starts_with("file:") && MlflowSource::path(root).is_some();
+    let is_path = !root.starts_with("file:") && Source::path(root).is_some();
     if !is_path {
         return Ok(trimmed.to_owned());
     }
@@ -336,7 +336,7 @@ pub(super) fn check_others(
     }
     if let Some(destination) = given(others.artifacts_destination.as_ref()) {
         let shown = safe(&without_password(destination));
-        if MlflowSource::path(destination).is_none() {
+        if Source::path(destination).is_none() {
             return Err(refusal(format!(
                 "`--artifacts-destination {shown}` is not supported: what clients send is kept in the store"
             ))
