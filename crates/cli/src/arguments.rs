@@ -288,6 +288,14 @@ pub(crate) enum MigrateCommand {
         #[arg(short, long, value_name = "NAME")]
         experiment: Option<String>,
     },
+    /// Take over runs that W&B keeps on this machine, such as offline ones, and compare all of them again
+    Wandb {
+        /// The folder `wandb`, or one that holds it
+        directory: PathBuf,
+        /// The experiment of all runs, which is made if it is not there; one for each project if not given
+        #[arg(short, long, value_name = "NAME")]
+        experiment: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

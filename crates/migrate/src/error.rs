@@ -39,6 +39,12 @@ pub enum MigrateError {
         /// The folder.
         path: String,
     },
+    /// A folder without anything of W&B's.
+    #[error("`{path}` is no folder of W&B: no folder in it has a file `run-ID.wandb`")]
+    NoWandbFiles {
+        /// The folder.
+        path: String,
+    },
     /// The database cannot be read.
     #[error("cannot read the database `{path}` ({what})")]
     Database {

@@ -5,6 +5,7 @@ mod artifacts;
 mod compare;
 mod error;
 mod import;
+mod keys;
 mod locations;
 mod mlflow;
 mod places;
@@ -12,6 +13,7 @@ mod report;
 mod source;
 mod sources;
 mod tensorboard;
+mod wandb;
 
 pub use error::*;
 pub use import::*;

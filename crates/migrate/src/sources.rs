@@ -1,5 +1,6 @@
 //! What can be taken over, behind one name.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::locations::local_path;
 use crate::mlflow::{MlflowClient, MlflowDatabase, MlflowServer, MlrunsFolder};
 use crate::source::{Outline, SourceRun, TraceReading};
 use crate::tensorboard::TensorBoardFolder;
+use crate::wandb::WandbFolder;
 use crate::{FernetKey, MigrateError, ServerAccess};
 
 /// What another tool has on record, open for reading.
@@ -20,6 +22,7 @@ enum Kind {
     Folder(MlrunsFolder),
     Server(MlflowServer, PathBuf),
     TensorBoard(TensorBoardFolder),
+    Wandb(WandbFolder),
 }
 
 impl Source {
@@ -64,10 +67,33 @@ impl Source {
         Ok(Self(Kind::TensorBoard(folder)))
     }
 
-    /// Says which experiment the runs of event files belong to: one that is there as it is, or a new one.
-    pub fn put_into(&mut self, experiment: Experiment) {
-        if let Kind::TensorBoard(folder) = &mut self.0 {
-            folder.put_into(experiment);
+    /// Looks for files of W&B in a folder and below, such as `wandb`.
+    ///
+    /// *Errors*: `NoWandbFiles`; `File` if a folder cannot be read.
+    pub fn of_wandb(root: &Path) -> Result<Self, MigrateError> {
+        Ok(Self(Kind::Wandb(WandbFolder::open(root)?)))
+    }
+
+    /// The names under which the tool keeps runs together, for each of which an experiment must be named; none where the
+    /// source has experiments of its own.
+    pub fn projects(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::TensorBoard(folder) => vec![folder.project()],
+            Kind::Wandb(folder) => folder.projects(),
+            Kind::Database(_) | Kind::Folder(_) | Kind::Server(..) => Vec::new(),
+        }
+    }
+
+    /// Says which experiment the runs of each project belong to: one that is there as it is, or a new one.
+    pub fn put_into(&mut self, mut experiments: BTreeMap<String, Experiment>) {
+        match &mut self.0 {
+            Kind::TensorBoard(folder) => {
+                if let Some(experiment) = experiments.remove(&folder.project()) {
+                    folder.put_into(experiment);
+                }
+            }
+            Kind::Wandb(folder) => folder.put_into(experiments),
+            Kind::Database(_) | Kind::Folder(_) | Kind::Server(..) => {}
         }
     }
 
@@ -76,6 +102,7 @@ impl Source {
         match &self.0 {
             Kind::Database(_) | Kind::Folder(_) | Kind::Server(..) => "migrated from MLflow",
             Kind::TensorBoard(_) => "migrated from TensorBoard",
+            Kind::Wandb(_) => "migrated from W&B",
         }
     }
 
@@ -96,6 +123,7 @@ impl Source {
             Kind::Folder(folder) => folder.folder(),
             Kind::Server(_, folder) => folder.clone(),
             Kind::TensorBoard(folder) => folder.folder(),
+            Kind::Wandb(folder) => folder.folder(),
         }
     }
 
@@ -106,6 +134,7 @@ impl Source {
             Kind::Folder(folder) => folder.outline(),
             Kind::Server(server, _) => server.outline(),
             Kind::TensorBoard(folder) => folder.outline(),
+            Kind::Wandb(folder) => folder.outline(),
         }?;
         outline.leave_out_strays();
         Ok(outline)
@@ -115,7 +144,7 @@ impl Source {
     pub(crate) fn client(&self) -> Option<&Arc<MlflowClient>> {
         match &self.0 {
             Kind::Server(server, _) => Some(server.client()),
-            Kind::Database(_) | Kind::Folder(_) | Kind::TensorBoard(_) => None,
+            Kind::Database(_) | Kind::Folder(_) | Kind::TensorBoard(_) | Kind::Wandb(_) => None,
         }
     }
 
@@ -126,6 +155,7 @@ impl Source {
             Kind::Folder(folder) => folder.run(id),
             Kind::Server(server, _) => server.run(id),
             Kind::TensorBoard(folder) => folder.run(id),
+            Kind::Wandb(folder) => folder.run(id),
         }
     }
 
@@ -137,7 +167,7 @@ impl Source {
         match &self.0 {
             Kind::Database(database) => database.records(id),
             // There are none in a folder of files, and they are left with a server.
-            Kind::Folder(_) | Kind::Server(..) | Kind::TensorBoard(_) => {
+            Kind::Folder(_) | Kind::Server(..) | Kind::TensorBoard(_) | Kind::Wandb(_) => {
                 Ok((Vec::new(), Vec::new()))
             }
         }
@@ -149,8 +179,8 @@ impl Source {
             Kind::Database(database) => database.trace(id),
             Kind::Folder(folder) => folder.trace(id),
             Kind::Server(server, _) => server.trace(id),
-            // Its outline names none.
-            Kind::TensorBoard(_) => Ok(TraceReading {
+            // Their outlines name none.
+            Kind::TensorBoard(_) | Kind::Wandb(_) => Ok(TraceReading {
                 trace: None,
                 faults: Vec::new(),
             }),

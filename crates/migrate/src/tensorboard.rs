@@ -3,14 +3,13 @@
 mod messages;
 mod records;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use entities::{
-    Experiment, Lifecycle, Metric, ObjectId, Run, RunId, RunStatus, Timestamp, key_fault, python,
-};
+use entities::{Experiment, Lifecycle, Metric, ObjectId, Run, RunId, RunStatus, Timestamp, python};
 use prost::Message as _;
 use walkdir::WalkDir;
 
@@ -18,10 +17,8 @@ use self::messages::{Content, Event, GivenValue, Hyperparameters, SummaryValue};
 use self::records::Records;
 use crate::MigrateError;
 use crate::artifacts::is_event_file;
+use crate::keys::{LONGEST_TEXT, key_of, time_of};
 use crate::source::{Outline, RunPlace, SourceRun};
-
-/// Longest text that becomes a tag, as many characters as MLflow's clients send.
-const LONGEST_TEXT: usize = 5000;
 
 /// Folders of event files, each of which is a run.
 pub(crate) struct TensorBoardFolder {
@@ -103,6 +100,14 @@ impl TensorBoardFolder {
     /// Says which experiment the runs belong to: one that is there as it is, or a new one.
     pub(crate) fn put_into(&mut self, experiment: Experiment) {
         self.experiment = experiment;
+    }
+
+    /// What the folder is called.
+    pub(crate) fn project(&self) -> String {
+        let whole = self.root.canonicalize();
+        let whole = whole.as_deref().unwrap_or(&self.root);
+        let name = whole.file_name().map(|name| name.to_string_lossy());
+        name.map_or_else(|| "tensorboard".to_owned(), Cow::into_owned)
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -359,35 +364,6 @@ fn written(number: f64) -> String {
     }
 }
 
-/// A tag as a key: what a key cannot have becomes an underscore.
-fn key_of(tag: &str) -> String {
-    if key_fault(tag).is_none() {
-        return tag.to_owned();
-    }
-    let is_allowed = |character: char| character.is_alphanumeric() || "/_.- :".contains(character);
-    let plain: String = tag
-        .chars()
-        .map(|character| {
-            if is_allowed(character) {
-                character
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    let names = plain
-        .split('/')
-        .filter(|name| !matches!(*name, "" | "." | ".."));
-    let key = names.collect::<Vec<_>>().join("/");
-    if key.is_empty() { "_".to_owned() } else { key }
-}
-
-fn time_of(seconds: Option<f64>) -> Timestamp {
-    // Further than any clock goes, a cast gives the largest number.
-    let millis = seconds.unwrap_or(0.0) * 1000.0;
-    Timestamp::from_millis((millis.round() as i64).min(253_402_300_799_999))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -416,21 +392,6 @@ mod tests {
                     content: Some(content),
                 }],
             }),
-        }
-    }
-
-    #[test]
-    fn hostile_tags_become_keys_that_lead_nowhere() {
-        for (tag, key) in [
-            ("loss/train", "loss/train"),
-            ("../../etc/passwd", "etc/passwd"),
-            ("/abs//x", "abs/x"),
-            ("a(b)=c\n", "a_b__c_"),
-            ("", "_"),
-            ("..", "_"),
-        ] {
-            assert_eq!(key_of(tag), key);
-            assert!(key_fault(&key_of(tag)).is_none(), "{tag}");
         }
     }
 

@@ -1,6 +1,5 @@
 //! `reproof migrate`
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +41,17 @@ pub(crate) async fn run(
         MigrateCommand::Tensorboard {
             directory,
             experiment,
-        } => from_tensorboard(&directory, experiment, output).await,
+        } => {
+            let source = Source::of_tensorboard(&directory).map_err(migrate_fault)?;
+            from_folder(&directory, source, experiment, output).await
+        }
+        MigrateCommand::Wandb {
+            directory,
+            experiment,
+        } => {
+            let source = Source::of_wandb(&directory).map_err(migrate_fault)?;
+            from_folder(&directory, source, experiment, output).await
+        }
     }
 }
 
@@ -70,45 +79,68 @@ async fn from_mlflow(
     Ok(end(&shown, &context, &report, output))
 }
 
-/// Takes over event files. The experiment is known when the store is open: so the folder is looked through before.
-async fn from_tensorboard(
+/// Takes over a folder of a tool that has no experiments of its own. They are known when the store is open: so the folder
+/// is looked through before.
+async fn from_folder(
     directory: &Path,
+    mut source: Source,
     experiment: Option<String>,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
-    let mut source = Source::of_tensorboard(directory).map_err(migrate_fault)?;
-    let name = experiment.unwrap_or_else(|| {
-        let whole = directory.canonicalize();
-        let whole = whole.as_deref().unwrap_or(directory);
-        let name = whole.file_name().map(|name| name.to_string_lossy());
-        name.map_or_else(|| "tensorboard".to_owned(), Cow::into_owned)
-    });
-    if name.trim().is_empty() {
+    if experiment
+        .as_ref()
+        .is_some_and(|name| name.trim().is_empty())
+    {
         return Err(CommandError::usage("E0022", "an experiment needs a name"));
     }
     let context = Context::open_or_create(output).await?;
-    let there = context.store.find_experiment_by_name(&name).await;
-    let experiment = if let Some(there) = there.map_err(store_fault)? {
-        there
-    } else {
-        let now = context.bench.clock.now();
-        let id = context.store.free_experiment_id().await;
-        Experiment {
-            id: id.map_err(store_fault)?,
-            name,
-            artifact_location: String::new(),
-            lifecycle: Lifecycle::Active,
-            created_at: now,
-            updated_at: now,
-            tags: BTreeMap::new(),
-        }
-    };
-    source.put_into(experiment);
+    let mut experiments: BTreeMap<String, Experiment> = BTreeMap::new();
+    for project in source.projects() {
+        let name = experiment.as_ref().unwrap_or(&project);
+        let known = experiments.values().find(|known| known.name == *name);
+        let chosen = match known {
+            Some(known) => known.clone(),
+            None => find_or_draft_experiment(name, &experiments, &context).await?,
+        };
+        experiments.insert(project, chosen);
+    }
+    source.put_into(experiments);
     let options = SourceOptions::default();
     let migration = Migration::plan(&source, options).map_err(migrate_fault)?;
     let report = carry_out(&migration, &context, output).await?;
     let shown = directory.display().to_string();
     Ok(end(&shown, &context, &report, output))
+}
+
+/// The experiment of a name as it is, or one that is not there yet, with an id that none of these has.
+async fn find_or_draft_experiment(
+    name: &str,
+    drafted: &BTreeMap<String, Experiment>,
+    context: &Context,
+) -> Result<Experiment, CommandError> {
+    let there = context.store.find_experiment_by_name(name).await;
+    if let Some(there) = there.map_err(store_fault)? {
+        return Ok(there);
+    }
+    let mut id = context
+        .store
+        .free_experiment_id()
+        .await
+        .map_err(store_fault)?;
+    while drafted.values().any(|other| other.id == id) {
+        let next = id.as_str().parse::<u64>().unwrap_or_default() + 1;
+        id = next.to_string().parse().expect("a number is an id");
+    }
+    let now = context.bench.clock.now();
+    Ok(Experiment {
+        id,
+        name: name.to_owned(),
+        artifact_location: String::new(),
+        lifecycle: Lifecycle::Active,
+        created_at: now,
+        updated_at: now,
+        tags: BTreeMap::new(),
+    })
 }
 
 /// Writes what a source holds into the store, and publishes meanwhile.

@@ -4,6 +4,7 @@ mod postgres;
 mod server;
 mod tensorboard;
 mod traces;
+mod wandb;
 
 use std::fmt::Write as _;
 use std::path::Path;
