@@ -280,12 +280,29 @@ pub(crate) enum ModelCommand {
 pub(crate) enum MigrateCommand {
     /// Take over an MLflow database or `mlruns` folder with its artifacts, and compare all of it again
     Mlflow {
-        /// sqlite:///mlflow.db, or the path of a database or of an `mlruns` folder
+        /// sqlite:///mlflow.db, postgresql://USER@HOST/DATABASE, http://HOST:PORT, or the path of a database or of an
+        /// `mlruns` folder
         source: String,
         /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`); `mlartifacts` beside the
-        /// source if not given
+        /// source, or here, if not given
         #[arg(long, value_name = "DIR")]
         artifacts: Option<PathBuf>,
+    },
+    /// Take over event files of TensorBoard, each folder of them as a run, and compare all of it again
+    Tensorboard {
+        /// The folder that TensorBoard is started with (`--logdir`)
+        directory: PathBuf,
+        /// The experiment of the runs, which is made if it is not there; the folder's name if not given
+        #[arg(short, long, value_name = "NAME")]
+        experiment: Option<String>,
+    },
+    /// Take over runs that W&B keeps on this machine, such as offline ones, and compare all of them again
+    Wandb {
+        /// The folder `wandb`, or one that holds it
+        directory: PathBuf,
+        /// The experiment of all runs, which is made if it is not there; one for each project if not given
+        #[arg(short, long, value_name = "NAME")]
+        experiment: Option<String>,
     },
 }
 

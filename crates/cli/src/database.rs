@@ -134,7 +134,25 @@ async fn make_in_postgres(
 ) -> Result<bool, CommandError> {
     let is_known = project.address_file().is_file();
     let names_schema = uri.contains("schema=");
-    let store = open_postgres(parse_address(uri)?, Access::Create).await?;
+    let address = parse_address(uri)?;
+    // Before a schema is made in a database that is MLflow's.
+    if !is_known
+        && !names_schema
+        && Postgres::has_mlflow_alone(&address)
+            .await
+            .map_err(store_fault)?
+    {
+        return Err(CommandError::usage(
+            "E0026",
+            format!(
+                "the database {} holds what MLflow recorded, which only MLflow writes to",
+                safe(address.shown())
+            ),
+        )
+        .hint("`reproof migrate mlflow` with that address takes it all over into a store, which is served in its place from then on")
+        .hint("`?schema=reproof` at the end of the address makes an empty store beside it, in a schema of its own"));
+    }
+    let store = open_postgres(address, Access::Create).await?;
     if store.is_initialised().await.map_err(store_fault)? {
         if is_known {
             // The password may be another one today.
@@ -151,16 +169,6 @@ async fn make_in_postgres(
         )
         .hint("`--root DIR` names that folder; servers on several machines share it")
         .hint("`?schema=NAME` at the end of the address keeps another store in the same database"));
-    }
-    if !is_known && !names_schema && store.has_mlflow().await.map_err(store_fault)? {
-        return Err(CommandError::usage(
-            "E0026",
-            format!(
-                "the database {} holds what MLflow recorded, which only MLflow writes to",
-                safe(store.address().shown())
-            ),
-        )
-        .hint("`?schema=reproof` at the end of the address makes a store beside it, in a schema of its own"));
     }
     // Also where the folder knows its database: one that is empty today has lost what the ledger goes on from.
     refuse_remains(project)?;
@@ -212,7 +220,7 @@ async fn open_postgres(
 }
 
 /// Reads an address, with the password of the environment or of libpq's file where it has none.
-fn parse_address(uri: &str) -> Result<PostgresAddress, CommandError> {
+pub(crate) fn parse_address(uri: &str) -> Result<PostgresAddress, CommandError> {
     let password = variable("PGPASSWORD");
     let address = PostgresAddress::parse(uri, password.as_deref()).map_err(|error| {
         CommandError::usage("E0022", format!("the address of the database: {error}"))

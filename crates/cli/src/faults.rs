@@ -187,6 +187,9 @@ pub(crate) fn migrate_fault(error: MigrateError) -> CommandError {
             .hint("once it can be read, the same command goes on where it was"),
         MigrateError::NeedsArtifacts { .. } => CommandError::usage("E0025", text)
             .hint("`--artifacts DIR` with the folder of the server, which is `mlartifacts` where nobody chose another"),
+        MigrateError::Server { .. } => CommandError::system("E0027", text)
+            .hint("see that it runs, and that MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, are right")
+            .hint("the same command goes on where it was"),
         MigrateError::Taken { .. } => CommandError::usage("E0025", text)
             .hint("migrate into a new store: call this in an empty directory"),
         _ => CommandError::usage("E0025", text),

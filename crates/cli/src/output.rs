@@ -280,6 +280,16 @@ pub(crate) fn in_shell_words(words: impl IntoIterator<Item = impl AsRef<str>>) -
     quoted.collect::<Vec<_>>().join(" ")
 }
 
+/// A URI as it may be shown: without what stands before its host, and without its settings.
+pub(crate) fn without_password(uri: &str) -> String {
+    let before = uri.split(['?', '#']).next().unwrap_or_default();
+    let Some(at) = before.rfind('@') else {
+        return safe(before);
+    };
+    let scheme = before[..at].split(':').next().unwrap_or_default();
+    safe(&format!("{scheme}://***@{}", &before[at + 1..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

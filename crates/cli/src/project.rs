@@ -145,12 +145,12 @@ impl Project {
     }
 
     /// Notes that what another tool has on record there was taken over.
-    pub(crate) fn note_migrated(&self, source: &Path) -> Result<(), CommandError> {
+    pub(crate) fn note_migrated(&self, source: &str) -> Result<(), CommandError> {
         if self.has_migrated(source) {
             return Ok(());
         }
         let path = self.migrated();
-        let line = format!("{:?}\n", source.display().to_string());
+        let line = format!("{source:?}\n");
         let mut options = std::fs::OpenOptions::new();
         let opened = options.create(true).append(true).open(&path);
         opened
@@ -159,8 +159,8 @@ impl Project {
     }
 
     /// Whether what another tool has on record there was taken over.
-    pub(crate) fn has_migrated(&self, source: &Path) -> bool {
-        let line = format!("{:?}", source.display().to_string());
+    pub(crate) fn has_migrated(&self, source: &str) -> bool {
+        let line = format!("{source:?}");
         std::fs::read_to_string(self.migrated())
             .is_ok_and(|text| text.lines().any(|known| known == line))
     }

@@ -1,20 +1,44 @@
 //! Files of the source.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cas::{Batch, Cas};
 use entities::Artifact;
+use serde::Deserialize;
 use walkdir::WalkDir;
 
+use crate::mlflow::MlflowClient;
 use crate::{MigrateError, NotTaken};
+
+/// How deep folders of a server are looked into.
+const DEEPEST: usize = 64;
 
 /// A file of the source and the path that it gets here.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceFile {
-    pub(crate) from: PathBuf,
+    pub(crate) from: FileOrigin,
     pub(crate) path: String,
+}
+
+/// Where a file is.
+#[derive(Clone, Debug)]
+pub(crate) enum FileOrigin {
+    /// Here.
+    Path(PathBuf),
+    /// With a server, under a path.
+    Served(Arc<MlflowClient>, String),
+}
+
+impl std::fmt::Display for FileOrigin {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(formatter),
+            Self::Served(client, path) => write!(formatter, "{}: {path}", client.url()),
+        }
+    }
 }
 
 /// Files below a folder, with what is there and cannot be taken over.
@@ -57,12 +81,77 @@ pub(crate) fn list_files(folder: &Path, root: &str) -> Result<SourceFiles, Migra
             _ if kind.is_symlink() => refuse("it is a link, which may lead anywhere"),
             _ if !kind.is_file() => refuse("it is no regular file"),
             Some(path) if Artifact::is_valid_path(&path) => listed.files.push(SourceFile {
-                from: entry.into_path(),
+                from: FileOrigin::Path(entry.into_path()),
                 path,
             }),
             _ => refuse("its name cannot be that of an artifact"),
         }
     }
+    Ok(listed)
+}
+
+/// Whether a file is one that TensorBoard reads.
+pub(crate) fn is_event_file(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| name.contains("tfevents"))
+}
+
+/// Lists the event files right in a folder.
+pub(crate) fn list_event_files(folder: &Path, root: &str) -> Result<SourceFiles, MigrateError> {
+    let mut listed = list_files(folder, root)?;
+    let is_own = |path: &Path| path.parent() == Some(folder) && is_event_file(path);
+    listed.not_taken.retain(|file| is_own(&file.path));
+    listed.files.retain(|file| match &file.from {
+        FileOrigin::Path(path) => is_own(path),
+        FileOrigin::Served(..) => false,
+    });
+    Ok(listed)
+}
+
+/// What a server lists in a folder.
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(default)]
+    files: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    path: String,
+    #[serde(default)]
+    is_dir: bool,
+}
+
+/// Lists the files that a server has below a path. A name that is none of an artifact is told.
+pub(crate) fn list_served(
+    client: &Arc<MlflowClient>,
+    path: &str,
+    root: &str,
+) -> Result<SourceFiles, MigrateError> {
+    let mut listed = SourceFiles::default();
+    let mut waiting = vec![(path.to_owned(), root.to_owned(), 0)];
+    while let Some((folder, inside, depth)) = waiting.pop() {
+        let call = "api/2.0/mlflow-artifacts/artifacts";
+        let found: Option<Listing> = client.find(call, &[("path", folder.as_str())])?;
+        for Listed { path, is_dir } in found.into_iter().flat_map(|found| found.files) {
+            let (from, into) = (format!("{folder}/{path}"), format!("{inside}/{path}"));
+            let is_name = !path.contains('/') && Artifact::is_valid_path(&into);
+            if !is_name || depth == DEEPEST {
+                listed.not_taken.push(NotTaken {
+                    path: from.into(),
+                    why: "its name cannot be that of an artifact",
+                });
+            } else if is_dir {
+                waiting.push((from, into, depth + 1));
+            } else {
+                listed.files.push(SourceFile {
+                    from: FileOrigin::Served(Arc::clone(client), from),
+                    path: into,
+                });
+            }
+        }
+    }
+    listed.files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(listed)
 }
 
@@ -73,8 +162,13 @@ pub(crate) fn store_files(
 ) -> Result<Vec<Artifact>, MigrateError> {
     let mut artifacts = Vec::with_capacity(files.len());
     for SourceFile { from, path } in files {
-        let file = File::open(from).map_err(file_fault(from))?;
-        let stored = batch.put_file(&file)?;
+        let stored = match from {
+            FileOrigin::Path(from) => {
+                let file = File::open(from).map_err(file_fault(from))?;
+                batch.put_file(&file)?
+            }
+            FileOrigin::Served(client, from) => batch.put_reader(&mut client.download(from)?)?,
+        };
         artifacts.push(Artifact {
             path: path.clone(),
             object: stored.object,
@@ -85,11 +179,21 @@ pub(crate) fn store_files(
 }
 
 /// Whether an artifact has the bytes of a file: both are read.
-pub(crate) fn is_same(cas: &Cas, artifact: &Artifact, from: &Path) -> Result<bool, MigrateError> {
-    let mut file = File::open(from).map_err(file_fault(from))?;
-    if file.metadata().map_err(file_fault(from))?.len() != artifact.size_bytes {
-        return Ok(false);
-    }
+pub(crate) fn is_same(
+    cas: &Cas,
+    artifact: &Artifact,
+    from: &FileOrigin,
+) -> Result<bool, MigrateError> {
+    let (mut file, from): (Box<dyn Read>, _) = match from {
+        FileOrigin::Path(from) => {
+            let file = File::open(from).map_err(file_fault(from))?;
+            if file.metadata().map_err(file_fault(from))?.len() != artifact.size_bytes {
+                return Ok(false);
+            }
+            (Box::new(file), from.as_path())
+        }
+        FileOrigin::Served(client, from) => (client.download(from)?, Path::new(from)),
+    };
     let mut kept = cas.reader(&artifact.object)?;
     let (mut left, mut right) = (vec![0; 256 << 10], vec![0; 256 << 10]);
     loop {

@@ -1,5 +1,6 @@
 //! Reading both sides again and comparing them.
 
+mod evaluations;
 mod traces;
 
 use std::cmp::Ordering;
@@ -11,7 +12,7 @@ use store::{PageRequest, Store};
 use crate::artifacts::{SourceFiles, is_same};
 use crate::places::Places;
 use crate::source::{Outline, SourceRegistered, SourceRun};
-use crate::{MigrateError, MlflowSource, Progress, Report, Target};
+use crate::{MigrateError, Progress, Report, Source, Target};
 
 /// Points of a metric that are read at once.
 const POINTS_AT_ONCE: usize = 50_000;
@@ -20,7 +21,7 @@ const POINTS_AT_ONCE: usize = 50_000;
 ///
 /// Deleted logged models and versions cannot be read here, and are not compared.
 pub(crate) async fn compare(
-    source: &MlflowSource,
+    source: &Source,
     outline: &Outline,
     places: &Places,
     target: &Target,
@@ -52,11 +53,21 @@ pub(crate) async fn compare(
     }
     comparison
         .compare_traces(&outline.traces, on_progress)
-        .await
+        .await?;
+    for dataset in &outline.datasets {
+        comparison.compare_dataset(dataset).await?;
+    }
+    for scorer in &outline.scorers {
+        comparison.compare_scorer(scorer).await?;
+    }
+    for webhook in &outline.webhooks {
+        comparison.compare_webhook(webhook).await?;
+    }
+    Ok(())
 }
 
 struct Comparison<'a> {
-    source: &'a MlflowSource,
+    source: &'a Source,
     places: &'a Places,
     target: &'a Target,
     report: &'a mut Report,
@@ -158,7 +169,7 @@ impl Comparison<'_> {
                 Some(artifact) => is_same(&self.target.cas, &artifact, &file.from)?,
                 None => false,
             };
-            let name = file.from.display().to_string();
+            let name = file.from.to_string();
             self.check(what, &format!("file `{name}`"), is_same);
         }
         Ok(())

@@ -3,6 +3,7 @@
 use cas::CasError;
 use registry::RegistryError;
 use store::StoreError;
+use webhooks::WebhooksError;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +11,7 @@ use store::StoreError;
 pub enum MigrateError {
     /// A source of a kind that cannot be read here.
     #[error(
-        "`{uri}` cannot be read here; a source is `sqlite:///PATH`, or the path of MLflow's `mlflow.db` or `mlruns`"
+        "`{uri}` cannot be read here; a source is `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE`, `http://HOST:PORT`, or the path of MLflow's `mlflow.db` or `mlruns`"
     )]
     UnknownSource {
         /// What was given.
@@ -19,7 +20,7 @@ pub enum MigrateError {
     /// A database of another program.
     #[error("`{path}` is no database of MLflow: it has no table `{missing}`")]
     NotMlflow {
-        /// The file.
+        /// The file, or the server and the database on it.
         path: String,
         /// A table that it lacks.
         missing: &'static str,
@@ -30,16 +31,40 @@ pub enum MigrateError {
         /// The folder.
         path: String,
     },
+    /// A folder without anything of TensorBoard's.
+    #[error(
+        "`{path}` is no folder of TensorBoard: neither it nor a folder in it has an event file, which has `tfevents` in its name"
+    )]
+    NoEventFiles {
+        /// The folder.
+        path: String,
+    },
+    /// A folder without anything of W&B's.
+    #[error("`{path}` is no folder of W&B: no folder in it has a file `run-ID.wandb`")]
+    NoWandbFiles {
+        /// The folder.
+        path: String,
+    },
     /// The database cannot be read.
     #[error("cannot read the database `{path}` ({what})")]
     Database {
-        /// The file.
+        /// The file, or the server and the database on it.
         path: String,
         /// What was read.
         what: &'static str,
-        /// What SQLite said.
+        /// What the database said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A server cannot be asked, or does not answer as MLflow does.
+    #[error("the server {url} cannot be asked for `{call}`: {why}")]
+    Server {
+        /// Its address.
+        url: String,
+        /// What was asked.
+        call: String,
+        /// Why not.
+        why: String,
     },
     /// A row that holds what MLflow does not write.
     #[error("{what} in the source cannot be taken over: {why}")]
@@ -86,6 +111,9 @@ pub enum MigrateError {
     /// The registry failed, or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A secret of a webhook cannot be sealed or opened.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),

@@ -1,5 +1,6 @@
 //! Writing what a source holds into a store.
 
+mod evaluations;
 mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,18 +10,19 @@ use std::sync::Arc;
 use cas::Cas;
 use entities::{
     Artifact, Caller, Change, Clock, Commit, Experiment, ExperimentId, Leaf, Lifecycle,
-    ModelVersion, Stage, Timestamp, VersionNumber,
+    ModelVersion, Random, Stage, Timestamp, VersionNumber,
 };
 use futures_util::future::try_join_all;
 use registry::{Registry, model_subject, version_subject};
 use store::{Store, StoreError};
+use webhooks::Webhooks;
 
 use crate::artifacts::store_files;
 use crate::compare::compare;
-use crate::locations::Locations;
+use crate::locations::{Locations, Served};
 use crate::places::Places;
 use crate::source::{Outline, SourceModel, SourceRegistered, SourceRun};
-use crate::{MigrateError, MlflowSource, Progress, Report};
+use crate::{FernetKey, MigrateError, Progress, Report, Source};
 
 /// Runs that are committed at once, so that they share transactions.
 const RUNS_AT_ONCE: usize = 64;
@@ -34,9 +36,6 @@ const LARGEST_GAP: u32 = 10_000;
 /// How far back it is looked for who changed an experiment last.
 const EVENTS_MAX: usize = 1000;
 
-/// Why everything that is imported was written.
-const REASON: &str = "migrated from MLflow";
-
 /// Where to write.
 #[derive(Clone)]
 pub struct Target {
@@ -46,15 +45,29 @@ pub struct Target {
     pub cas: Cas,
     /// The services over registered models.
     pub registry: Registry,
+    /// The services over webhooks, which seal their secrets.
+    pub webhooks: Webhooks,
+    /// Draws salts.
+    pub random: Arc<dyn Random>,
     /// Tells when.
     pub clock: Arc<dyn Clock>,
     /// On whose behalf.
     pub caller: Caller,
 }
 
+/// What is known of a source beside where it is.
+#[derive(Debug, Default)]
+pub struct SourceOptions {
+    /// The folder in which an MLflow server kept what it served as `mlflow-artifacts:/`; `mlartifacts` beside the source
+    /// if not given.
+    pub artifacts: Option<PathBuf>,
+    /// The key that opens secrets of webhooks.
+    pub webhook_key: Option<FernetKey>,
+}
+
 /// What MLflow has on record, with its artifacts, looked through and ready to be written into a store.
 pub struct Migration<'s> {
-    source: &'s MlflowSource,
+    source: &'s Source,
     outline: Outline,
     places: Places,
 }
@@ -62,18 +75,16 @@ pub struct Migration<'s> {
 impl<'s> Migration<'s> {
     /// Looks the source through and finds a place for everything; nothing is written.
     ///
-    /// `artifacts` is the folder in which an MLflow server kept what it served as `mlflow-artifacts:/`; `mlartifacts`
-    /// beside the source if not given.
-    ///
     /// *Errors*: `NeedsArtifacts` and `NoFolder`; those of the source.
     ///
     /// *Cost*: memory for all but the runs' params, tags and points, and what traces say.
-    pub fn plan(
-        source: &'s MlflowSource,
-        artifacts: Option<PathBuf>,
-    ) -> Result<Self, MigrateError> {
+    pub fn plan(source: &'s Source, options: SourceOptions) -> Result<Self, MigrateError> {
+        let SourceOptions {
+            artifacts,
+            webhook_key,
+        } = options;
         let locations = locate(source, artifacts)?;
-        let outline = source.outline()?;
+        let outline = source.outline(webhook_key.as_ref())?;
         let places = Places::new(&outline, locations)?;
         Ok(Self {
             source,
@@ -124,6 +135,9 @@ impl<'s> Migration<'s> {
         import
             .import_traces(&outline.traces, &missing_traces)
             .await?;
+        import.import_datasets(&outline.datasets).await?;
+        import.import_scorers(&outline.scorers).await?;
+        import.import_webhooks(outline).await?;
         import.close_experiments(&outline.experiments).await?;
         let mut report = import.report;
         compare(source, outline, places, target, on_progress, &mut report).await?;
@@ -131,22 +145,27 @@ impl<'s> Migration<'s> {
     }
 }
 
-fn locate(source: &MlflowSource, artifacts: Option<PathBuf>) -> Result<Locations, MigrateError> {
+fn locate(source: &Source, artifacts: Option<PathBuf>) -> Result<Locations, MigrateError> {
     let folder = source.folder();
     let served = match artifacts {
-        Some(path) if path.is_dir() => Some(path),
+        Some(path) if path.is_dir() => Some(Served::Folder(path)),
         Some(path) => {
             return Err(MigrateError::NoFolder {
                 path: path.display().to_string(),
             });
         }
-        None => Some(folder.join("mlartifacts")).filter(|path| path.is_dir()),
+        None => match source.client() {
+            Some(client) => Some(Served::Server(Arc::clone(client))),
+            None => Some(folder.join("mlartifacts"))
+                .filter(|path| path.is_dir())
+                .map(Served::Folder),
+        },
     };
     Ok(Locations { folder, served })
 }
 
 struct Import<'a> {
-    source: &'a MlflowSource,
+    source: &'a Source,
     target: &'a Target,
     places: &'a Places,
     on_progress: &'a dyn Fn(Progress),
@@ -179,6 +198,11 @@ impl Import<'_> {
             // A deleted one is never found, and tried again.
             if self.store().find_model(&model.id).await?.is_none() {
                 waiting.insert(&model.experiment);
+            }
+        }
+        for scorer in &outline.scorers {
+            if self.waits_for_scorer(scorer).await? {
+                waiting.insert(&scorer.experiment);
             }
         }
         for experiment in &outline.experiments {
@@ -548,7 +572,7 @@ impl Import<'_> {
             at: self.target.clock.now(),
             kind,
             subjects,
-            reason: Some(REASON.to_owned()),
+            reason: Some(self.source.reason().to_owned()),
             request: self.target.caller.request.clone(),
             changes,
         }

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
 use percent_encoding::percent_decode_str;
+
+use crate::mlflow::MlflowClient;
 
 /// Root of all artifacts that are kept here.
 pub(crate) const ROOT: &str = "mlflow-artifacts:/";
@@ -13,7 +17,27 @@ pub(crate) struct Locations {
     /// What relative paths start from.
     pub(crate) folder: PathBuf,
     /// Where the server that had the source kept what it served as `mlflow-artifacts:/`, if that is known.
-    pub(crate) served: Option<PathBuf>,
+    pub(crate) served: Option<Served>,
+}
+
+/// What gives files that are at `mlflow-artifacts:/`.
+#[derive(Clone, Debug)]
+pub(crate) enum Served {
+    /// The folder in which the server keeps them.
+    Folder(PathBuf),
+    /// The server.
+    Server(Arc<MlflowClient>),
+}
+
+/// Where files are taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A folder.
+    Folder(PathBuf),
+    /// The event files right in a folder.
+    EventFiles(PathBuf),
+    /// A path that the server serves.
+    Served(String),
 }
 
 /// Where artifacts of a location go.
@@ -22,7 +46,7 @@ pub(crate) enum Destination {
     /// Into this store, from a folder; none where it is not known where that is.
     Here {
         /// The folder.
-        from: Option<PathBuf>,
+        from: Option<Origin>,
         /// The new location.
         uri: String,
     },
@@ -51,13 +75,16 @@ impl Locations {
         if let Some(path) = served_path(uri) {
             let from = self.served.as_ref();
             return Destination::Here {
-                from: from.map(|served| below(served, &path)),
+                from: from.map(|served| match served {
+                    Served::Folder(folder) => Origin::Folder(below(folder, &path)),
+                    Served::Server(_) => Origin::Served(plain(&path)),
+                }),
                 uri: format!("{ROOT}{path}"),
             };
         }
         match local_path(uri) {
             Some(path) => Destination::Here {
-                from: Some(self.folder.join(path)),
+                from: Some(Origin::Folder(self.folder.join(path))),
                 uri: own(),
             },
             None => Destination::Elsewhere,
@@ -67,10 +94,17 @@ impl Locations {
 
 /// A path below a folder, none of whose names leads out of it.
 fn below(folder: &Path, path: &str) -> PathBuf {
-    let names = path
-        .split('/')
-        .filter(|name| !matches!(*name, "" | "." | ".."));
-    names.fold(folder.to_owned(), |folder, name| folder.join(name))
+    names_of(path).fold(folder.to_owned(), |folder, name| folder.join(name))
+}
+
+/// The same path, none of whose names leads out of where it begins.
+fn plain(path: &str) -> String {
+    names_of(path).collect::<Vec<_>>().join("/")
+}
+
+fn names_of(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .filter(|name| !matches!(*name, "" | "." | ".."))
 }
 
 /// The path of a location that MLflow's server serves itself.
@@ -122,11 +156,14 @@ mod tests {
     fn a_location_is_served_local_or_elsewhere() {
         let locations = Locations {
             folder: "/srv".into(),
-            served: Some("/data".into()),
+            served: Some(Served::Folder("/data".into())),
         };
         let of = |uri: &str| match locations.destination(uri, || "own".to_owned()) {
             Destination::Here { from, uri } => {
-                format!("{} → {uri}", from.unwrap_or_default().display())
+                let Some(Origin::Folder(from)) = from else {
+                    panic!("it comes from a folder");
+                };
+                format!("{} → {uri}", from.display())
             }
             Destination::Elsewhere => "elsewhere".to_owned(),
         };

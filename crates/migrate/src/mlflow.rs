@@ -1,87 +1,16 @@
-//! What MLflow has on record, as a database or as a folder of files.
+//! What MLflow has on record: a database, a folder of files, or a server that runs.
 
 mod assessment;
 mod database;
+mod fernet;
 mod folder;
 mod json;
+mod server;
 mod span;
 mod time;
 
-use std::path::{Path, PathBuf};
-
-use entities::{RunId, TraceId};
-
-use self::database::MlflowDatabase;
-use self::folder::MlrunsFolder;
-use crate::MigrateError;
-use crate::locations::local_path;
-use crate::source::{Outline, SourceRun, TraceReading};
-
-/// What MLflow has on record, open for reading.
-pub struct MlflowSource(Kind);
-
-enum Kind {
-    Database(MlflowDatabase),
-    Folder(MlrunsFolder),
-}
-
-impl MlflowSource {
-    /// Opens `sqlite:///PATH`, `file:///PATH` or a path: of a database, or of a folder such as `mlruns`.
-    ///
-    /// *Errors*: `UnknownSource` for another kind of URI; `Database` and `File` if it cannot be read; `NotMlflow` and
-    /// `NotMlruns`; `Row` if a folder holds what MLflow does not write.
-    pub fn open(uri: &str) -> Result<Self, MigrateError> {
-        let path = Self::path(uri).ok_or_else(|| MigrateError::UnknownSource {
-            uri: uri.to_owned(),
-        })?;
-        Ok(Self(if path.is_dir() {
-            Kind::Folder(MlrunsFolder::open(&path)?)
-        } else {
-            Kind::Database(MlflowDatabase::open(&path)?)
-        }))
-    }
-
-    /// The file or folder that a URI of that kind names, whether there is one or not.
-    pub fn path(uri: &str) -> Option<PathBuf> {
-        let path = match uri.split_once(':') {
-            // `sqlite:///a` is a relative path, `sqlite:////a` an absolute one.
-            Some(("sqlite", rest)) => rest.strip_prefix("///").map(PathBuf::from),
-            _ => local_path(uri),
-        };
-        path.filter(|path| path != Path::new(""))
-    }
-
-    /// The folder that relative locations start from.
-    pub(crate) fn folder(&self) -> PathBuf {
-        match &self.0 {
-            Kind::Database(database) => database.folder(),
-            Kind::Folder(folder) => folder.folder(),
-        }
-    }
-
-    /// Reads all but the runs and the traces.
-    pub(crate) fn outline(&self) -> Result<Outline, MigrateError> {
-        let mut outline = match &self.0 {
-            Kind::Database(database) => database.outline(),
-            Kind::Folder(folder) => folder.outline(),
-        }?;
-        outline.leave_out_strays();
-        Ok(outline)
-    }
-
-    /// Reads a run with everything that belongs to it.
-    pub(crate) fn run(&self, id: &RunId) -> Result<SourceRun, MigrateError> {
-        match &self.0 {
-            Kind::Database(database) => database.run(id),
-            Kind::Folder(folder) => folder.run(id),
-        }
-    }
-
-    /// Reads a trace with everything that belongs to it.
-    pub(crate) fn trace(&self, id: &TraceId) -> Result<TraceReading, MigrateError> {
-        match &self.0 {
-            Kind::Database(database) => database.trace(id),
-            Kind::Folder(folder) => folder.trace(id),
-        }
-    }
-}
+pub(crate) use self::database::MlflowDatabase;
+pub use self::fernet::FernetKey;
+pub(crate) use self::folder::MlrunsFolder;
+pub use self::server::ServerAccess;
+pub(crate) use self::server::{MlflowClient, MlflowServer};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use entities::{ExperimentId, ModelId, ModelVersion, RunId, TRACE_ARTIFACTS_TAG, Trace, TraceId};
 
-use crate::artifacts::{SourceFiles, list_files};
-use crate::locations::{Destination, Locations, ROOT};
+use crate::artifacts::{SourceFiles, list_event_files, list_files, list_served};
+use crate::locations::{Destination, Locations, Origin, ROOT, Served};
 use crate::source::{Outline, SourceModel, SourceTrace};
 use crate::{MigrateError, NotTaken};
 
@@ -41,7 +41,13 @@ impl Places {
         for run in &outline.runs {
             let own = format!("{ROOT}{}/{}/artifacts", run.experiment, run.id);
             let folder = run.folder.as_ref();
-            let place = places.find(&run.artifact_uri, folder, own, HasFiles::Maybe)?;
+            let mut place = places.find(&run.artifact_uri, folder, own, HasFiles::Maybe)?;
+            if let (true, Destination::Here { from, .. }, Some(folder)) =
+                (run.has_event_files, &mut place, folder)
+            {
+                // Folders in it are runs of their own.
+                *from = Some(Origin::EventFiles(folder.clone()));
+            }
             places.runs.insert(run.id.clone(), place);
         }
         for SourceModel { model, folder, .. } in &outline.models {
@@ -81,10 +87,12 @@ impl Places {
                 from: Some(from),
                 uri,
             } => {
-                self.folders.insert(from.clone(), uri.clone());
+                if let Origin::Folder(from) = from {
+                    self.folders.insert(from.clone(), uri.clone());
+                }
                 if let Some(folder) = folder {
                     self.folders.insert(folder.clone(), uri.clone());
-                    from.clone_from(folder);
+                    *from = Origin::Folder(folder.clone());
                 }
             }
             _ => {}
@@ -118,12 +126,12 @@ impl Places {
 
     /// The files of a run.
     pub(crate) fn files_of_run(&self, id: &RunId) -> Result<SourceFiles, MigrateError> {
-        files_of(self.runs.get(id))
+        self.files_of(self.runs.get(id))
     }
 
     /// The files of a logged model.
     pub(crate) fn files_of_model(&self, id: &ModelId) -> Result<SourceFiles, MigrateError> {
-        files_of(self.models.get(id))
+        self.files_of(self.models.get(id))
     }
 
     /// A trace, its files below the location that they get.
@@ -142,7 +150,7 @@ impl Places {
     /// files of that trace is read.
     pub(crate) fn files_of_trace(&self, found: &SourceTrace) -> Result<SourceFiles, MigrateError> {
         let place = self.place_of_trace(found);
-        let mut files = files_of(Some(&place))?;
+        let mut files = self.files_of(Some(&place))?;
         if !found.spans.is_empty() || found.archived_spans > 0 {
             files.missing = None;
         }
@@ -157,6 +165,23 @@ impl Places {
         Ok(files)
     }
 
+    fn files_of(&self, place: Option<&Destination>) -> Result<SourceFiles, MigrateError> {
+        let Some(Destination::Here {
+            from: Some(from),
+            uri,
+        }) = place
+        else {
+            return Ok(SourceFiles::default());
+        };
+        let root = uri.strip_prefix(ROOT).unwrap_or(uri);
+        match (from, &self.locations.served) {
+            (Origin::Folder(folder), _) => list_files(folder, root),
+            (Origin::EventFiles(folder), _) => list_event_files(folder, root),
+            (Origin::Served(path), Some(Served::Server(client))) => list_served(client, path, root),
+            (Origin::Served(_), _) => Ok(SourceFiles::default()),
+        }
+    }
+
     fn place_of_trace(&self, found: &SourceTrace) -> Destination {
         let Trace { id, experiment, .. } = &found.trace;
         let own = format!("{ROOT}{experiment}/traces/{id}/artifacts");
@@ -166,12 +191,12 @@ impl Places {
             (Some(Destination::Elsewhere), _) => Destination::Elsewhere,
             (Some(Destination::Here { from, uri: new }), Some(uri)) if is_of_trace(uri, id) => {
                 Destination::Here {
-                    from: found.folder.clone().or(from),
+                    from: found.folder.clone().map(Origin::Folder).or(from),
                     uri: new,
                 }
             }
             _ => Destination::Here {
-                from: found.folder.clone(),
+                from: found.folder.clone().map(Origin::Folder),
                 uri: own,
             },
         }
@@ -253,14 +278,4 @@ fn location_of(found: &SourceTrace) -> Option<&String> {
 fn is_of_trace(uri: &str, id: &TraceId) -> bool {
     let own = format!("/traces/{id}/artifacts");
     uri.trim_end_matches('/').ends_with(&own) && !uri.split('/').any(|name| name == "..")
-}
-
-fn files_of(place: Option<&Destination>) -> Result<SourceFiles, MigrateError> {
-    match place {
-        Some(Destination::Here {
-            from: Some(from),
-            uri,
-        }) => list_files(from, uri.strip_prefix(ROOT).unwrap_or(uri)),
-        _ => Ok(SourceFiles::default()),
-    }
 }

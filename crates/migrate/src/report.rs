@@ -36,6 +36,14 @@ pub struct Report {
     pub versions: Count,
     /// Traces.
     pub traces: Count,
+    /// Evaluation datasets.
+    pub datasets: Count,
+    /// Versions of scorers.
+    pub scorers: Count,
+    /// Webhooks that were not deleted.
+    pub webhooks: Count,
+    /// Records of evaluation datasets that were written now.
+    pub records: u64,
     /// Spans of traces that were written now.
     pub spans: u64,
     /// Assessments of traces that were written now.
@@ -48,7 +56,7 @@ pub struct Report {
     pub bytes: u64,
     /// Files that are not taken, of all runs, logged models and traces.
     pub not_taken: Vec<NotTaken>,
-    /// Traces, or what belongs to one, that cannot be read, each as a sentence.
+    /// Traces and others, or what belongs to one, that cannot be read, each as a sentence.
     pub unreadable: Vec<String>,
     /// Runs, logged models and traces whose folder is not there: they had no files, or it was moved.
     pub without_folder: u64,

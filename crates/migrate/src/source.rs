@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use entities::{
-    Assessment, DatasetInput, Experiment, ExperimentId, LoggedModel, Metric, ModelId, ModelOutput,
-    ModelVersion, RegisteredModel, Run, RunId, Span, Trace, TraceId, VersionNumber,
+    Assessment, DatasetInput, EvaluationDataset, Experiment, ExperimentId, LoggedModel, Metric,
+    ModelId, ModelOutput, ModelVersion, OnlineScoring, RegisteredModel, Run, RunId, ScorerId,
+    ScorerVersion, Span, Trace, TraceId, VersionNumber, Webhook,
 };
+use webhooks::Secret;
 
 /// A run with everything that belongs to it. Its artifacts are still where the source has them.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct RunPlace {
     pub(crate) artifact_uri: String,
     /// Where its files are, where that is known better than by the location.
     pub(crate) folder: Option<PathBuf>,
+    /// Whether only the event files right in that folder are its own.
+    pub(crate) has_event_files: bool,
 }
 
 /// A logged model.
@@ -95,7 +99,32 @@ pub(crate) struct TraceReading {
     pub(crate) faults: Vec<String>,
 }
 
-/// What a source holds, but for its runs and traces, which are read a few at a time.
+/// An evaluation dataset without its records.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceDataset {
+    pub(crate) dataset: EvaluationDataset,
+    /// Those that it belongs to.
+    pub(crate) experiments: Vec<ExperimentId>,
+}
+
+/// A scorer with its versions, by number.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceScorer {
+    pub(crate) id: ScorerId,
+    pub(crate) experiment: ExperimentId,
+    pub(crate) name: String,
+    pub(crate) versions: Vec<ScorerVersion>,
+    pub(crate) scoring: Option<OnlineScoring>,
+}
+
+/// A webhook with its secret.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceWebhook {
+    pub(crate) webhook: Webhook,
+    pub(crate) secret: Option<Secret>,
+}
+
+/// What a source holds, but for its runs, traces and records of datasets, which are read a few at a time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outline {
     pub(crate) experiments: Vec<Experiment>,
@@ -104,14 +133,17 @@ pub(crate) struct Outline {
     pub(crate) models: Vec<SourceModel>,
     pub(crate) registered: Vec<SourceRegistered>,
     pub(crate) traces: Vec<TracePlace>,
-    /// Traces that have no id or no experiment, each as a sentence that says why.
+    pub(crate) datasets: Vec<SourceDataset>,
+    pub(crate) scorers: Vec<SourceScorer>,
+    pub(crate) webhooks: Vec<SourceWebhook>,
+    /// Traces that have no id or no experiment, and what else cannot be read, each as a sentence that says why.
     pub(crate) unreadable: Vec<String>,
     /// Things for which there is no place here, and how many there are.
     pub(crate) left_behind: BTreeMap<String, u64>,
 }
 
 impl Outline {
-    /// Leaves out traces whose experiment is not there.
+    /// Leaves out traces and scorers whose experiment is not there, and takes datasets out of such experiments.
     pub(crate) fn leave_out_strays(&mut self) {
         let known = self.experiments.iter().map(|experiment| &experiment.id);
         let known: BTreeSet<_> = known.collect();
@@ -124,6 +156,20 @@ impl Outline {
             }
             is_known
         });
+        self.scorers.retain(|scorer| {
+            let is_known = known.contains(&scorer.experiment);
+            if !is_known {
+                let SourceScorer {
+                    name, experiment, ..
+                } = scorer;
+                let fault = format!("scorer `{name}`: its experiment {experiment} is not there");
+                self.unreadable.push(fault);
+            }
+            is_known
+        });
+        for found in &mut self.datasets {
+            found.experiments.retain(|id| known.contains(id));
+        }
     }
 }
 

@@ -184,6 +184,28 @@ impl PostgresAddress {
         format!("{}, schema `{}`", self.shown, self.schema)
     }
 
+    /// Server, database and settings, as they may be shown: what tells the tables of one program from those of another
+    /// where no schema of ours is meant.
+    pub fn identity(&self) -> String {
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let hosts: Vec<_> = hosts.collect();
+        let ports: Vec<_> = match self.config.get_ports() {
+            [] => vec!["5432".to_owned()],
+            ports => ports.iter().map(u16::to_string).collect(),
+        };
+        let user = self.config.get_user().unwrap_or_default();
+        let database = self.config.get_dbname().unwrap_or(user);
+        let options = match self.config.get_options() {
+            Some(options) => format!("?options={options}"),
+            None => String::new(),
+        };
+        let (hosts, ports) = (hosts.join(","), ports.join(","));
+        format!("postgresql://{hosts}:{ports}/{database}{options}")
+    }
+
     /// The schema that holds the store.
     pub fn schema(&self) -> &str {
         &self.schema
@@ -304,6 +326,23 @@ mod tests {
         ] {
             assert_ne!(place(one), place(other));
         }
+    }
+
+    #[test]
+    fn what_tells_databases_apart_is_the_same_however_they_are_written() {
+        let one = parse("postgresql+psycopg2://ann:secret@host/ml").identity();
+        assert_eq!(one, "postgresql://host:5432/ml");
+        for same in [
+            "postgres://bob@host:5432/ml",
+            "postgresql://ann@host/ml?sslmode=require",
+        ] {
+            assert_eq!(parse(same).identity(), one, "{same}");
+        }
+        let socket = "postgresql://ann:secret@/ml?host=%2Frun%2Fpg&options=-csearch_path%3Dlab";
+        assert_eq!(
+            parse(socket).identity(),
+            "postgresql:///run/pg:5432/ml?options=-csearch_path=lab"
+        );
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Connecting {
         Ok(session)
     }
 
-    fn connect(&self) -> Result<Client, StoreError> {
+    pub(crate) fn connect(&self) -> Result<Client, StoreError> {
         // A server that has no place left is busy; whatever else it says, nobody is let in.
         let fault = |source: postgres::Error| match sort_error(source) {
             SqlError::Busy => StoreError::Busy,

@@ -8,6 +8,7 @@ mod ledger;
 mod locks;
 mod migrations;
 mod session;
+mod snapshot;
 #[cfg(test)]
 mod statements;
 mod store;
@@ -19,4 +20,5 @@ mod verify;
 mod writer;
 
 pub use address::{AddressError, PostgresAddress};
+pub use snapshot::PostgresSnapshot;
 pub use store::{Access, OpenOptions, Postgres, PostgresStore};

@@ -111,7 +111,7 @@ fn references<'b>(bound: &'b [Bound<'_>]) -> Vec<&'b (dyn ToSql + Sync)> {
 }
 
 /// Names values `$1` where the shared text has `?1`. No text of ours holds a question mark before a digit otherwise.
-fn in_dialect(sql: &str) -> String {
+pub(crate) fn in_dialect(sql: &str) -> String {
     let mut translated = String::with_capacity(sql.len());
     let mut characters = sql.chars().peekable();
     while let Some(character) = characters.next() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use entities::{Commit, Random};
 use store::{Receipt, RowFault, StoreError};
-use store_sql::sql::{Connection, Dialect};
+use store_sql::sql::{Connection, Dialect, ToValue};
 use store_sql::{Backend, LedgerStatements, SqlStore, damaged, database_fault, params, statements};
 use tokio::sync::Semaphore;
 
@@ -23,6 +23,7 @@ const CONNECTION_COUNT: usize = 8;
 statements! {
     COUNT_MLFLOW_TABLES = "SELECT COUNT(*) FROM pg_tables
         WHERE schemaname = 'public' AND tablename IN ('alembic_version', 'experiments')";
+    COUNT_STORES = "SELECT COUNT(*) FROM pg_tables WHERE schemaname = ?1 AND tablename = 'ledger_identity'";
     COUNT_IDENTITIES = "SELECT COUNT(*) FROM ledger_identity";
 }
 
@@ -98,13 +99,24 @@ impl Postgres {
         &self.address
     }
 
-    /// Whether MLflow keeps its own record in the schema that connections look in without being told.
-    pub async fn has_mlflow(&self) -> Result<bool, StoreError> {
-        self.read(|connection| {
-            let tables: Option<i64> = connection
-                .find(COUNT_MLFLOW_TABLES, params![], |row| row.get(0))
-                .map_err(database_fault("looking for MLflow's tables"))?;
-            Ok(tables == Some(2))
+    /// Whether MLflow keeps its own record in the schema that connections look in without being told, and no store is
+    /// beside it. Nothing is made.
+    ///
+    /// *Errors*: `Unreachable` where the server is not.
+    pub async fn has_mlflow_alone(address: &PostgresAddress) -> Result<bool, StoreError> {
+        let connecting = address.connecting()?;
+        in_thread("connecting", move || {
+            let session = connecting.open()?;
+            let connection: &dyn Connection = &session;
+            let count = |sql: &str, values: &[&dyn ToValue]| {
+                let found: Option<i64> = connection
+                    .find(sql, values, |row| row.get(0))
+                    .map_err(database_fault("looking for MLflow's tables"))?;
+                Ok::<_, StoreError>(found.unwrap_or(0))
+            };
+            let schema = connecting.schema.as_str();
+            Ok(count(COUNT_MLFLOW_TABLES, params![])? == 2
+                && count(COUNT_STORES, params![schema])? == 0)
         })
         .await
     }

@@ -192,7 +192,21 @@ impl Webhooks {
             .await
     }
 
-    fn seal(&self, webhook: &WebhookId, secret: &Secret) -> Result<SealedSecret, WebhooksError> {
+    /// Whether a webhook has this secret, or none where none is given.
+    pub async fn has_secret(
+        &self,
+        webhook: &WebhookId,
+        secret: Option<&Secret>,
+    ) -> Result<bool, WebhooksError> {
+        Ok(self.open_secret(webhook).await?.as_ref() == secret)
+    }
+
+    /// Seals a secret for one webhook, by a key that is made where it is missing.
+    pub fn seal(
+        &self,
+        webhook: &WebhookId,
+        secret: &Secret,
+    ) -> Result<SealedSecret, WebhooksError> {
         check_length("secret", secret.as_str(), LONGEST_SECRET)?;
         let key = self.keys().get_or_make().map_err(WebhooksError::Key)?;
         Ok(SealedSecret::of(key.seal(webhook, secret, self.random())))

@@ -1,18 +1,31 @@
 //! `reproof migrate`
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use migrate::{Count, Migration, MlflowSource, Progress, Report, Target};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use entities::{Experiment, Lifecycle};
+use migrate::{
+    Count, FernetKey, Migration, Progress, Report, ServerAccess, Source, SourceOptions, Target,
+};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
+use store_postgres::{PostgresAddress, PostgresSnapshot};
 
 use crate::arguments::MigrateCommand;
-use crate::context::Context;
+use crate::context::{Context, working_directory};
+use crate::database::parse_address;
 use crate::error::CommandError;
-use crate::faults::migrate_fault;
+use crate::faults::{migrate_fault, store_fault};
 use crate::output::{Output, Working, safe, size};
+use crate::system::variable;
+
+/// Where MLflow's server has the key too.
+const WEBHOOK_KEY: &str = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY";
 
 /// How many differences, and files that were not taken, are shown; all of them are in the JSON.
 const SHOWN: usize = 20;
@@ -25,6 +38,20 @@ pub(crate) async fn run(
         MigrateCommand::Mlflow { source, artifacts } => {
             from_mlflow(&source, artifacts, output).await
         }
+        MigrateCommand::Tensorboard {
+            directory,
+            experiment,
+        } => {
+            let source = Source::of_tensorboard(&directory).map_err(migrate_fault)?;
+            from_folder(&directory, source, experiment, output).await
+        }
+        MigrateCommand::Wandb {
+            directory,
+            experiment,
+        } => {
+            let source = Source::of_wandb(&directory).map_err(migrate_fault)?;
+            from_folder(&directory, source, experiment, output).await
+        }
     }
 }
 
@@ -34,13 +61,100 @@ async fn from_mlflow(
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     // First what may be wrong about the source, so that no store is made for nothing.
-    let database = MlflowSource::open(source).map_err(migrate_fault)?;
-    let migration = Migration::plan(&database, artifacts).map_err(migrate_fault)?;
+    let Opened {
+        source: opened,
+        shown,
+        note,
+    } = open_mlflow(source)?;
+    let options = SourceOptions {
+        artifacts,
+        webhook_key: webhook_key()?,
+    };
+    let migration = Migration::plan(&opened, options).map_err(migrate_fault)?;
     let context = Context::open_or_create(output).await?;
+    let report = carry_out(&migration, &context, output).await?;
+    if let Some(note) = note {
+        context.project().note_migrated(&note)?;
+    }
+    Ok(end(&shown, &context, &report, output))
+}
+
+/// Takes over a folder of a tool that has no experiments of its own. They are known when the store is open: so the folder
+/// is looked through before.
+async fn from_folder(
+    directory: &Path,
+    mut source: Source,
+    experiment: Option<String>,
+    output: &Output,
+) -> Result<ExitCode, CommandError> {
+    if experiment
+        .as_ref()
+        .is_some_and(|name| name.trim().is_empty())
+    {
+        return Err(CommandError::usage("E0022", "an experiment needs a name"));
+    }
+    let context = Context::open_or_create(output).await?;
+    let mut experiments: BTreeMap<String, Experiment> = BTreeMap::new();
+    for project in source.projects() {
+        let name = experiment.as_ref().unwrap_or(&project);
+        let known = experiments.values().find(|known| known.name == *name);
+        let chosen = match known {
+            Some(known) => known.clone(),
+            None => find_or_draft_experiment(name, &experiments, &context).await?,
+        };
+        experiments.insert(project, chosen);
+    }
+    source.put_into(experiments);
+    let options = SourceOptions::default();
+    let migration = Migration::plan(&source, options).map_err(migrate_fault)?;
+    let report = carry_out(&migration, &context, output).await?;
+    let shown = directory.display().to_string();
+    Ok(end(&shown, &context, &report, output))
+}
+
+/// The experiment of a name as it is, or one that is not there yet, with an id that none of these has.
+async fn find_or_draft_experiment(
+    name: &str,
+    drafted: &BTreeMap<String, Experiment>,
+    context: &Context,
+) -> Result<Experiment, CommandError> {
+    let there = context.store.find_experiment_by_name(name).await;
+    if let Some(there) = there.map_err(store_fault)? {
+        return Ok(there);
+    }
+    let mut id = context
+        .store
+        .free_experiment_id()
+        .await
+        .map_err(store_fault)?;
+    while drafted.values().any(|other| other.id == id) {
+        let next = id.as_str().parse::<u64>().unwrap_or_default() + 1;
+        id = next.to_string().parse().expect("a number is an id");
+    }
+    let now = context.bench.clock.now();
+    Ok(Experiment {
+        id,
+        name: name.to_owned(),
+        artifact_location: String::new(),
+        lifecycle: Lifecycle::Active,
+        created_at: now,
+        updated_at: now,
+        tags: BTreeMap::new(),
+    })
+}
+
+/// Writes what a source holds into the store, and publishes meanwhile.
+async fn carry_out(
+    migration: &Migration<'_>,
+    context: &Context,
+    output: &Output,
+) -> Result<Report, CommandError> {
     let target = Target {
         store: Arc::clone(&context.store) as _,
         cas: context.bench.cas.clone(),
         registry: context.registry.clone(),
+        webhooks: context.webhooks()?,
+        random: Arc::clone(&context.bench.random),
         clock: Arc::clone(&context.bench.clock),
         caller: context.bench.caller.clone(),
     };
@@ -52,23 +166,104 @@ async fn from_mlflow(
         publishing.stop().await;
     }
     context.publish_or_warn(output).await;
-    let report = migrated.map_err(migrate_fault)?;
-    if let Some(Ok(path)) = MlflowSource::path(source).map(std::path::absolute) {
-        let path = path.canonicalize().unwrap_or(path);
-        context.project().note_migrated(&path)?;
-    }
+    migrated.map_err(migrate_fault)
+}
+
+/// Tells what was done, and how it went.
+fn end(shown: &str, context: &Context, report: &Report, output: &Output) -> ExitCode {
     if output.is_json {
-        output.json(&report_json(source, &context.bench.project.root, &report));
+        output.json(&report_json(shown, &context.bench.project.root, report));
     } else {
-        tell(source, &context.bench.project.root, &report, output);
+        tell(shown, &context.bench.project.root, report, output);
     }
     let is_whole = report.differences.is_empty()
         && report.not_taken.is_empty()
         && report.unreadable.is_empty();
-    Ok(if is_whole {
+    if is_whole {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
+    }
+}
+
+/// A source that can be read.
+struct Opened {
+    source: Source,
+    /// As it was given, but without a password.
+    shown: String,
+    /// What is noted of it, so that a server that is started with its address finds what was taken over.
+    note: Option<String>,
+}
+
+fn open_mlflow(source: &str) -> Result<Opened, CommandError> {
+    if PostgresAddress::is_meant(source) {
+        let address = parse_address(source)?;
+        let snapshot = PostgresSnapshot::open(&address).map_err(store_fault)?;
+        let name = address.identity();
+        let source = Source::of_postgres(Box::new(snapshot), name, working_directory()?);
+        return Ok(Opened {
+            source: source.map_err(migrate_fault)?,
+            shown: address.identity(),
+            note: Some(address.identity()),
+        });
+    }
+    if let Some(access) = server_access(source) {
+        return Ok(Opened {
+            shown: access.url.clone(),
+            source: Source::of_server(access, working_directory()?),
+            note: None,
+        });
+    }
+    let path = Source::path(source).map(std::path::absolute);
+    Ok(Opened {
+        source: Source::open(source).map_err(migrate_fault)?,
+        shown: source.to_owned(),
+        note: path.and_then(Result::ok).map(|path| {
+            let path = path.canonicalize().unwrap_or(path);
+            path.display().to_string()
+        }),
+    })
+}
+
+/// A server's address, and how it is asked: by what MLflow's clients take from the environment, or by what stands in the
+/// address.
+fn server_access(source: &str) -> Option<ServerAccess> {
+    let (scheme, rest) = source.split_once("://")?;
+    if !["http", "https"].contains(&scheme) {
+        return None;
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (place, path) = rest.split_at(end);
+    let (named, host) = match place.rsplit_once('@') {
+        Some((named, host)) => (Some(named), host),
+        None => (None, place),
+    };
+    let basic = |text: String| format!("Basic {}", STANDARD.encode(text));
+    let by_name = || {
+        let user = variable("MLFLOW_TRACKING_USERNAME")?;
+        let password = variable("MLFLOW_TRACKING_PASSWORD").unwrap_or_default();
+        Some(basic(format!("{user}:{password}")))
+    };
+    let by_token = || Some(format!("Bearer {}", variable("MLFLOW_TRACKING_TOKEN")?));
+    let in_address = named.map(|named| {
+        let plain = percent_decode_str(named).decode_utf8_lossy();
+        basic(plain.into_owned())
+    });
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    Some(ServerAccess {
+        url: format!("{scheme}://{host}{path}"),
+        authorization: in_address.or_else(by_name).or_else(by_token),
+    })
+}
+
+/// The key with which MLflow's server sealed secrets of webhooks.
+fn webhook_key() -> Result<Option<FernetKey>, CommandError> {
+    let Some(text) = variable(WEBHOOK_KEY).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    FernetKey::parse(&text).map(Some).ok_or_else(|| {
+        CommandError::usage("E0022", format!("{WEBHOOK_KEY} holds no key of MLflow's"))
+            .hint("it is the same as for MLflow's server: 32 bytes in URL-safe base64")
     })
 }
 
@@ -109,16 +304,19 @@ fn tell(source: &str, root: &Path, report: &Report, output: &Output) {
                 0 => String::new(),
                 there => format!(", {there} were here before"),
             };
-            output.line(&format!("  {noun:18} {}{there}", count.new));
+            output.line(&format!("  {noun:19} {}{there}", count.new));
         }
     }
     if report.traces != Count::default() {
-        output.line(&format!("  {:18} {}", "spans", report.spans));
-        output.line(&format!("  {:18} {}", "assessments", report.assessments));
+        output.line(&format!("  {:19} {}", "spans", report.spans));
+        output.line(&format!("  {:19} {}", "assessments", report.assessments));
     }
-    output.line(&format!("  {:18} {}", "metric points", report.points));
+    if report.datasets != Count::default() {
+        output.line(&format!("  {:19} {}", "dataset records", report.records));
+    }
+    output.line(&format!("  {:19} {}", "metric points", report.points));
     output.line(&format!(
-        "  {:18} {}, {}",
+        "  {:19} {}, {}",
         "files",
         report.files,
         size(report.bytes)
@@ -177,7 +375,7 @@ fn tell_rest(noun: &str, count: usize, output: &Output) {
     }
 }
 
-fn counts(report: &Report) -> [(&'static str, Count); 6] {
+fn counts(report: &Report) -> [(&'static str, Count); 9] {
     [
         ("experiments", report.experiments),
         ("runs", report.runs),
@@ -185,6 +383,9 @@ fn counts(report: &Report) -> [(&'static str, Count); 6] {
         ("registered models", report.registered_models),
         ("versions", report.versions),
         ("traces", report.traces),
+        ("evaluation datasets", report.datasets),
+        ("scorer versions", report.scorers),
+        ("webhooks", report.webhooks),
     ]
 }
 
@@ -207,6 +408,7 @@ fn report_json(source: &str, root: &Path, report: &Report) -> serde_json::Value 
         "counts": counts,
         "spans": report.spans,
         "assessments": report.assessments,
+        "dataset_records": report.records,
         "metric_points": report.points,
         "files": report.files,
         "bytes": report.bytes,

@@ -1,6 +1,10 @@
 //! `reproof migrate`: what another tool has on record, taken over.
 
+mod postgres;
+mod server;
+mod tensorboard;
 mod traces;
+mod wandb;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -33,6 +37,12 @@ const TABLES: &str = "
     INSERT INTO users VALUES (1, 'ann');
     INSERT INTO experiments VALUES (0, 'Default', '/nowhere/0', 'active', 1000, 1000);
     INSERT INTO experiments VALUES (1, 'old', 'mlruns/1', 'deleted', 1000, 2000);";
+
+/// The key with which MLflow seals secrets of webhooks, and the variable that holds it.
+const WEBHOOK_KEY: (&str, &str) = (
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
+    "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=",
+);
 
 /// A project with a database of an older release, which has two runs, and the connection to it.
 fn with_database() -> (Project, Connection) {
@@ -71,18 +81,17 @@ fn told(answer: &Answer) -> serde_json::Value {
 
 #[test]
 fn a_database_that_the_real_client_filled_is_read_the_same_from_here() {
-    compare_by_client("sqlite:///mlflow.db", "mlflow.db");
+    compare_by_client(&Project::empty(), "sqlite:///mlflow.db", "mlflow.db");
 }
 
 #[test]
 fn a_folder_that_the_real_client_filled_is_read_the_same_from_here() {
-    compare_by_client("mlruns", "./mlruns");
+    compare_by_client(&Project::empty(), "mlruns", "./mlruns");
 }
 
 /// Has the real client fill a source and read it, there and from here.
-fn compare_by_client(uri: &str, path: &str) {
+fn compare_by_client(project: &Project, uri: &str, path: &str) {
     let Some(python) = python() else { return };
-    let project = Project::empty();
     let script = |name: &str, uri: &str| {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate");
         let answer = Answer::of(
@@ -93,6 +102,9 @@ fn compare_by_client(uri: &str, path: &str) {
                 .env("MLFLOW_ALLOW_FILE_STORE", "true")
                 .env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
                 .env("GIT_PYTHON_REFRESH", "quiet")
+                .env(WEBHOOK_KEY.0, WEBHOOK_KEY.1)
+                // They are on this machine, and nobody listens.
+                .env("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("OMP_NUM_THREADS", "1"),
         );
@@ -101,8 +113,23 @@ fn compare_by_client(uri: &str, path: &str) {
     };
     script("fill.py", uri);
     script("fill_traces.py", uri);
+    let is_database = uri.contains("://");
+    if is_database {
+        script("fill_evaluations.py", uri);
+    }
     let original = script("read.py", uri);
-    let answer = migrate(&project, &[uri]);
+    if is_database {
+        // Without the key the webhook that signs stays behind, and comes with the next call.
+        migrate(project, &[uri])
+            .assert_code(1)
+            .assert_err_has("its secret is sealed: MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY");
+    }
+    let with_key = |arguments: &[&str]| {
+        let mut program = project.program();
+        program.args(["migrate", "mlflow"]).args(arguments);
+        Answer::of(program.env(WEBHOOK_KEY.0, WEBHOOK_KEY.1))
+    };
+    let answer = with_key(&[uri]);
     answer.assert_code(0);
     assert!(
         answer.out().ends_with("all are the same\n"),
@@ -110,7 +137,7 @@ fn compare_by_client(uri: &str, path: &str) {
         answer.out()
     );
 
-    let server = Server::start(&project);
+    let server = Server::start(project);
     let taken_over = script("read.py", &server.url);
     server.end();
     let differing: Vec<_> = original
@@ -130,8 +157,18 @@ fn compare_by_client(uri: &str, path: &str) {
     assert_eq!(version["files"]["state"], "unchanged", "{version}");
     project.assert_sound();
 
-    let again = project.json(&["migrate", "mlflow", path]);
+    let again = told(&with_key(&[path, "--json"]));
     assert_eq!(again["counts"]["runs"]["new"], 0, "{again}");
+    if is_database {
+        for (noun, there) in [
+            ("evaluation_datasets", 3),
+            ("scorer_versions", 3),
+            ("webhooks", 2),
+        ] {
+            let counts = serde_json::json!({ "new": 0, "there": there });
+            assert_eq!(again["counts"][noun], counts, "{again}");
+        }
+    }
     let traces = serde_json::json!({ "new": 0, "there": 9 });
     assert_eq!(again["counts"]["traces"], traces, "{again}");
     assert_eq!(again["files"], 0, "{again}");
@@ -533,7 +570,7 @@ fn what_cannot_be_migrated_is_refused_before_a_store_is_made() {
             .assert_err_has(words);
         assert!(!project.store().exists(), "{arguments:?} made a store");
     };
-    refused(&["postgresql://localhost/mlflow"], "cannot be read here");
+    refused(&["mysql://localhost/mlflow"], "cannot be read here");
     refused(&["sqlite:///"], "cannot be read here");
     refused(&["nothing.db"], "nothing.db");
     project.write(
@@ -569,5 +606,105 @@ fn an_experiment_whose_place_is_taken_stops_the_migration_and_says_by_what() {
         .assert_code(2)
         .assert_err_has("experiment 1 `old` is in this store already, as experiment 1 `mine`")
         .assert_err_has("empty directory");
+    project.assert_sound();
+}
+
+#[test]
+fn what_is_malformed_in_datasets_scorers_and_webhooks_is_named_and_the_rest_comes_over() {
+    let (project, database) = with_database();
+    database
+        .execute_batch(
+            r#"CREATE TABLE evaluation_datasets (dataset_id, name, schema, profile, digest, created_time, last_update_time,
+                created_by, last_updated_by);
+             CREATE TABLE evaluation_dataset_records (dataset_record_id, dataset_id, inputs, outputs, expectations, tags, source,
+                created_time, last_update_time, created_by, last_updated_by);
+             CREATE TABLE scorers (experiment_id, scorer_name, scorer_id);
+             CREATE TABLE scorer_versions (scorer_id, scorer_version, serialized_scorer, creation_time);
+             CREATE TABLE webhooks (webhook_id, name, description, url, status, secret, creation_timestamp,
+                last_updated_timestamp, deleted_timestamp);
+             CREATE TABLE webhook_events (webhook_id, entity, action);
+             INSERT INTO evaluation_datasets VALUES ('d-good', 'qa', NULL, NULL, 'x', 5, 6, 'ann', 'bob');
+             INSERT INTO evaluation_datasets VALUES ('../d', 'qa', NULL, NULL, 'x', 5, 6, NULL, NULL);
+             INSERT INTO evaluation_datasets VALUES ('d-schema', 'qa', '[', NULL, 'x', 5, 6, NULL, NULL);
+             INSERT INTO evaluation_datasets VALUES ('d-time', 'qa', NULL, NULL, 'x', 'soon', 6, NULL, NULL);
+             INSERT INTO evaluation_dataset_records VALUES
+                ('dr-1', 'd-good', '{"q": NaN}', '{"mlflow_wrapped": [1]}', 'null', '{"mlflow.user": "bob"}', NULL, 5, 6, 'ann', 'bob');
+             INSERT INTO evaluation_dataset_records VALUES ('dr-2', 'd-good', '[1]', NULL, NULL, NULL, NULL, 5, 6, NULL, NULL);
+             INSERT INTO evaluation_dataset_records VALUES ('dr-3', 'd-good', '{', NULL, NULL, NULL, NULL, 5, 6, NULL, NULL);
+             INSERT INTO evaluation_dataset_records VALUES ('dr-4', 'd-good', NULL, NULL, NULL, NULL, NULL, 5, 6, NULL, NULL);
+             INSERT INTO evaluation_dataset_records VALUES
+                ('dr-5', 'd-good', '{"a": 1}', NULL, NULL, NULL, '{"source_data": 7}', 5, 6, NULL, NULL);
+             INSERT INTO scorers VALUES (0, 'good', 's-1'), (99, 'stray', 's-2'), (0, 'bad', 's-3');
+             INSERT INTO scorer_versions VALUES ('s-1', 3, '{}', 5), ('s-2', 1, '{}', 5), ('s-3', -1, '{}', 5);
+             INSERT INTO webhooks VALUES ('w-good', 'g', '', 'https://127.0.0.1:9', 'ACTIVE', NULL, 5, NULL, NULL);
+             INSERT INTO webhooks VALUES ('w-sealed', 'g', '', 'https://127.0.0.1:9', 'ACTIVE', 'gAAAAA', 5, NULL, NULL);
+             INSERT INTO webhooks VALUES ('w-status', 'g', '', 'https://127.0.0.1:9', 'ODD', NULL, 5, NULL, NULL);
+             INSERT INTO webhooks VALUES ('w-gone', 'g', '', 'https://127.0.0.1:9', 'ACTIVE', NULL, 5, NULL, 6);
+             INSERT INTO webhook_events VALUES ('w-good', 'prompt', 'created'), ('w-good', 'budget_policy', 'exceeded');"#,
+        )
+        .unwrap();
+    let mut program = project.program();
+    program
+        .args(["migrate", "mlflow", "mlflow.db", "--json"])
+        .env(WEBHOOK_KEY.0, WEBHOOK_KEY.1);
+    let answer = Answer::of(&mut program);
+    answer.assert_code(1);
+    let report = told(&answer);
+    let unreadable: Vec<_> = report["unreadable"].as_array().unwrap().iter().collect();
+    for words in [
+        "evaluation dataset `../d`: ",
+        "evaluation dataset `d-schema`: its `schema` cannot be read",
+        "evaluation dataset `d-time`: its `created_time` is no whole number",
+        "record `dr-2` of evaluation dataset `d-good`: its `inputs` is no map",
+        "record `dr-3` of evaluation dataset `d-good`: its `inputs` is no JSON",
+        "record `dr-4` of evaluation dataset `d-good`: its `inputs` are missing",
+        "record `dr-5` of evaluation dataset `d-good`: its `source` has no type",
+        "scorer `stray`: its experiment 99 is not there",
+        "scorer `bad`: -1 is no number of a version",
+        "webhook `w-sealed`: its secret cannot be opened: it is not sealed as MLflow does",
+        "webhook `w-status`: `ODD` is no status",
+        "webhook `w-good`: nothing here is `budget_policy.exceeded`",
+    ] {
+        let is_told = |told: &&&serde_json::Value| told.as_str().unwrap().starts_with(words);
+        assert!(
+            unreadable.iter().any(|told| is_told(&told)),
+            "{words}: {report:#}"
+        );
+    }
+    assert_eq!(unreadable.len(), 12, "{report:#}");
+    assert_eq!(report["dataset_records"], 1, "{report:#}");
+    for (noun, new) in [
+        ("evaluation_datasets", 1),
+        ("scorer_versions", 1),
+        ("webhooks", 1),
+    ] {
+        assert_eq!(report["counts"][noun]["new"], new, "{report:#}");
+    }
+    // MLflow's digest is not what it writes.
+    assert_eq!(
+        report["differences"],
+        serde_json::json!(["evaluation dataset d-good: its row differs"])
+    );
+    project.assert_sound();
+    // What somebody removed here does not come back.
+    let server = Server::start(&project);
+    let agent = &server.agent;
+    let call = |path: &str| format!("{}/api/{path}", server.url);
+    agent
+        .delete(call("3.0/mlflow/datasets/d-good"))
+        .call()
+        .unwrap();
+    agent
+        .delete(call("2.0/mlflow/webhooks/w-good"))
+        .call()
+        .unwrap();
+    let scorer = call("3.0/mlflow/scorers/delete?experiment_id=0&name=good");
+    agent.delete(scorer).call().unwrap();
+    server.end();
+    let again = told(&Answer::of(&mut program));
+    for noun in ["evaluation_datasets", "scorer_versions", "webhooks"] {
+        let counts = serde_json::json!({ "new": 0, "there": 1 });
+        assert_eq!(again["counts"][noun], counts, "{again:#}");
+    }
     project.assert_sound();
 }

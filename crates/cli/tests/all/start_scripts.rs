@@ -284,7 +284,7 @@ fn what_would_be_missed_is_refused_by_name() {
         answer.assert_err_has(words);
     }
     for uri in [
-        "postgresql+psycopg2://ann:s3cret@db.example.org/mlflow?password=s3cret",
+        "mysql+pymysql://ann:s3cret@db.example.org/mlflow?password=s3cret",
         "postgres:ann:s3cret@db.example.org",
         "sqlite:///:memory:",
     ] {
@@ -292,12 +292,17 @@ fn what_would_be_missed_is_refused_by_name() {
         answer.assert_code(2).assert_err_has("E0026");
         assert!(!answer.err().contains("s3cret"), "{}", answer.err());
     }
-    let uri = "postgresql://ann:s3cret@db.example.org/mlflow";
+    let uri = "mysql://ann:s3cret@db.example.org/mlflow";
     let answer = project.reproof(&["server", "--port", "0", "--backend-store-uri", uri]);
     answer
         .assert_code(2)
-        .assert_err_has("postgresql://***@db.example.org/mlflow");
+        .assert_err_has("mysql://***@db.example.org/mlflow");
     assert!(!answer.err().contains("s3cret"));
+    // A database that is kept in, and not there.
+    let uri = "postgresql+psycopg2://ann:s3cret@127.0.0.1:1/mlflow?password=s3cret";
+    let answer = project.reproof(&["server", "--port", "0", "--backend-store-uri", uri]);
+    answer.assert_code(4).assert_err_has("E0027");
+    assert!(!answer.err().contains("s3cret"), "{}", answer.err());
     let mut help = project.program();
     help.args(["server", "--help"])
         .env("MLFLOW_BACKEND_STORE_URI", uri);

@@ -4,9 +4,9 @@ import base64
 import json
 import os
 import pathlib
-import sqlite3
 
 import mlflow
+import sqlalchemy
 from mlflow.entities import AssessmentSource, SpanEvent, SpanType
 from mlflow.entities.assessment import IssueReference
 from mlflow.entities.link import Link
@@ -14,7 +14,7 @@ from mlflow.tracing.utils import TraceJSONEncoder
 
 client = mlflow.MlflowClient()
 uri = os.environ["MLFLOW_TRACKING_URI"]
-is_database = uri.startswith("sqlite:")
+is_database = uri.startswith(("sqlite:", "postgresql"))
 
 
 def last():
@@ -108,24 +108,27 @@ if is_database:
         client.link_prompt_versions_to_trace([prompt], linking)
 
     # As older releases left them: spans that are a file only, and spans in other forms.
-    path = uri.removeprefix("sqlite:///")
-    database = sqlite3.connect(path)
+    database = sqlalchemy.create_engine(uri).connect()
+
+    def execute(statement, **values):
+        return database.execute(sqlalchemy.text(statement), values)
+
     found = mlflow.get_trace(failed)
     folder = pathlib.Path(found.info.tags["mlflow.artifactLocation"])
     folder.mkdir(parents=True, exist_ok=True)
     folder.joinpath("traces.json").write_text(json.dumps(found.data.to_dict(), cls=TraceJSONEncoder))
-    database.execute("DELETE FROM spans WHERE trace_id = ?", [failed])
-    database.execute("DELETE FROM trace_tags WHERE request_id = ? AND key = 'mlflow.trace.spansLocation'", [failed])
-    contents = database.execute("SELECT span_id, content FROM spans WHERE trace_id = ?", [inside]).fetchall()
+    execute("DELETE FROM spans WHERE trace_id = :trace", trace=failed)
+    execute("DELETE FROM trace_tags WHERE request_id = :trace AND key = 'mlflow.trace.spansLocation'", trace=failed)
+    change = "UPDATE spans SET content = :content WHERE trace_id = :trace AND span_id = :span"
+    contents = execute("SELECT span_id, content FROM spans WHERE trace_id = :trace", trace=inside).fetchall()
     for span_id, content in contents:
         told = json.loads(content)
         told["trace_id"] = inside
         told["span_id"] = hexadecimal(told["span_id"])
         told["parent_span_id"] = hexadecimal(told["parent_span_id"])
         told["status"]["code"] = told["status"]["code"].removeprefix("STATUS_CODE_")
-        row = [json.dumps(told), inside, span_id]
-        database.execute("UPDATE spans SET content = ? WHERE trace_id = ? AND span_id = ?", row)
-    contents = database.execute("SELECT span_id, content FROM spans WHERE trace_id = ?", [linked]).fetchall()
+        execute(change, content=json.dumps(told), trace=inside, span=span_id)
+    contents = execute("SELECT span_id, content FROM spans WHERE trace_id = :trace", trace=linked).fetchall()
     for span_id, content in contents:
         told = json.loads(content)
         told = {
@@ -139,6 +142,5 @@ if is_database:
             "attributes": told["attributes"],
             "events": [{"name": one["name"], "timestamp": one["time_unix_nano"], "attributes": one["attributes"]} for one in told["events"]],
         }
-        row = [json.dumps(told, ensure_ascii=False), linked, span_id]
-        database.execute("UPDATE spans SET content = ? WHERE trace_id = ? AND span_id = ?", row)
+        execute(change, content=json.dumps(told, ensure_ascii=False), trace=linked, span=span_id)
     database.commit()

@@ -8,6 +8,8 @@ import tempfile
 
 import mlflow
 from mlflow.entities import ViewType
+from mlflow.genai.datasets import get_dataset, search_datasets
+from mlflow.tracking._tracking_service.utils import _get_store
 
 client = mlflow.MlflowClient()
 
@@ -37,7 +39,8 @@ def files(path, list_files, download):
             found.update(files(entry.path, list_files, download))
         else:
             content = pathlib.Path(download(entry.path)).read_bytes()
-            found[entry.path] = [entry.file_size, hashlib.sha256(content).hexdigest()]
+            # MLflow's server tells no size of an empty file.
+            found[entry.path] = [entry.file_size or 0, hashlib.sha256(content).hexdigest()]
     return found
 
 
@@ -210,6 +213,46 @@ def search_traces(experiments, filter_string=None, include_spans=False):
     return found
 
 
+def datasets():
+    told = {}
+    for found in search_datasets(filter_string="name LIKE '%'"):
+        found = get_dataset(dataset_id=found.dataset_id)
+        records = found.to_df().to_dict("records")
+        told[found.dataset_id] = {
+            "row": [found.name, found.digest, json.loads(found.schema or "{}"), found.profile, found.created_by, found.last_updated_by],
+            "times": [found.created_time, found.last_update_time],
+            "tags": found.tags,
+            "experiments": sorted(found.experiment_ids),
+            "records": {record["dataset_record_id"]: exact({**record, "source": str(record["source"])}) for record in records},
+        }
+    return told
+
+
+def scorers():
+    store = _get_store()
+    found = [version for one in active for scorer in store.list_scorers(one) for version in store.list_scorer_versions(one, scorer.scorer_name)]
+    told = {}
+    for version in found:
+        one = {key: value for key, value in vars(version).items() if "workspace" not in key}
+        told[f"{version.experiment_id}/{version.scorer_name}/{version.scorer_version}"] = {key: plain(value) for key, value in one.items()}
+    if not found:
+        return told
+    scorings = store.get_online_scoring_configs(sorted({version.scorer_id for version in found}))
+    return told | {"scorings": sorted(str(vars(scoring)) for scoring in scorings)}
+
+
+def webhooks():
+    return {
+        found.webhook_id: {
+            "row": [found.name, found.url, plain(found.description), str(found.status)],
+            "times": [found.creation_timestamp, found.last_updated_timestamp],
+            "events": sorted(str(event) for event in found.events),
+        }
+        for found in client.list_webhooks()
+    }
+
+
+is_folder = "://" not in mlflow.get_tracking_uri() or mlflow.get_tracking_uri().startswith("file:")
 experiments = client.search_experiments(view_type=ViewType.ALL)
 ids = [experiment.experiment_id for experiment in experiments]
 active = [experiment.experiment_id for experiment in experiments if experiment.lifecycle_stage == "active"]
@@ -244,6 +287,10 @@ answer = {
             "feedback.quality = 'true'",
         ]
     },
+    # A folder of files has none.
+    "datasets": {} if is_folder else datasets(),
+    "scorers": {} if is_folder else scorers(),
+    "webhooks": {} if is_folder else webhooks(),
     "versions": {f"{found.name}/{found.version}": version(found) for found in client.search_model_versions()},
 }
 print(json.dumps(answer, sort_keys=True, indent=1))

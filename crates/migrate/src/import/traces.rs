@@ -29,7 +29,7 @@ impl Import<'_> {
         let mut missing = Vec::new();
         for (index, place) in traces.iter().enumerate() {
             let is_there = self.store().find_trace(&place.id).await?.is_some();
-            if is_there || self.was_removed(&place.id).await? {
+            if is_there || self.was_trace_removed(&place.id).await? {
                 self.report.traces.there += 1;
             } else {
                 missing.push(index);
@@ -39,16 +39,23 @@ impl Import<'_> {
     }
 
     /// Whether a trace that is not there was once, and somebody removed it for good.
-    async fn was_removed(&self, id: &TraceId) -> Result<bool, MigrateError> {
-        let events = self
-            .store()
-            .list_events_of(&format!("trace:{id}"), 1)
-            .await?;
+    async fn was_trace_removed(&self, id: &TraceId) -> Result<bool, MigrateError> {
+        self.was_removed(&format!("trace:{id}"), "traces.deleted")
+            .await
+    }
+
+    /// Whether the last event about something, which is not there, is that somebody removed it.
+    pub(super) async fn was_removed(
+        &self,
+        subject: &str,
+        removed: &str,
+    ) -> Result<bool, MigrateError> {
+        let events = self.store().list_events_of(subject, 1).await?;
         let Some(last) = events.first() else {
             return Ok(false);
         };
         let kind = Leaf::decode(&last.leaf).map_err(StoreError::from)?.kind;
-        Ok(kind == "traces.deleted")
+        Ok(kind == removed)
     }
 
     /// Whether an experiment must be open for a trace that is not there: not for one that cannot be read.

@@ -4,8 +4,11 @@
 //! yet is empty.
 
 mod cells;
+mod evaluations;
 mod rows;
+mod sqlite;
 mod traces;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,23 +17,22 @@ use entities::{
     DatasetInput, Experiment, LoggedModel, Metric, ModelOutput, ModelVersion, RegisteredModel,
     RunId, Stage, VersionNumber,
 };
-use rusqlite::{Connection, OpenFlags, Row};
+use store_sql::params;
+use store_sql::sql::{Connection, Dialect, Result as SqlResult, Row, SqlError, Values};
 
 use self::rows::{
     experiment_of, lifecycle_of, metric_of, model_metric_of, model_status_of, parse, run_of,
     time_of,
 };
-use crate::MigrateError;
+use self::sqlite::SqliteFile;
 use crate::source::{
     DELETED_STAGE, Outline, RunPlace, SourceModel, SourceRegistered, SourceRun, SourceVersion,
     complete_run, model_in_source, tell_points_of_models,
 };
+use crate::{FernetKey, MigrateError};
 
 /// Tables for whose rows there is no place here, each with what it holds.
 const LEFT_BEHIND: &[(&str, &str)] = &[
-    ("evaluation_datasets", "evaluation datasets"),
-    ("scorers", "scorers"),
-    ("webhooks", "webhooks"),
     ("issues", "issues"),
     ("label_schemas", "label schemas"),
     ("review_queues", "review queues"),
@@ -39,43 +41,65 @@ const LEFT_BEHIND: &[(&str, &str)] = &[
     ("users", "users"),
 ];
 
+/// The tables that every release has.
+const FIRST_TABLES: [&str; 5] = ["experiments", "runs", "params", "tags", "metrics"];
+
 /// An MLflow database, open for reading.
 pub(crate) struct MlflowDatabase {
-    connection: Connection,
-    path: PathBuf,
+    connection: Box<dyn Connection>,
+    dialect: Dialect,
+    /// What it is called in messages: without a password.
+    name: String,
+    folder: PathBuf,
     tables: BTreeSet<String>,
     /// Columns of `trace_info` that not every release has.
     later_trace_columns: String,
 }
 
 impl MlflowDatabase {
-    /// Opens a database.
+    /// Opens a file.
     ///
     /// *Errors*: `Database` if it cannot be opened; `NotMlflow`.
     pub(crate) fn open(path: &Path) -> Result<Self, MigrateError> {
-        let path = path.to_owned();
-        let fault = |what| database_fault(&path, what);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(fault("opening it"))?;
-        // The file may come from anybody: what its schema would have run is not run.
-        connection
-            .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")
-            .map_err(fault("opening it"))?;
-        let tables: BTreeSet<String> = connection
-            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
-            .map_err(fault("its tables"))?;
-        for missing in ["experiments", "runs", "params", "tags", "metrics"] {
-            if !tables.contains(missing) {
-                return Err(MigrateError::NotMlflow {
-                    path: path.display().to_string(),
-                    missing,
-                });
+        let name = path.display().to_string();
+        let file = SqliteFile::open(path).map_err(database_fault(&name, "opening it"))?;
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = path.parent().unwrap_or(&path).to_owned();
+        Self::of(Box::new(file), Dialect::Sqlite, name, folder)
+    }
+
+    /// Takes a connection to a database. Relative locations start from the folder.
+    ///
+    /// *Errors*: `Database` if it cannot be read; `NotMlflow`.
+    pub(crate) fn of(
+        connection: Box<dyn Connection>,
+        dialect: Dialect,
+        name: String,
+        folder: PathBuf,
+    ) -> Result<Self, MigrateError> {
+        let sql = match dialect {
+            Dialect::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table'",
+            // Those that a name alone finds.
+            Dialect::Postgres => {
+                "SELECT relname FROM pg_class
+                 WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid)"
             }
+        };
+        let tables: BTreeSet<String> = connection
+            .list(sql, params![], |row| row.get(0))
+            .map_err(database_fault(&name, "its tables"))?;
+        let missing = FIRST_TABLES.iter().find(|table| !tables.contains(**table));
+        if let Some(missing) = missing {
+            return Err(MigrateError::NotMlflow {
+                path: name,
+                missing,
+            });
         }
         let mut database = Self {
             connection,
-            path,
+            dialect,
+            name,
+            folder,
             tables,
             later_trace_columns: String::new(),
         };
@@ -85,20 +109,24 @@ impl MlflowDatabase {
 
     /// The folder that relative locations start from.
     pub(crate) fn folder(&self) -> PathBuf {
-        let path = self.path.canonicalize();
-        let path = path.unwrap_or_else(|_| self.path.clone());
-        path.parent().unwrap_or(&path).to_owned()
+        self.folder.clone()
     }
 
     /// Reads all but the runs and the traces.
-    pub(crate) fn outline(&self) -> Result<Outline, MigrateError> {
-        let (traces, unreadable) = self.trace_places()?;
+    pub(crate) fn outline(&self, key: Option<&FernetKey>) -> Result<Outline, MigrateError> {
+        let (traces, mut unreadable) = self.trace_places()?;
+        let datasets = self.datasets_for_evaluation(&mut unreadable)?;
+        let scorers = self.scorers(&mut unreadable)?;
+        let webhooks = self.webhooks(key, &mut unreadable)?;
         Ok(Outline {
             experiments: self.experiments()?,
             runs: self.run_places()?,
             models: self.models()?,
             registered: self.registered()?,
             traces,
+            datasets,
+            scorers,
+            webhooks,
             unreadable,
             left_behind: self.left_behind()?,
         })
@@ -109,7 +137,7 @@ impl MlflowDatabase {
             "experiments",
             "SELECT experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time
              FROM experiments ORDER BY experiment_id",
-            [],
+            params![],
             experiment_of,
         )?;
         for experiment in &mut experiments {
@@ -126,7 +154,7 @@ impl MlflowDatabase {
         self.list(
             "runs",
             "SELECT run_uuid, experiment_id, artifact_uri FROM runs ORDER BY start_time, run_uuid",
-            [],
+            params![],
             |row| {
                 let artifact_uri: Option<String> = row.get(2)?;
                 Ok(RunPlace {
@@ -134,6 +162,7 @@ impl MlflowDatabase {
                     experiment: parse(row, 1, "an experiment")?,
                     artifact_uri: artifact_uri.unwrap_or_default(),
                     folder: None,
+                    has_event_files: false,
                 })
             },
         )
@@ -263,7 +292,7 @@ impl MlflowDatabase {
             "SELECT model_id, experiment_id, name, artifact_location, creation_timestamp_ms, last_updated_timestamp_ms,
                  status, lifecycle_stage, model_type, source_run_id
              FROM logged_models ORDER BY creation_timestamp_ms, model_id",
-            [],
+            params![],
             |row| {
                 let run: Option<String> = row.get(9)?;
                 let model_type: Option<String> = row.get(8)?;
@@ -306,7 +335,7 @@ impl MlflowDatabase {
         let models = self.list(
             "registered_models",
             "SELECT name, description, creation_time, last_updated_time FROM registered_models ORDER BY name",
-            [],
+            params![],
             |row| {
                 let created_at = time_of(row.get(2)?);
                 let updated: Option<i64> = row.get(3)?;
@@ -368,7 +397,7 @@ impl MlflowDatabase {
         let mut left = BTreeMap::new();
         for (table, what) in LEFT_BEHIND {
             let sql = format!("SELECT COUNT(*) FROM {table}");
-            let count: Vec<i64> = self.list(table, &sql, [], |row| row.get(0))?;
+            let count: Vec<i64> = self.list(table, &sql, params![], |row| row.get(0))?;
             let count = count.first().copied().unwrap_or(0);
             if count > 0 {
                 left.insert((*what).to_owned(), count.unsigned_abs());
@@ -378,12 +407,14 @@ impl MlflowDatabase {
     }
 
     fn has_column(&self, table: &'static str, column: &str) -> Result<bool, MigrateError> {
-        let columns: Vec<String> = self.list(
-            table,
-            "SELECT name FROM pragma_table_info(?1)",
-            [table],
-            |row| row.get(0),
-        )?;
+        let sql = match self.dialect {
+            Dialect::Sqlite => "SELECT name FROM pragma_table_info(?1)",
+            Dialect::Postgres => {
+                "SELECT attname FROM pg_attribute
+                 WHERE attrelid = to_regclass(?1) AND attnum > 0 AND NOT attisdropped"
+            }
+        };
+        let columns: Vec<String> = self.list(table, sql, [table], |row| row.get(0))?;
         Ok(columns.iter().any(|known| known == column))
     }
 
@@ -400,7 +431,7 @@ impl MlflowDatabase {
         &self,
         table: &'static str,
         sql: &str,
-        values: impl rusqlite::Params,
+        values: impl Values,
     ) -> Result<BTreeMap<String, String>, MigrateError> {
         let pairs: Vec<(String, Option<String>)> =
             self.list(table, sql, values, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -415,23 +446,24 @@ impl MlflowDatabase {
         &self,
         table: &'static str,
         sql: &str,
-        values: impl rusqlite::Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        values: impl Values,
+        read: impl FnMut(&Row<'_>) -> SqlResult<T>,
     ) -> Result<Vec<T>, MigrateError> {
         if !self.tables.contains(table) {
             return Ok(Vec::new());
         }
         self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.query_map(values, read)?.collect())
-            .map_err(database_fault(&self.path, table))
+            .list(sql, values, read)
+            .map_err(database_fault(&self.name, table))
     }
 }
 
-fn version_of(name: &str, row: &Row<'_>) -> rusqlite::Result<SourceVersion> {
+fn version_of(name: &str, row: &Row<'_>) -> SqlResult<SourceVersion> {
     let number: i64 = row.get(0)?;
-    let version =
-        VersionNumber::new(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))?;
+    let version = VersionNumber::new(number).ok_or_else(|| SqlError::Column {
+        column: 0,
+        message: format!("{number} is no number of a version"),
+    })?;
     let stage: Option<String> = row.get(2)?;
     let stage = stage.unwrap_or_default();
     let source: Option<String> = row.get(3)?;
@@ -462,11 +494,8 @@ fn version_of(name: &str, row: &Row<'_>) -> rusqlite::Result<SourceVersion> {
     })
 }
 
-fn database_fault(
-    path: &Path,
-    what: &'static str,
-) -> impl Fn(rusqlite::Error) -> MigrateError + use<> {
-    let path = path.display().to_string();
+fn database_fault(name: &str, what: &'static str) -> impl Fn(SqlError) -> MigrateError + use<> {
+    let path = name.to_owned();
     move |source| MigrateError::Database {
         path: path.clone(),
         what,

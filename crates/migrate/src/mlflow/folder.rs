@@ -191,6 +191,7 @@ impl MlrunsFolder {
                 id: id.clone(),
                 experiment: run.experiment,
                 folder: own_artifacts(path, &run.artifact_uri),
+                has_event_files: false,
                 artifact_uri: run.artifact_uri,
             };
             runs.push((run.started_at, place));
@@ -203,6 +204,9 @@ impl MlrunsFolder {
             models: models.collect::<Result<_, _>>()?,
             registered: self.registered()?,
             traces: self.trace_places(),
+            datasets: Vec::new(),
+            scorers: Vec::new(),
+            webhooks: Vec::new(),
             unreadable: self.unreadable.clone(),
             left_behind: self.left_behind.clone(),
         })

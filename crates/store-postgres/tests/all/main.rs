@@ -7,5 +7,6 @@
 
 mod conformance;
 mod opening;
+mod snapshot;
 mod texts;
 mod writers;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entities::Timestamp;
-use migrate::{MigrateError, MlflowSource};
+use migrate::{MigrateError, Source};
 use server::{
     AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, WebOptions,
 };
@@ -13,9 +13,10 @@ use store_postgres::PostgresAddress;
 
 use crate::arguments::{ServerArguments, Unsupported};
 use crate::context::working_directory;
+use crate::database::parse_address;
 use crate::error::CommandError;
 use crate::faults::migrate_fault;
-use crate::output::{Output, safe};
+use crate::output::{Output, safe, without_password};
 use crate::own_process::read_own_figures;
 use crate::project::{Project, cannot_write};
 
@@ -33,6 +34,13 @@ pub(super) struct Place {
 pub(super) fn place(arguments: &ServerArguments, output: &Output) -> Result<Place, CommandError> {
     let uri = given(arguments.backend_store_uri.as_ref());
     if let Some(uri) = uri.filter(|uri| PostgresAddress::is_meant(uri)) {
+        if let Some(project) = find_taken_over_database(arguments.root.as_deref(), uri)? {
+            tell_taken_over(&without_password(uri), output);
+            return Ok(Place {
+                root: Some(project.root),
+                postgres: None,
+            });
+        }
         return Ok(Place {
             root: arguments.root.clone(),
             postgres: Some(uri.clone()),
@@ -54,7 +62,7 @@ fn root(arguments: &ServerArguments, output: &Output) -> Result<Option<PathBuf>,
         return Ok(Some(root.clone()));
     }
     let shown = without_password(uri);
-    let path = MlflowSource::path(without_query(uri)).filter(|path| path != Path::new(":memory:"));
+    let path = Source::path(without_query(uri)).filter(|path| path != Path::new(":memory:"));
     let Some(path) = path else {
         return Err(refusal(format!(
             "`--backend-store-uri {shown}` cannot be served: the record is kept in a store of Reproof's own"
@@ -75,15 +83,36 @@ fn root(arguments: &ServerArguments, output: &Output) -> Result<Option<PathBuf>,
     if path.exists() {
         let taken_over = find_taken_over(uri, &path)?;
         if let Some(project) = taken_over {
-            output.say(&format!(
-                "what MLflow recorded in {} was taken over into this store; what it recorded later is not here",
-                safe(uri)
-            ));
+            tell_taken_over(&safe(uri), output);
             return Ok(Some(project.root));
         }
     }
     std::fs::create_dir_all(&root).map_err(|error| cannot_write(&root, &error))?;
     Ok(Some(root))
+}
+
+fn tell_taken_over(shown: &str, output: &Output) {
+    output.say(&format!(
+        "what MLflow recorded in {shown} was taken over into this store; what it recorded later is not here"
+    ));
+}
+
+/// The store of a folder, or else of the working directory, if it took over what MLflow recorded in a database.
+fn find_taken_over_database(
+    root: Option<&Path>,
+    uri: &str,
+) -> Result<Option<Project>, CommandError> {
+    let source = parse_address(uri)?.identity();
+    let project = match root {
+        Some(root) => Project::find(root).filter(|project| is_same_folder(&project.root, root)),
+        None => Project::find(&working_directory()?),
+    };
+    Ok(project.filter(|project| project.has_migrated(&source)))
+}
+
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let canonical = |path: &Path| path.canonicalize().ok();
+    canonical(one).is_some() && canonical(one) == canonical(other)
 }
 
 /// The store that took over what MLflow recorded there; none where nothing was recorded.
@@ -92,7 +121,7 @@ fn root(arguments: &ServerArguments, output: &Output) -> Result<Option<PathBuf>,
 fn find_taken_over(uri: &str, path: &Path) -> Result<Option<Project>, CommandError> {
     let uri = without_query(uri);
     let shown = safe(uri);
-    match MlflowSource::open(uri) {
+    match Source::open(uri) {
         Ok(_) => {}
         Err(MigrateError::NotMlruns { .. }) => return Ok(None),
         Err(MigrateError::NotMlflow { .. }) => {
@@ -114,7 +143,7 @@ fn find_taken_over(uri: &str, path: &Path) -> Result<Option<Project>, CommandErr
         .into_iter()
         .chain([here.as_path()])
         .filter_map(Project::find);
-    let taken_over = stores.find(|project| project.has_migrated(&source));
+    let taken_over = stores.find(|project| project.has_migrated(&source.display().to_string()));
     taken_over.map(Some).ok_or_else(|| {
         refusal(format!(
             "`{shown}` holds what MLflow recorded, which only MLflow writes to"
@@ -131,7 +160,7 @@ pub(super) fn warn_of_mlflow(output: &Output) -> Result<(), CommandError> {
         return Ok(());
     }
     for (path, uri) in [("mlflow.db", "sqlite:///mlflow.db"), ("mlruns", "mlruns")] {
-        if Path::new(path).exists() && MlflowSource::open(uri).is_ok() {
+        if Path::new(path).exists() && Source::open(uri).is_ok() {
             output.warn(&format!(
                 "{path} here holds what MLflow recorded, which is not in the new store: `reproof migrate mlflow {uri}` takes it over"
             ));
@@ -237,7 +266,7 @@ fn whole_root(root: &str) -> Result<String, CommandError> {
         ));
     }
     let trimmed = root.trim_end_matches('/');
-    let is_path = !root.starts_with("file:") && MlflowSource::path(root).is_some();
+    let is_path = !root.starts_with("file:") && Source::path(root).is_some();
     if !is_path {
         return Ok(trimmed.to_owned());
     }
@@ -301,7 +330,7 @@ pub(super) fn check_others(
     }
     if let Some(destination) = given(others.artifacts_destination.as_ref()) {
         let shown = safe(&without_password(destination));
-        if MlflowSource::path(destination).is_none() {
+        if Source::path(destination).is_none() {
             return Err(refusal(format!(
                 "`--artifacts-destination {shown}` is not supported: what clients send is kept in the store"
             ))
@@ -362,14 +391,4 @@ fn without_query(uri: &str) -> &str {
         Some((before, _)) if uri.starts_with("sqlite:") => before,
         _ => uri,
     }
-}
-
-/// A URI as it may be shown: without what stands before its host, and without its settings.
-fn without_password(uri: &str) -> String {
-    let before = uri.split(['?', '#']).next().unwrap_or_default();
-    let Some(at) = before.rfind('@') else {
-        return safe(before);
-    };
-    let scheme = before[..at].split(':').next().unwrap_or_default();
-    safe(&format!("{scheme}://***@{}", &before[at + 1..]))
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use entities::{Experiment, Lifecycle, Metric, ModelStatus, Run, RunStatus, Timestamp};
-use rusqlite::types::{Type, ValueRef};
-use rusqlite::{Error, Result, Row};
+use store_sql::sql::{Result, Row, SqlError, Value};
 
 /// Reads an id. MLflow's columns of ids hold numbers in some tables and texts in others.
 pub(super) fn parse<T>(row: &Row<'_>, column: usize, what: &str) -> Result<T>
@@ -14,12 +13,12 @@ where
     T::Err: std::fmt::Display,
 {
     let text = match row.get_ref(column)? {
-        ValueRef::Integer(number) => number.to_string(),
-        value => value.as_str()?.to_owned(),
+        Value::Integer(number) => number.to_string(),
+        _ => row.text(column)?.to_owned(),
     };
-    text.parse().map_err(|error: T::Err| {
-        let message = format!("`{text}` is no id of {what}: {error}");
-        Error::FromSqlConversionFailure(column, Type::Text, message.into())
+    text.parse().map_err(|error: T::Err| SqlError::Column {
+        column,
+        message: format!("`{text}` is no id of {what}: {error}"),
     })
 }
 
@@ -89,7 +88,7 @@ pub(super) fn metric_of(row: &Row<'_>) -> Result<Metric> {
     let value: f64 = row.get(1)?;
     let value = if is_nan { f64::NAN } else { value };
     Ok(Metric::new(
-        row.get::<_, String>(0)?,
+        row.get::<String>(0)?,
         value,
         row.get(2)?,
         row.get(3)?,
@@ -104,6 +103,6 @@ pub(super) fn model_metric_of(row: &Row<'_>) -> Result<Metric> {
         timestamp_ms: row.get(2)?,
         step: row.get(3)?,
         model: Some(parse(row, 4, "a logged model")?),
-        dataset: row.get::<_, Option<String>>(5)?.zip(row.get(6)?),
+        dataset: row.get::<Option<String>>(5)?.zip(row.get(6)?),
     })
 }

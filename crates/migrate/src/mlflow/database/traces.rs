@@ -9,11 +9,11 @@ use entities::{
     Assessment, ExperimentId, Span, TRACE_COST_KEY, TRACE_NAME_TAG, TRACE_SESSION_KEY,
     TRACE_TOKENS_KEY, Trace, TraceId, python,
 };
-use rusqlite::Row;
 use serde_json::{Map, Value};
+use store_sql::params;
 
 use super::MlflowDatabase;
-use super::cells::{integer_at, number_at, some_integer_at, some_text_at, text_at};
+use super::cells::Cells;
 use crate::MigrateError;
 use crate::mlflow::assessment::{in_order, metadata_of, source_of, value_of};
 use crate::mlflow::json::read_json;
@@ -33,6 +33,33 @@ const TOKEN_COLUMNS: [&str; 6] = [
 
 /// Columns of `trace_info` that hold costs, likewise.
 const COST_COLUMNS: [&str; 3] = ["input_cost", "output_cost", "total_cost"];
+
+/// Columns of `trace_info` that every release has, but for the id.
+const FIRST_COLUMNS: [&str; 4] = [
+    "experiment_id",
+    "timestamp_ms",
+    "execution_time_ms",
+    "status",
+];
+
+/// Columns of `assessments`.
+const ASSESSMENT_COLUMNS: [&str; 15] = [
+    "assessment_id",
+    "name",
+    "assessment_type",
+    "value",
+    "error",
+    "created_timestamp",
+    "last_updated_timestamp",
+    "source_type",
+    "source_id",
+    "run_id",
+    "span_id",
+    "rationale",
+    "overrides",
+    "valid",
+    "assessment_metadata",
+];
 
 /// Other columns of `trace_info` that not every release has.
 const LATER_COLUMNS: [&str; 5] = [
@@ -65,7 +92,10 @@ impl MlflowDatabase {
             "SELECT request_id, experiment_id, {spans_at} AS spans_at
              FROM trace_info ORDER BY timestamp_ms, request_id"
         );
-        let rows = self.list("trace_info", &sql, [], |row| Ok(place_of(row)))?;
+        let rows = self.list("trace_info", &sql, params![], |row| {
+            let columns = &["request_id", "experiment_id", "spans_at"];
+            Ok(place_of(Cells { row, columns }))
+        })?;
         let mut faults = Vec::new();
         let places = rows.into_iter().filter_map(|row| kept(row, &mut faults));
         Ok((places.collect(), faults))
@@ -75,12 +105,21 @@ impl MlflowDatabase {
     pub(crate) fn trace(&self, id: &TraceId) -> Result<TraceReading, MigrateError> {
         let mut faults = Vec::new();
         let sql = format!(
-            "SELECT experiment_id, timestamp_ms, execution_time_ms, status {}
+            "SELECT {}{}
              FROM trace_info WHERE request_id = ?1",
+            FIRST_COLUMNS.join(", "),
             self.later_trace_columns
         );
+        let columns = [
+            &FIRST_COLUMNS[..],
+            &LATER_COLUMNS,
+            &TOKEN_COLUMNS,
+            &COST_COLUMNS,
+        ]
+        .concat();
         let rows = self.list("trace_info", &sql, [id.as_str()], |row| {
-            Ok(trace_of(id, row).map_err(|why| format!("trace {id}: {why}")))
+            let columns = &columns;
+            Ok(trace_of(id, Cells { row, columns }).map_err(|why| format!("trace {id}: {why}")))
         })?;
         let Some(mut trace) = rows
             .into_iter()
@@ -142,8 +181,11 @@ impl MlflowDatabase {
     ) -> Result<BTreeMap<String, String>, MigrateError> {
         let sql = format!("SELECT key, value FROM {table} WHERE request_id = ?1");
         let rows = self.list(table, &sql, [id.as_str()], |row| {
-            let pair = some_text_at(row, "key")
-                .and_then(|key| Ok((key, text_at(row, "value")?.unwrap_or_default())));
+            let columns = &["key", "value"];
+            let cells = Cells { row, columns };
+            let pair = cells
+                .some_text("key")
+                .and_then(|key| Ok((key, cells.text("value")?.unwrap_or_default())));
             Ok(pair.map_err(|why| format!("a row in `{table}` of trace {id}: {why}")))
         })?;
         Ok(rows
@@ -163,8 +205,10 @@ impl MlflowDatabase {
             "SELECT span_id, content FROM spans WHERE trace_id = ?1 ORDER BY start_time_unix_nano, span_id",
             [id.as_str()],
             |row| {
-                let name = text_at(row, "span_id").ok().flatten().unwrap_or_default();
-                Ok((name, some_text_at(row, "content")))
+                let columns = &["span_id", "content"];
+                let cells = Cells { row, columns };
+                let name = cells.text("span_id").ok().flatten().unwrap_or_default();
+                Ok((name, cells.some_text("content")))
             },
         )?;
         let mut archived = 0;
@@ -198,18 +242,18 @@ impl MlflowDatabase {
         id: &TraceId,
         faults: &mut Vec<String>,
     ) -> Result<Vec<Assessment>, MigrateError> {
-        let rows = self.list(
-            "assessments",
-            "SELECT assessment_id, name, assessment_type, value, error, created_timestamp, last_updated_timestamp,
-                 source_type, source_id, run_id, span_id, rationale, overrides, valid, assessment_metadata
-             FROM assessments WHERE trace_id = ?1",
-            [id.as_str()],
-            |row| {
-                let name = text_at(row, "assessment_id").ok().flatten().unwrap_or_default();
-                let fault = |why| format!("assessment `{name}` of trace {id}: {why}");
-                Ok(assessment_of(row).map_err(fault))
-            },
-        )?;
+        let sql = format!(
+            "SELECT {} FROM assessments WHERE trace_id = ?1",
+            ASSESSMENT_COLUMNS.join(", ")
+        );
+        let rows = self.list("assessments", &sql, [id.as_str()], |row| {
+            let columns = &ASSESSMENT_COLUMNS;
+            let cells = Cells { row, columns };
+            let name = cells.text("assessment_id").ok().flatten();
+            let name = name.unwrap_or_default();
+            let fault = |why| format!("assessment `{name}` of trace {id}: {why}");
+            Ok(assessment_of(cells).map_err(fault))
+        })?;
         let found: Vec<Assessment> = rows
             .into_iter()
             .filter_map(|row| kept(row, faults))
@@ -226,8 +270,10 @@ impl MlflowDatabase {
              ORDER BY destination_type, destination_id",
             [id.as_str()],
             |row| {
-                let destination = some_text_at(row, "destination_id");
-                let kind = some_text_at(row, "destination_type");
+                let columns = &["destination_type", "destination_id"];
+                let cells = Cells { row, columns };
+                let destination = cells.some_text("destination_id");
+                let kind = cells.some_text("destination_type");
                 let link = kind.and_then(|kind| Ok((kind == "run", destination?)));
                 Ok(link.map_err(|why| format!("a link of trace {id}: {why}")))
             },
@@ -254,12 +300,14 @@ impl MlflowDatabase {
 }
 
 /// What was read; where it could not be, why is noted.
-fn kept<T>(read: Result<T, String>, faults: &mut Vec<String>) -> Option<T> {
+pub(super) fn kept<T>(read: Result<T, String>, faults: &mut Vec<String>) -> Option<T> {
     read.map_err(|fault| faults.push(fault)).ok()
 }
 
-fn place_of(row: &Row<'_>) -> Result<TracePlace, String> {
-    let name = some_text_at(row, "request_id").map_err(|why| format!("a trace: {why}"))?;
+fn place_of(row: Cells<'_>) -> Result<TracePlace, String> {
+    let name = row
+        .some_text("request_id")
+        .map_err(|why| format!("a trace: {why}"))?;
     let fault = |why| format!("trace `{name}`: {why}");
     let id = name
         .parse()
@@ -267,57 +315,57 @@ fn place_of(row: &Row<'_>) -> Result<TracePlace, String> {
     Ok(TracePlace {
         id,
         experiment: experiment_at(row).map_err(fault)?,
-        spans_at: text_at(row, "spans_at").map_err(fault)?,
+        spans_at: row.text("spans_at").map_err(fault)?,
     })
 }
 
-fn experiment_at(row: &Row<'_>) -> Result<ExperimentId, String> {
-    let id = some_text_at(row, "experiment_id")?;
+fn experiment_at(row: Cells<'_>) -> Result<ExperimentId, String> {
+    let id = row.some_text("experiment_id")?;
     id.parse()
         .map_err(|_| format!("its experiment `{id}` is none"))
 }
 
 /// A trace with those of its tags and metadata that are columns.
-fn trace_of(id: &TraceId, row: &Row<'_>) -> Result<Trace, String> {
-    let requested_at = time_of_millis(some_integer_at(row, "timestamp_ms")?);
-    let duration_ms = match integer_at(row, "execution_time_ms")? {
+fn trace_of(id: &TraceId, row: Cells<'_>) -> Result<Trace, String> {
+    let requested_at = time_of_millis(row.some_integer("timestamp_ms")?);
+    let duration_ms = match row.integer("execution_time_ms")? {
         Some(millis) => {
             let duration = duration_of_millis(millis);
             Some(duration.ok_or("its `execution_time_ms` is no duration")?)
         }
         None => None,
     };
-    let name = text_at(row, "trace_name")?;
+    let name = row.text("trace_name")?;
     let tags = name.map(|name| (TRACE_NAME_TAG.to_owned(), name));
     Ok(Trace {
         id: id.clone(),
         experiment: experiment_at(row)?,
         requested_at: requested_at.ok_or("its `timestamp_ms` is no time")?,
         duration_ms,
-        state: state_of(&some_text_at(row, "status")?)?,
-        client_request_id: text_at(row, "client_request_id")?,
-        request_preview: text_at(row, "request_preview")?,
-        response_preview: text_at(row, "response_preview")?,
+        state: state_of(&row.some_text("status")?)?,
+        client_request_id: row.text("client_request_id")?,
+        request_preview: row.text("request_preview")?,
+        response_preview: row.text("response_preview")?,
         tags: tags.into_iter().collect(),
         metadata: column_metadata_of(row)?,
     })
 }
 
 /// Metadata that are columns, in the form in which MLflow gives them.
-fn column_metadata_of(row: &Row<'_>) -> Result<BTreeMap<String, String>, String> {
+fn column_metadata_of(row: Cells<'_>) -> Result<BTreeMap<String, String>, String> {
     let mut metadata = BTreeMap::new();
-    if let Some(session) = text_at(row, "session_id")? {
+    if let Some(session) = row.text("session_id")? {
         metadata.insert(TRACE_SESSION_KEY.to_owned(), session);
     }
     let mut tokens = Map::new();
     for column in TOKEN_COLUMNS {
-        if let Some(count) = integer_at(row, column)? {
+        if let Some(count) = row.integer(column)? {
             tokens.insert(column.to_owned(), Value::from(count));
         }
     }
     let mut costs = Map::new();
     for column in COST_COLUMNS {
-        if let Some(cost) = number_at(row, column)? {
+        if let Some(cost) = row.number(column)? {
             costs.insert(column.to_owned(), Value::from(cost));
         }
     }
@@ -329,30 +377,30 @@ fn column_metadata_of(row: &Row<'_>) -> Result<BTreeMap<String, String>, String>
     Ok(metadata)
 }
 
-fn assessment_of(row: &Row<'_>) -> Result<Assessment, String> {
+fn assessment_of(row: Cells<'_>) -> Result<Assessment, String> {
     let json = |column: &str| {
-        let text = text_at(row, column)?;
+        let text = row.text(column)?;
         let value = text.map(|text| read_json(&text)).transpose();
         value.map_err(|error| format!("its `{column}` is no JSON: {error}"))
     };
     let time = |column: &str| {
-        let time = time_of_millis(some_integer_at(row, column)?);
+        let time = time_of_millis(row.some_integer(column)?);
         time.ok_or_else(|| format!("its `{column}` is no time"))
     };
-    let kind = some_text_at(row, "assessment_type")?;
+    let kind = row.some_text("assessment_type")?;
     let value = json("value")?.ok_or("its `value` is missing")?;
-    let source = some_text_at(row, "source_type")?;
+    let source = row.some_text("source_type")?;
     Ok(Assessment {
-        id: some_text_at(row, "assessment_id")?,
-        name: some_text_at(row, "name")?,
+        id: row.some_text("assessment_id")?,
+        name: row.some_text("name")?,
         value: value_of(&kind, value, json("error")?)?,
-        source: source_of(&source, text_at(row, "source_id")?)?,
-        rationale: text_at(row, "rationale")?,
-        metadata: metadata_of(json("assessment_metadata")?, text_at(row, "run_id")?)?,
-        span: text_at(row, "span_id")?,
+        source: source_of(&source, row.text("source_id")?)?,
+        rationale: row.text("rationale")?,
+        metadata: metadata_of(json("assessment_metadata")?, row.text("run_id")?)?,
+        span: row.text("span_id")?,
         created_at: time("created_timestamp")?,
         updated_at: time("last_updated_timestamp")?,
-        overrides: text_at(row, "overrides")?.filter(|id| !id.is_empty()),
-        is_valid: integer_at(row, "valid")?.is_none_or(|valid| valid != 0),
+        overrides: row.text("overrides")?.filter(|id| !id.is_empty()),
+        is_valid: row.integer("valid")?.is_none_or(|valid| valid != 0),
     })
 }
