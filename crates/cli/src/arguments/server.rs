@@ -41,7 +41,8 @@ pub(crate) struct ServerArguments {
     /// Directory whose store is served, and made if there is none; found upward from here if not given
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// Instead of --root, as MLflow names it: the store of that folder, or of the folder of that database
+    /// As MLflow names it: postgresql://USER@HOST/DATABASE, which keeps the record; or, instead of --root, the folder of
+    /// a store or of a database
     #[arg(
         long,
         value_name = "URI",
