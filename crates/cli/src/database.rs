@@ -95,7 +95,7 @@ pub(crate) async fn make_store(project: &Project, new: NewStore<'_>) -> Result<b
 }
 
 /// Refuses to serve a store under the address of another database.
-pub(crate) fn check_place(project: &Project, uri: Option<&str>) -> Result<(), CommandError> {
+fn check_place(project: &Project, uri: Option<&str>) -> Result<(), CommandError> {
     let Some(uri) = uri else { return Ok(()) };
     let wanted = parse_address(uri)?;
     if project.database().is_file() {

@@ -9,6 +9,7 @@ mod keys;
 mod locations;
 mod mlflow;
 mod places;
+mod reading;
 mod report;
 mod source;
 mod sources;

@@ -187,23 +187,11 @@ impl PostgresAddress {
     /// Server, database and settings, as they may be shown: what tells the tables of one program from those of another
     /// where no schema of ours is meant.
     pub fn identity(&self) -> String {
-        let hosts = self.config.get_hosts().iter().map(|host| match host {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(path) => path.display().to_string(),
-        });
-        let hosts: Vec<_> = hosts.collect();
-        let ports: Vec<_> = match self.config.get_ports() {
-            [] => vec!["5432".to_owned()],
-            ports => ports.iter().map(u16::to_string).collect(),
-        };
-        let user = self.config.get_user().unwrap_or_default();
-        let database = self.config.get_dbname().unwrap_or(user);
         let options = match self.config.get_options() {
             Some(options) => format!("?options={options}"),
             None => String::new(),
         };
-        let (hosts, ports) = (hosts.join(","), ports.join(","));
-        format!("postgresql://{hosts}:{ports}/{database}{options}")
+        format!("{}{options}", self.shown)
     }
 
     /// The schema that holds the store.
@@ -218,7 +206,7 @@ impl PostgresAddress {
         };
         Ok(Connecting {
             config: Arc::new(self.config.clone()),
-            tls: Some(tls),
+            tls,
             schema: self.schema.clone(),
             names: LockNames::new(&self.schema),
         })
@@ -331,7 +319,7 @@ mod tests {
     #[test]
     fn what_tells_databases_apart_is_the_same_however_they_are_written() {
         let one = parse("postgresql+psycopg2://ann:secret@host/ml").identity();
-        assert_eq!(one, "postgresql://host:5432/ml");
+        assert_eq!(one, "postgresql://host/ml");
         for same in [
             "postgres://bob@host:5432/ml",
             "postgresql://ann@host/ml?sslmode=require",
@@ -341,7 +329,7 @@ mod tests {
         let socket = "postgresql://ann:secret@/ml?host=%2Frun%2Fpg&options=-csearch_path%3Dlab";
         assert_eq!(
             parse(socket).identity(),
-            "postgresql:///run/pg:5432/ml?options=-csearch_path=lab"
+            "postgresql://%2Frun%2Fpg/ml?options=-csearch_path=lab"
         );
     }
 

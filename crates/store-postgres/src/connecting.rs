@@ -12,20 +12,21 @@ use crate::locks::LockNames;
 use crate::session::Session;
 use crate::tls::Tls;
 
-/// What a new connection is given: texts are read as this program writes them, and one that hangs in the middle of
-/// writing must not keep others waiting for long.
+/// What a new connection is given: texts are read as this program writes them, one that hangs in the middle of writing
+/// must not keep others waiting for long, and what is acknowledged is durable. A server that is set to wait for its
+/// replicas too goes on doing so.
 const SETTINGS: &str = "SET client_min_messages = warning; \
     SET standard_conforming_strings = on; \
     SET lock_timeout = '20s'; \
     SET idle_in_transaction_session_timeout = '60s'; \
-    SET synchronous_commit = on; \
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SET jit = off";
 
 /// Where a store is, and how to get there.
 #[derive(Clone)]
 pub(crate) struct Connecting {
     pub(crate) config: Arc<Config>,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Tls,
     pub(crate) schema: String,
     pub(crate) names: LockNames,
 }
@@ -50,12 +51,12 @@ impl Connecting {
                 source: Box::new(source),
             },
         };
-        match &self.tls {
-            Some(tls) if self.config.get_ssl_mode() != SslMode::Disable => {
-                self.config.connect(tls.connector()).map_err(fault)
-            }
-            _ => self.config.connect(NoTls).map_err(fault),
-        }
+        let connected = if self.config.get_ssl_mode() == SslMode::Disable {
+            self.config.connect(NoTls)
+        } else {
+            self.config.connect(self.tls.connector())
+        };
+        connected.map_err(fault)
     }
 }
 

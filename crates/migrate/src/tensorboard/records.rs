@@ -3,7 +3,9 @@
 //! *Source*: TFRecord of TensorFlow (`tensorflow/core/lib/io/record_writer.cc`); the checksum is CRC-32C (Castagnoli,
 //! RFC 3720, section 12.1), rotated by 15 bits and moved by a constant.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
+
+use crate::reading::read_up_to;
 
 /// Longest record that is read: one with an image has some MiB.
 const LONGEST_BYTES: u64 = 256 << 20;
@@ -67,15 +69,7 @@ impl<R: Read> Records<R> {
 
     /// Reads as many bytes as there are, up to all; tells how many.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, std::io::Error> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.reader.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let filled = read_up_to(&mut self.reader, buffer)?;
         self.at += filled as u64;
         Ok(filled)
     }

@@ -3,7 +3,9 @@
 //! *Source*: LevelDB's log format (`doc/log_format.md`), under a header of 7 bytes that W&B puts before it, with the
 //! checksum of zlib (CRC-32) over the kind of a piece and its bytes.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
+
+use crate::reading::read_up_to;
 
 const BLOCK_BYTES: u64 = 32 << 10;
 
@@ -116,15 +118,7 @@ impl<R: Read> Records<R> {
 
     /// Reads as many bytes as there are, up to all; tells how many.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, std::io::Error> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.reader.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let filled = read_up_to(&mut self.reader, buffer)?;
         self.at += filled as u64;
         Ok(filled)
     }
