@@ -122,6 +122,15 @@ pub(crate) enum RequestError {
         /// The path.
         path: String,
     },
+    /// A file of a run that a page sends, without all that it needs.
+    #[error("Request must specify {lacks}.")]
+    Upload {
+        /// What it lacks.
+        lacks: &'static str,
+    },
+    /// One that is too large for that.
+    #[error("Artifact size is too large. Max size is 10MB.")]
+    LargeUpload,
     /// A file where a folder was asked for.
     #[error("Artifact path refers to a file, not a directory: '{path}'")]
     IsFile {
@@ -478,6 +487,8 @@ impl RequestError {
             | Self::InvalidPath
             | Self::IsFolder { .. }
             | Self::IsFile { .. }
+            | Self::Upload { .. }
+            | Self::LargeUpload
             | Self::RunAndModel
             | Self::RunOrModel
             | Self::Expiration { .. }

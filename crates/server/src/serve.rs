@@ -45,20 +45,26 @@ pub fn router(options: ServerOptions) -> Router {
         calls = calls.merge(mlflow::access_calls());
         calls_v3 = calls_v3.merge(mlflow::access_calls_v3());
     }
-    let pages = mlflow::page_calls();
     let proxy = Router::new()
         .nest("/api/2.0/mlflow-artifacts", proxy.clone())
         .nest("/ajax-api/2.0/mlflow-artifacts", proxy);
     let table = Router::new()
         .nest("/api/2.0/mlflow", calls.clone())
-        .nest("/ajax-api/2.0/mlflow", calls.merge(pages.clone()))
+        .nest("/ajax-api/2.0/mlflow", calls.merge(mlflow::page_calls()))
         .nest("/api/3.0/mlflow", calls_v3.clone())
-        .nest("/ajax-api/3.0/mlflow", calls_v3.merge(pages))
+        .nest(
+            "/ajax-api/3.0/mlflow",
+            calls_v3.merge(mlflow::page_calls_v3()),
+        )
         .merge(proxy.clone())
         .merge(mlflow::server_calls())
         .merge(mlflow::slashless_calls())
         .merge(otlp::calls())
-        .route("/get-artifact", get(artifacts::get_of_run));
+        .route("/get-artifact", get(artifacts::get_of_run))
+        .route(
+            "/model-versions/get-artifact",
+            get(artifacts::get_of_version),
+        );
     let table = match prefix.as_str() {
         "" => table,
         // As MLflow answers its proxy in both places.

@@ -258,3 +258,123 @@ async fn an_object_that_is_gone_is_the_server_s_fault_and_its_cause_hidden() {
         assert!(!message.contains('/'), "{message}");
     }
 }
+
+const PAGE_UPLOAD: &str = "/ajax-api/2.0/mlflow/upload-artifact";
+
+#[tokio::test]
+async fn a_page_sends_a_small_file_of_a_run() {
+    let app = TestApp::team().await;
+    let run = app.create_run(&json!({"experiment_id": "0"})).await;
+    let send = async |query: &str, body: Body| {
+        let path = format!("{PAGE_UPLOAD}?{query}");
+        app.request(Method::POST, &path, body).await
+    };
+    let query = format!("run_uuid={run}&path=a/eval.json");
+    send(&query, Body::from("{\"x\": 1}")).await.ok();
+    let file = app
+        .get_path(&format!("/get-artifact?run_id={run}&path=a/eval.json"))
+        .await;
+    assert_eq!(file.body, b"{\"x\": 1}");
+
+    let said = async |query: &str, body: Body| send(query, body).await.error();
+    let invalid = |message: &str| {
+        let code = "INVALID_PARAMETER_VALUE".to_owned();
+        (400, code, message.to_owned())
+    };
+    assert_eq!(
+        said("path=a", Body::from("x")).await,
+        invalid("Request must specify run_uuid.")
+    );
+    assert_eq!(
+        said(&format!("run_uuid={run}"), Body::from("x")).await,
+        invalid("Request must specify path.")
+    );
+    assert_eq!(
+        said(&query, Body::empty()).await,
+        invalid("Request must specify data.")
+    );
+    let too_large = invalid("Artifact size is too large. Max size is 10MB.");
+    let long = vec![b'x'; (10 << 20) + 1];
+    assert_eq!(said(&query, Body::from(long.clone())).await, too_large);
+    // One that does not say its length is cut off, and changes nothing.
+    let frames = long
+        .chunks(1 << 20)
+        .map(|frame| Ok::<_, io::Error>(Bytes::copy_from_slice(frame)));
+    let frames: Vec<_> = frames.collect();
+    assert_eq!(
+        said(&query, Body::from_stream(stream::iter(frames))).await,
+        too_large
+    );
+    for path in [
+        "../x",
+        "/etc/passwd",
+        "a/../../x",
+        "%252e%252e/x",
+        "..%5Cx",
+        "C:%5Cx",
+    ] {
+        let query = format!("run_uuid={run}&path={path}");
+        assert_eq!(
+            said(&query, Body::from("x")).await,
+            invalid("Invalid path"),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        said("run_uuid=0123abcd&path=a", Body::from("x")).await.0,
+        404
+    );
+    let listed = app
+        .get(&format!("artifacts/list?run_id={run}&path=a"))
+        .await
+        .ok();
+    assert_eq!(listed["files"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["files"][0]["file_size"], 8);
+}
+
+#[tokio::test]
+async fn the_command_of_a_captured_run_sends_no_file_to_another() {
+    let (app, run) = TestApp::run(Vec::new(), Vec::new()).await;
+    let other = support::create_run(&app.bench, "other").await;
+    let send = async |run: &str| {
+        let path = format!("{PAGE_UPLOAD}?run_uuid={run}&path=x");
+        app.request(Method::POST, &path, "x").await
+    };
+    send(run.as_str()).await.ok();
+    assert_eq!(send(other.as_str()).await.error().0, 403);
+}
+
+#[tokio::test]
+async fn a_file_of_a_version_is_read_by_its_name_and_number() {
+    let app = TestApp::team().await;
+    let run = app.create_run(&json!({"experiment_id": "0"})).await;
+    let root = format!("0/{run}/artifacts");
+    app.put(&format!("{root}/net/weights"), "w").await.ok();
+    app.put(&format!("{root}/secret"), "s").await.ok();
+    app.post("registered-models/create", &json!({"name": "a net"}))
+        .await
+        .ok();
+    let source = format!("mlflow-artifacts:/{root}/net");
+    let version = json!({"name": "a net", "source": source, "run_id": run});
+    app.post("model-versions/create", &version).await.ok();
+    let get = async |query: &str| {
+        app.get_path(&format!("/model-versions/get-artifact?{query}"))
+            .await
+    };
+    let file = get("name=a+net&version=1&path=weights").await;
+    assert_eq!(
+        (file.status, file.body.as_slice()),
+        (StatusCode::OK, &b"w"[..])
+    );
+    assert!(file.header("content-disposition").starts_with("attachment"));
+    assert_eq!(
+        get("name=a+net&version=2&path=weights").await.error().0,
+        404
+    );
+    assert_eq!(get("name=a+net&version=1&path=none").await.error().0, 404);
+    assert_eq!(get("name=a+net&version=1").await.error().0, 400);
+    for path in ["../secret", "..%2Fsecret", "%252e%252e/secret", "/secret"] {
+        let answer = get(&format!("name=a+net&version=1&path={path}")).await;
+        assert_eq!(answer.error().2, "Invalid path", "{path}");
+    }
+}

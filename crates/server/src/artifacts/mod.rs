@@ -9,6 +9,7 @@ mod range;
 mod upload;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -26,7 +27,7 @@ use download::send;
 pub(crate) use parts::url_calls;
 pub(crate) use path::proxied_path;
 pub(crate) use path::{check_path, path_of};
-use upload::receive;
+use upload::{receive, receive_small};
 
 type Answer = Result<Response, RequestError>;
 
@@ -158,6 +159,46 @@ pub(crate) async fn get_of_run(State(app): State<App>, query: Query, headers: He
     let run = app.tracking.get_run(&run).await?.run;
     let whole = format!("{}/{path}", here(&run.artifact_uri)?);
     send_path(&app, &whole, path, &headers).await
+}
+
+/// `GET /model-versions/get-artifact`: a file of a version in the registry.
+pub(crate) async fn get_of_version(
+    State(app): State<App>,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let path = query.required("path")?;
+    let (name, version) = (query.required("name")?, query.required("version")?);
+    let found = app.registry.get_version(name, version).await?.version;
+    get_below(&app, found.download_uri(), path, &headers).await
+}
+
+/// MLflow's limit. A larger file is for the proxy.
+const LARGEST_OF_PAGE_BYTES: u64 = 10 << 20;
+
+/// `POST upload-artifact`: a small file of a run, as MLflow's page sends it.
+pub(crate) async fn upload_of_run(
+    State(app): State<App>,
+    By(caller): By,
+    query: Query,
+    body: axum::body::Body,
+) -> Answer {
+    let given = |name| query.text(name).filter(|text| !text.is_empty());
+    let run = given("run_uuid").ok_or(RequestError::Upload { lacks: "run_uuid" })?;
+    let path = given("path").ok_or(RequestError::Upload { lacks: "path" })?;
+    check_path(path)?;
+    let size = body.size_hint();
+    if size.exact() == Some(0) {
+        return Err(RequestError::Upload { lacks: "data" });
+    }
+    if size.lower() > LARGEST_OF_PAGE_BYTES {
+        return Err(RequestError::LargeUpload);
+    }
+    let run = app.access.writable_run(run)?;
+    let run = app.tracking.get_run(&run).await?.run;
+    let whole = format!("{}/{path}", here(&run.artifact_uri)?);
+    receive_small(&app, &caller, whole, body, LARGEST_OF_PAGE_BYTES).await?;
+    Ok(empty())
 }
 
 /// A file below a folder of artifacts, which is given as its URI.

@@ -1,6 +1,8 @@
 //! Taking a file in: frame by frame, never whole.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use bytes::{Buf as _, Bytes};
@@ -47,6 +49,32 @@ pub(super) async fn receive(
     };
     app.tracking.put_artifacts(caller, vec![artifact]).await?;
     Ok(())
+}
+
+/// As `receive`, of a body that may have so many bytes at most.
+pub(super) async fn receive_small(
+    app: &App,
+    caller: &Caller,
+    path: String,
+    body: Body,
+    limit_bytes: u64,
+) -> Result<(), RequestError> {
+    let is_too_long = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&is_too_long);
+    let mut left = limit_bytes;
+    let cut = body.into_data_stream().map(move |frame| {
+        let frame = frame.map_err(io::Error::other)?;
+        left = left.checked_sub(frame.len() as u64).ok_or_else(|| {
+            noted.store(true, Ordering::Relaxed);
+            io::Error::from(io::ErrorKind::FileTooLarge)
+        })?;
+        Ok::<_, io::Error>(frame)
+    });
+    let received = receive(app, caller, path, Body::from_stream(cut)).await;
+    if is_too_long.load(Ordering::Relaxed) {
+        return Err(RequestError::LargeUpload);
+    }
+    received
 }
 
 /// Passes the frames on; tells whether the body came to its end.
@@ -105,8 +133,7 @@ impl Read for FrameReader {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use futures_util::stream;

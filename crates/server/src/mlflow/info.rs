@@ -1,7 +1,8 @@
 //! What a server says of itself.
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::extract::OriginalUri;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
@@ -29,6 +30,30 @@ pub(crate) fn server_calls() -> Router<App> {
 pub(crate) async fn at_root() -> Response {
     typed(PLAIN, ROOT)
 }
+
+/// What MLflow's page asks before it tells MLflow's makers what was clicked; this is the answer of a server that has
+/// telemetry off.
+pub(super) async fn tell_page_telemetry() -> Response {
+    typed("application/json", PAGE_TELEMETRY)
+}
+
+/// What was clicked is kept nowhere.
+pub(super) async fn take_page_telemetry() -> Response {
+    typed("application/json", r#"{"status":"disabled"}"#)
+}
+
+/// What MLflow answers where it was not started with workspaces.
+pub(super) async fn refuse_workspaces(uri: OriginalUri) -> Response {
+    let path = uri.0.path();
+    let said = format!(
+        "Endpoint: {path} disabled because the server is running without workspaces support. To enable workspace, run `mlflow server` with `--enable-workspaces`"
+    );
+    // Plain text, unlike MLflow's, since it holds a path that somebody else may have made up.
+    (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
+}
+
+const PAGE_TELEMETRY: &str =
+    r#"{"disable_ui_events":[],"disable_ui_telemetry":true,"ui_rollout_percentage":0}"#;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 

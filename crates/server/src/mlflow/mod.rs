@@ -46,6 +46,7 @@ pub(crate) fn calls_v3() -> Router<App> {
         .merge(trace_calls())
         .merge(dataset_calls())
         .merge(scorer_calls())
+        .merge(workspace_calls())
 }
 
 /// A call whose path lacks a slash in MLflow, and which its page makes with it.
@@ -56,9 +57,21 @@ pub(crate) fn slashless_calls() -> Router<App> {
         .route("/ajax-api/2.0mlflow/experiments/search-datasets", search)
 }
 
-/// Calls that only pages make, below `/ajax-api/2.0/mlflow` and `/ajax-api/3.0/mlflow`.
+/// Calls that only pages make, below `/ajax-api/2.0/mlflow`.
 pub(crate) fn page_calls() -> Router<App> {
-    Router::new().route("/get-trace-artifact", get(traces::get_artifact))
+    Router::new()
+        .route("/get-trace-artifact", get(traces::get_artifact))
+        .route("/upload-artifact", post(artifacts::upload_of_run))
+}
+
+/// Those below `/ajax-api/3.0/mlflow`.
+pub(crate) fn page_calls_v3() -> Router<App> {
+    Router::new()
+        .route("/get-trace-artifact", get(traces::get_artifact))
+        .route(
+            "/ui-telemetry",
+            get(info::tell_page_telemetry).post(info::take_page_telemetry),
+        )
 }
 
 fn experiment_calls() -> Router<App> {
@@ -346,4 +359,15 @@ fn scorer_calls() -> Router<App> {
         .route("/scorers/delete", delete(scorers::delete))
         .route("/scorers/online-config", put(scorers::set_online))
         .route("/scorers/online-configs", get(scorers::list_online))
+}
+
+/// There are no workspaces, as on a server of MLflow's that was not started with them.
+fn workspace_calls() -> Router<App> {
+    let refuse = info::refuse_workspaces;
+    Router::new()
+        .route("/workspaces", get(refuse).post(refuse))
+        .route(
+            "/workspaces/{workspace}",
+            get(refuse).patch(refuse).delete(refuse),
+        )
 }

@@ -35,6 +35,8 @@ pub(super) enum Rule {
     Experiments(Action),
     /// The run that is named.
     Run(Action),
+    /// To write a file of the run that the query names; the body is the file.
+    RunFile,
     /// To make a run in the experiment that is named.
     CreateRun,
     /// To change the run and the logged models that are named.
@@ -114,6 +116,7 @@ impl Rule {
             self,
             Self::SignedOn
                 | Self::Admin
+                | Self::RunFile
                 | Self::Artifact(_)
                 | Self::ListArtifacts
                 | Self::ExportSpans
@@ -165,6 +168,7 @@ fn rule_of_root(method: &str, path: &str) -> Option<Rule> {
     Some(match (method, path) {
         ("GET", "/" | "/version" | "/metrics") => Rule::SignedOn,
         ("GET", "/get-artifact") => Rule::Run(Action::Read),
+        ("GET", "/model-versions/get-artifact") => Rule::Version(Action::Read),
         ("POST", "/v1/traces") => Rule::ExportSpans,
         _ => return None,
     })
@@ -207,6 +211,7 @@ fn rule_of_v2(method: &str, call: &str) -> Option<Rule> {
         "webhooks" => rule_of_webhooks(method, call),
         "traces" => rule_of_old_traces(method, call),
         "users" => rule_of_users(method, call),
+        "upload-artifact" => Some(Rule::RunFile),
         _ => None,
     }
 }
@@ -351,6 +356,8 @@ fn rule_of_v3(method: &str, call: &str) -> Option<Rule> {
         "datasets" => rule_of_datasets(method, call),
         "scorers" => rule_of_scorers(method, call),
         "users" => rule_of_rights(method, call),
+        // What is answered is the same for everybody.
+        "workspaces" | "ui-telemetry" => Some(Rule::SignedOn),
         "roles" => rule_of_roles(method, call),
         _ => None,
     }

@@ -208,6 +208,18 @@ async fn paths_of_artifacts_lead_nowhere_else() {
     let escaping = format!("/get-artifact?run_id={own}&path=../../../2/{foreign}/artifacts/a.txt");
     let answer = app.with(&as_user("ann"), "GET", &escaping, "").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    for query in [
+        format!("run_uuid={foreign}"),
+        format!("run_uuid={foreign}&run_uuid={own}"),
+        format!("run_uuid={own}&run_id={foreign}"),
+    ] {
+        let path = format!("/ajax-api/2.0/mlflow/upload-artifact?{query}&path=a.txt");
+        let answer = app.with(&as_user("ann"), "POST", &path, "x").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{query}");
+    }
+    let path = format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={own}&path=b.txt");
+    let answer = app.with(&as_user("ann"), "POST", &path, "no JSON").await;
+    assert_eq!(answer.status, StatusCode::OK);
 }
 
 /// Where the files of a trace are is a tag, and where those of an experiment are is chosen by who makes it.
