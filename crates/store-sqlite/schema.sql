@@ -65,6 +65,11 @@ CREATE TABLE experiment_tag (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX experiment_tag_by_value ON experiment_tag (key, value);
 
+-- Experiments that were removed for good: their ids are not given again.
+CREATE TABLE removed_experiment (
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- Rows of other tables name a run by its number, which is four times shorter than its id.
 CREATE TABLE run (
     number INTEGER PRIMARY KEY,
@@ -115,13 +120,15 @@ CREATE TABLE metric_block (
     points INTEGER NOT NULL,
     encoded BLOB NOT NULL
 ) STRICT;
+CREATE INDEX metric_block_by_run ON metric_block (run);
 
--- Which blocks hold points of a key, and of which time.
-CREATE TABLE metric_series (
+-- Which blocks hold points of a key, and of which time. Without a reference to the block: a block that is removed would
+-- be looked for in all rows.
+CREATE TABLE "metric_series" (
     run INTEGER NOT NULL REFERENCES run (number),
     key TEXT NOT NULL,
     earliest_ms INTEGER NOT NULL,
-    block INTEGER NOT NULL REFERENCES metric_block (number),
+    block INTEGER NOT NULL,
     latest_ms INTEGER NOT NULL,
     PRIMARY KEY (run, key, earliest_ms, block)
 ) STRICT, WITHOUT ROWID;
@@ -393,6 +400,7 @@ CREATE TABLE model_metric (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX model_metric_by_value ON model_metric (key, is_nan, value);
 CREATE INDEX model_metric_by_dataset ON model_metric (dataset_name, dataset_digest);
+CREATE INDEX model_metric_by_run ON model_metric (run);
 
 -- Named lists of examples that models and agents are judged on. Schema and profile are JSON, as MLflow's clients read it.
 CREATE TABLE evaluation_dataset (

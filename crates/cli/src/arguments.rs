@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::settings::Wait;
+
 pub(crate) use access::{TokenCommand, UserCommand};
 pub(crate) use server::{HOST, ServerArguments, Unsupported};
 
@@ -66,7 +68,7 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Run a recorded run again and compare
     Replay(ReplayArguments),
-    /// Remove objects that no run refers to
+    /// Remove objects that no run refers to, and runs that were deleted long ago
     Gc(GcArguments),
     /// Remove one object for good, such as a secret that slipped through
     Forget(ForgetArguments),
@@ -417,6 +419,41 @@ pub(crate) struct GcArguments {
     /// Keep unreferenced objects that are younger than this many hours; those of the last minute always stay
     #[arg(long, default_value_t = 2, value_name = "HOURS")]
     pub(crate) grace_hours: u64,
+    /// Before that, remove deleted runs and experiments for good, where the settings allow it (`[retention]`)
+    #[arg(long)]
+    pub(crate) deleted_runs: bool,
+    #[command(flatten)]
+    pub(crate) removal: RemovalArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With --deleted-runs")]
+pub(crate) struct RemovalArguments {
+    /// Only what was deleted so long ago, such as 30d or 2d8h5m20s; the settings may ask for longer
+    #[arg(long, value_name = "TIME", requires = "deleted_runs")]
+    pub(crate) older_than: Option<Wait>,
+    /// Only these runs, by their ids, with commas between them; nothing of what is named is passed over in silence
+    #[arg(
+        long,
+        value_name = "ID,…",
+        value_delimiter = ',',
+        requires = "deleted_runs"
+    )]
+    pub(crate) run_ids: Vec<String>,
+    /// Only these experiments with all their runs, by their ids, with commas between them
+    #[arg(
+        long,
+        value_name = "ID,…",
+        value_delimiter = ',',
+        requires = "deleted_runs"
+    )]
+    pub(crate) experiment_ids: Vec<String>,
+    /// Why; goes into the ledger
+    #[arg(long, requires = "deleted_runs")]
+    pub(crate) reason: Option<String>,
+    /// Do it: there is no way back
+    #[arg(long, requires = "deleted_runs")]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -528,6 +528,7 @@ fn capture_settings(settings: &Settings, key: Option<&SigningKey>) -> CaptureSet
         capture,
         redaction,
         replay,
+        retention: _,
     } = settings;
     CaptureSettings {
         size_limit_bytes: capture.size_limit.0,

@@ -1,7 +1,7 @@
 //! The pages behind error codes, in the binary so that help works offline.
 
 /// Code and page, in the order of the codes.
-pub(crate) const PAGES: [(&str, &str); 28] = [
+pub(crate) const PAGES: [(&str, &str); 29] = [
     ("E0001", include_str!("explain/E0001.md")),
     ("E0002", include_str!("explain/E0002.md")),
     ("E0003", include_str!("explain/E0003.md")),
@@ -30,6 +30,7 @@ pub(crate) const PAGES: [(&str, &str); 28] = [
     ("E0026", include_str!("explain/E0026.md")),
     ("E0027", include_str!("explain/E0027.md")),
     ("E0028", include_str!("explain/E0028.md")),
+    ("E0031", include_str!("explain/E0031.md")),
 ];
 
 /// Finds the page of a code, in whatever case it is written.

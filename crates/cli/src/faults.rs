@@ -53,6 +53,7 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NotNextScorerVersion { .. }
         | StoreError::ExperimentDeleted { .. }
         | StoreError::RunDeleted { .. }
+        | StoreError::Kept { .. }
         | StoreError::UserNameTaken { .. }
         | StoreError::RoleNameTaken { .. }
         | StoreError::RoleMemberExists { .. }

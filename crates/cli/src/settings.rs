@@ -14,6 +14,7 @@ pub(crate) struct Settings {
     pub(crate) capture: Capture,
     pub(crate) redaction: Redaction,
     pub(crate) replay: Replay,
+    pub(crate) retention: Retention,
 }
 
 /// `[capture]`
@@ -60,6 +61,90 @@ pub(crate) struct Replay {
     pub(crate) timings: Vec<String>,
     /// How far each metric may be off.
     pub(crate) tolerance: BTreeMap<String, String>,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Retention {
+    /// How long a run or an experiment must have been deleted before it may be removed for good.
+    pub(crate) deleted_for: Wait,
+    /// Tags of runs and experiments that hold them, beside `reproof.hold`.
+    pub(crate) hold_tags: Vec<String>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            deleted_for: Wait {
+                milliseconds: 30 * 24 * 3_600_000,
+            },
+            hold_tags: Vec::new(),
+        }
+    }
+}
+
+/// A length of time, written as `30d`, `12h` or `2d8h5m20s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) milliseconds: u64,
+}
+
+impl std::str::FromStr for Wait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse =
+            || format!("`{text}` is not a length of time such as `30d`, `12h` or `2d8h5m20s`");
+        // Each unit at most once, the larger ones first.
+        let mut units = [
+            ('d', 86_400_000.0),
+            ('h', 3_600_000.0),
+            ('m', 60_000.0),
+            ('s', 1000.0),
+        ]
+        .iter();
+        let mut milliseconds = 0.0;
+        let mut rest = text;
+        while let Some(end) = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.') {
+            let number: f64 = rest[..end].parse().map_err(|_| refuse())?;
+            let letter = rest[end..].chars().next().ok_or_else(refuse)?;
+            let (_, factor) = units.find(|(unit, _)| *unit == letter).ok_or_else(refuse)?;
+            milliseconds += number * factor;
+            rest = &rest[end + letter.len_utf8()..];
+        }
+        // Some thousand years, so that no sum of times runs over.
+        if text.is_empty() || !rest.is_empty() || !(0.0..=1e14).contains(&milliseconds) {
+            return Err(refuse());
+        }
+        Ok(Self {
+            milliseconds: milliseconds as u64,
+        })
+    }
+}
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut rest = self.milliseconds / 1000;
+        if rest == 0 {
+            return write!(formatter, "0s");
+        }
+        for (letter, seconds) in [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)] {
+            if rest >= seconds {
+                write!(formatter, "{}{letter}", rest / seconds)?;
+                rest %= seconds;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Wait {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
 }
 
 impl Default for Capture {
@@ -219,6 +304,36 @@ mod tests {
         let settings = Settings::load(directory.path(), &store).unwrap();
         assert_eq!(settings.capture.size_limit, Size(7));
         assert_eq!(settings.capture.orphans, Orphans::End);
+    }
+
+    #[test]
+    fn lengths_of_time_are_read_and_said_with_their_units() {
+        for (text, milliseconds, said) in [
+            ("30d", 2_592_000_000, "30d"),
+            ("2d8h5m20s", 201_920_000, "2d8h5m20s"),
+            ("1.5h", 5_400_000, "1h30m"),
+            ("0d", 0, "0s"),
+            ("90m", 5_400_000, "1h30m"),
+        ] {
+            let wait: Wait = text.parse().unwrap();
+            assert_eq!(wait.milliseconds, milliseconds, "{text}");
+            assert_eq!(wait.to_string(), said);
+        }
+        for text in [
+            "",
+            "30",
+            "d",
+            "5s1d",
+            "1d1d",
+            "-1d",
+            "1y",
+            "1e3d",
+            "9999999999999999d",
+            "1d ",
+            "1..5h",
+        ] {
+            assert!(text.parse::<Wait>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -101,6 +101,18 @@ pub enum Change {
         /// The new state.
         lifecycle: Lifecycle,
     },
+    /// Deleted runs were removed for good, with all that was logged to them, the models that they made, and the
+    /// artifacts of both; fails if one is not there, not deleted, or held.
+    RunsRemoved {
+        /// Which.
+        runs: Vec<RunId>,
+    },
+    /// A deleted experiment was removed for good, with its models, traces and scorers; fails if it has runs. Its name is
+    /// free again, its id is not given again.
+    ExperimentRemoved {
+        /// Which.
+        experiment: ExperimentId,
+    },
     /// A run's manifest was recorded.
     ManifestRecorded {
         /// Which.
@@ -650,7 +662,9 @@ impl Change {
     /// Whether something is to be gone for good with it, of which the event holds a digest alone.
     pub const fn erases(&self) -> bool {
         match self {
-            Self::TracesDeleted { .. }
+            Self::RunsRemoved { .. }
+            | Self::ExperimentRemoved { .. }
+            | Self::TracesDeleted { .. }
             | Self::DatasetRecordsDeleted { .. }
             | Self::DatasetDeleted { .. }
             | Self::WebhookDeleted { .. }

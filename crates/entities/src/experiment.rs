@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ExperimentId, Timestamp};
 
+/// A run, or an experiment, that has this tag is not removed for good.
+pub const HOLD_TAG: &str = "reproof.hold";
+
 /// Whether something is shown by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -115,7 +115,10 @@ impl Locks {
 
     fn add(&mut self, change: &Change, names: &LockNames) {
         match change {
-            Change::StoreInitialised { .. } => self.is_whole = true,
+            // What keeps a run may be anywhere.
+            Change::StoreInitialised { .. }
+            | Change::RunsRemoved { .. }
+            | Change::ExperimentRemoved { .. } => self.is_whole = true,
             Change::ExperimentCreated { experiment } => {
                 self.take(names, &of_experiment(&experiment.id));
                 self.take(names, EXPERIMENT_NAMES);

@@ -15,11 +15,18 @@ struct Migration {
 }
 
 /// Never edit one that has been released: add the next.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    text: include_str!("../migrations/0001_initial.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        text: include_str!("../migrations/0001_initial.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "removal",
+        text: include_str!("../migrations/0002_removal.sql"),
+    },
+];
 
 /// The schema that this program knows.
 pub(crate) fn known_version() -> u32 {

@@ -7,6 +7,7 @@ mod experiment;
 mod metric;
 mod model;
 mod registry;
+mod removal;
 mod run;
 mod scorer;
 mod trace;
@@ -91,6 +92,8 @@ impl<'c> Applier<'c> {
             } => self.update_run(run, *status, *ended_at, name.as_deref()),
             Change::RunInterrupted { run, at } => self.interrupt_run(run, *at),
             Change::RunLifecycleSet { run, lifecycle } => self.set_run_lifecycle(run, *lifecycle),
+            Change::RunsRemoved { runs } => self.remove_runs(runs),
+            Change::ExperimentRemoved { experiment } => self.remove_experiment(experiment),
             Change::ManifestRecorded {
                 run,
                 recipe,
@@ -275,6 +278,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         metric::ALL,
         model::ALL,
         registry::ALL,
+        removal::ALL,
         run::ALL,
         scorer::ALL,
         trace::ALL,

@@ -111,6 +111,7 @@ pub(crate) fn write_subjects(
         Change::ExperimentLifecycleSet { runs, .. } => {
             runs.iter().map(|run| format!("run:{run}")).collect()
         }
+        Change::RunsRemoved { runs } => runs.iter().map(|run| format!("run:{run}")).collect(),
         Change::TraceLogged { trace, .. } => vec![format!("trace:{trace}")],
         Change::TracesLinked { traces, .. } | Change::TracesDeleted { traces } => {
             let named = traces.iter().map(|trace| format!("trace:{trace}"));

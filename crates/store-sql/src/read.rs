@@ -7,6 +7,7 @@ mod experiments;
 mod metrics;
 mod models;
 mod registry;
+mod removal;
 mod runs;
 mod scorers;
 pub(crate) mod traces;
@@ -51,6 +52,7 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         metrics::ALL,
         models::ALL,
         registry::ALL,
+        removal::ALL,
         runs::ALL,
         scorers::ALL,
         traces::ALL,

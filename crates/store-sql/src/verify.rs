@@ -82,7 +82,7 @@ fn replay_all(
                 }
             }
             if is_last {
-                return Ok(None);
+                return Ok(replayer.finish());
             }
         }
     })

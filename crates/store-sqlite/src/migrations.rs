@@ -82,6 +82,12 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../migrations/0007_access.sql"),
         fill: None,
     },
+    Migration {
+        version: 8,
+        name: "removal",
+        text: include_str!("../migrations/0008_removal.sql"),
+        fill: None,
+    },
 ];
 
 /// The schema that this program knows.

@@ -23,6 +23,7 @@ mod events;
 mod experiments;
 mod metrics;
 mod registry;
+mod removal;
 mod runs;
 mod searches;
 mod traces;
@@ -36,6 +37,7 @@ pub use events::*;
 pub use experiments::*;
 pub use metrics::*;
 pub use registry::*;
+pub use removal::*;
 pub use runs::*;
 pub use searches::*;
 pub use traces::*;
@@ -82,6 +84,9 @@ macro_rules! conformance_tests {
             rights_come_from_users_and_roles
             roles_are_made_changed_and_deleted
             rights_to_a_name_go_with_what_has_it
+            removed_runs_leave_nothing_but_their_events
+            what_keeps_a_deleted_run_is_told
+            a_removed_experiment_frees_its_name
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search

@@ -204,6 +204,14 @@ pub enum StoreError {
         /// Which.
         id: RunId,
     },
+    /// It may not be removed for good.
+    #[error("{subject} is kept: {reason}")]
+    Kept {
+        /// What, such as `run <id>`.
+        subject: String,
+        /// What keeps it.
+        reason: &'static str,
+    },
     /// Params never change.
     #[error("{} of run `{run}` would change", params_in_words(.conflicts))]
     ParamConflict {

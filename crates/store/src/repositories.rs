@@ -43,6 +43,7 @@ impl View {
 pub trait Store:
     ExperimentStore
     + RunStore
+    + RemovalStore
     + ArtifactStore
     + ModelStore
     + RegistryStore
@@ -149,6 +150,75 @@ pub trait RunStore: Send + Sync {
 
     /// Every run's recipe and record, for collecting garbage: `(run, recipe, record)`.
     async fn list_manifests(&self) -> Result<Vec<(RunId, ObjectId, ObjectId)>, StoreError>;
+}
+
+/// What a run that follows from another is to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bond {
+    /// It was started inside the other.
+    Child,
+    /// It replays the other.
+    Replay,
+    /// The other replays it, and is evidence of it.
+    Original,
+    /// It used a model that the other made, or made it further.
+    ModelUser,
+    /// Traces that the other made belong to it too.
+    TraceUser,
+}
+
+/// A deleted run, and what may keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedRun {
+    /// Its id.
+    pub id: RunId,
+    /// The experiment that it belongs to.
+    pub experiment: ExperimentId,
+    /// Its name.
+    pub name: String,
+    /// URI below which its artifacts are kept.
+    pub artifact_uri: String,
+    /// When it was deleted last.
+    pub deleted_at: Timestamp,
+    /// Those of the tags asked for that it or its experiment has.
+    pub holds: Vec<String>,
+    /// Versions of registered models that it made.
+    pub versions: Vec<(String, VersionNumber)>,
+    /// Runs that need it.
+    pub bonds: Vec<(RunId, Bond)>,
+}
+
+/// A deleted experiment, and what may keep it beside its runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedExperiment {
+    /// Its id.
+    pub id: ExperimentId,
+    /// Its name.
+    pub name: String,
+    /// When it was deleted last.
+    pub deleted_at: Timestamp,
+    /// Those of the tags asked for that it has.
+    pub holds: Vec<String>,
+    /// Versions of registered models that are models of it.
+    pub versions: Vec<(String, VersionNumber)>,
+    /// Its runs, all of which are deleted but those that are about to be.
+    pub runs: Vec<RunId>,
+}
+
+/// What is deleted and can be restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Runs, the last started first.
+    pub runs: Vec<DeletedRun>,
+    /// Experiments, by their ids.
+    pub experiments: Vec<DeletedExperiment>,
+}
+
+/// What may be removed for good.
+#[async_trait]
+pub trait RemovalStore: Send + Sync {
+    /// All that is deleted, as it was at one moment, with what may keep it; tags with these keys hold.
+    async fn list_deleted(&self, hold_tags: &[String]) -> Result<Deleted, StoreError>;
 }
 
 /// Artifacts.

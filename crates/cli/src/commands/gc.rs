@@ -1,5 +1,7 @@
 //! `reproof gc`
 
+mod removal;
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
@@ -17,6 +19,11 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     let context = Context::open_to_write(output).await?;
+    let removed = if arguments.deleted_runs {
+        Some(removal::run(&arguments.removal, arguments.dry_run, &context, output).await?)
+    } else {
+        None
+    };
     let working = output.work("finding what runs refer to");
     let began = Began::now(&context).await?;
     let references = References::collect(&context).await?;
@@ -35,13 +42,21 @@ pub(crate) async fn run(
         .gc(&live, &options)
         .map_err(objects_fault)?;
     if output.is_json {
-        output.json(&serde_json::json!({
+        let mut answer = serde_json::json!({
             "kept_objects": live.len(),
             "removed_objects": summary.removed_objects,
             "freed_bytes": summary.freed_bytes,
             "is_dry_run": arguments.dry_run,
-        }));
+        });
+        if let (Some(answer), Some(removed)) = (answer.as_object_mut(), &removed) {
+            answer.insert("deleted".to_owned(), removed.as_json());
+        }
+        output.json(&answer);
     } else {
+        if let Some(removed) = &removed {
+            removed.list(output);
+            removed.sum_up(output);
+        }
         let verb = if arguments.dry_run {
             "would remove"
         } else {

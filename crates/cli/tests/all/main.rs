@@ -19,6 +19,7 @@ mod outside;
 mod postgres;
 mod python;
 mod read_only;
+mod removal;
 mod replays;
 mod repositories;
 mod secrets;

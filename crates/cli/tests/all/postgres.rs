@@ -8,7 +8,7 @@ use crate::listening::Server;
 use crate::support::Project;
 
 /// The address of a schema, as a user writes it.
-fn address(schema: &TestSchema) -> String {
+pub(crate) fn address(schema: &TestSchema) -> String {
     let name = schema.name().replace('"', "%22").replace(' ', "%20");
     format!("{}?schema={name}", schema.server())
 }

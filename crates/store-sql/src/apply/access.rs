@@ -56,6 +56,9 @@ statements! {
     MOVE_OWN_RIGHTS_TO_MODEL = "UPDATE access_right SET pattern = ?2
         WHERE pattern = ?1 AND kind IN ('registered_model', 'prompt')
             AND role IN (SELECT number FROM access_role WHERE owner IS NOT NULL)";
+    DELETE_OWN_RIGHTS_TO_EXPERIMENT = "DELETE FROM access_right
+        WHERE pattern = ?1 AND kind = 'experiment'
+            AND role IN (SELECT number FROM access_role WHERE owner IS NOT NULL)";
     DELETE_OWN_RIGHTS_TO_SCORER = "DELETE FROM access_right
         WHERE pattern = ?1 AND kind = 'scorer'
             AND role IN (SELECT number FROM access_role WHERE owner IS NOT NULL)";
@@ -299,6 +302,11 @@ impl Applier<'_> {
     ) -> Result<(), StoreError> {
         let pattern = scorer_pattern(experiment, name);
         self.execute(DELETE_OWN_RIGHTS_TO_SCORER, [pattern.as_str()])
+            .map(drop)
+    }
+
+    pub(super) fn forget_rights_to_experiment(&self, id: &ExperimentId) -> Result<(), StoreError> {
+        self.execute(DELETE_OWN_RIGHTS_TO_EXPERIMENT, [id.as_str()])
             .map(drop)
     }
 

@@ -42,7 +42,13 @@ impl Applier<'_> {
         encoded: &[u8],
     ) -> Result<(), StoreError> {
         let run = self.get_active_run(id)?;
-        let block = decode_block(digest, points, encoded)?;
+        // In a database that is rebuilt, the points of a run that was removed later are missing.
+        let is_missing = !self.keeps_blocks && encoded.is_empty();
+        let block = if is_missing {
+            MetricBlock { points: Vec::new() }
+        } else {
+            decode_block(digest, points, encoded)?
+        };
         let kept: &[u8] = if self.keeps_blocks { encoded } else { &[] };
         let row = params![run, digest.as_bytes(), points as i64, kept];
         let number = self.insert_new(ADD_BLOCK, row)?;

@@ -370,7 +370,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn delete_trace(&self, id: &TraceId) -> Result<(), StoreError> {
+    pub(super) fn delete_trace(&self, id: &TraceId) -> Result<(), StoreError> {
         let trace = self.get_trace(id)?;
         for sql in [
             DELETE_TAGS,

@@ -18,7 +18,11 @@ statements! {
     FIND_BY_NAME = "SELECT id, name, artifact_location, lifecycle, created_at, updated_at FROM experiment
         WHERE name = ?1";
     LIST_TAGS = "SELECT key, value FROM experiment_tag WHERE experiment = ?1";
-    FIND_LARGEST_ID = "SELECT id FROM experiment WHERE length(id) < 19 ORDER BY length(id) DESC, id DESC LIMIT 1";
+    FIND_LARGEST_ID = "SELECT id
+        FROM (SELECT id FROM experiment UNION ALL SELECT id FROM removed_experiment) AS given
+        WHERE length(id) < 19
+        ORDER BY length(id) DESC, id DESC
+        LIMIT 1";
     LIST_RUN_IDS = "SELECT id FROM run WHERE experiment = ?1 AND lifecycle = ?2 ORDER BY started_at DESC, id";
 }
 

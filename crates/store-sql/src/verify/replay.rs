@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::params;
 use crate::sql::Connection;
 use entities::{
-    Change, EventBody, Leaf, MetricBlock, ObjectId, PasswordHash, SealedRecord, SealedSecret,
-    SecretUpdate, WebhookId, WriterId,
+    Change, EventBody, Leaf, MetricBlock, ObjectId, PasswordHash, RunId, SealedRecord,
+    SealedSecret, SecretUpdate, WebhookId, WriterId,
 };
 use store::{RowFault, StoreError};
 
@@ -109,6 +109,8 @@ pub(super) struct Replayer<'c> {
     writers: Vec<WriterId>,
     /// The next number of each writer.
     next_number: BTreeMap<WriterId, u64>,
+    /// The first block that is not there, of each run that has one: one that is removed later needs it not.
+    missing_blocks: BTreeMap<RunId, RowFault>,
     /// Position of each event, and the place of its writer in `writers` and its number there.
     references: Vec<(i64, u32, u64)>,
 }
@@ -126,6 +128,7 @@ impl<'c> Replayer<'c> {
             last_position: 0,
             writers: Vec::new(),
             next_number: BTreeMap::new(),
+            missing_blocks: BTreeMap::new(),
             references: Vec::new(),
         }
     }
@@ -151,6 +154,9 @@ impl<'c> Replayer<'c> {
         for change in &mut changes {
             if let Some(fault) = self.fill(change, &numbers)? {
                 return Ok(Some(fault));
+            }
+            if let Change::RunsRemoved { runs } = change {
+                self.missing_blocks.retain(|run, _| !runs.contains(run));
             }
             if let Err(error) = applier.apply(change) {
                 return match error {
@@ -215,10 +221,22 @@ impl<'c> Replayer<'c> {
     }
 
     /// Fetches the bytes that are not in the body, and checks them against their digest.
-    fn fill(&self, change: &mut Change, numbers: &Numbers) -> Result<Option<RowFault>, StoreError> {
+    fn fill(
+        &mut self,
+        change: &mut Change,
+        numbers: &Numbers,
+    ) -> Result<Option<RowFault>, StoreError> {
         match change {
-            Change::MetricsLogged { block, encoded, .. } => {
-                self.fill_block(block, encoded, numbers)
+            Change::MetricsLogged {
+                run,
+                block,
+                encoded,
+                ..
+            } => {
+                if let Some(fault) = self.fill_block(block, encoded, numbers)? {
+                    self.missing_blocks.entry(run.clone()).or_insert(fault);
+                }
+                Ok(None)
             }
             Change::TraceLogged { trace, records, .. } | Change::TraceNoted { trace, records } => {
                 self.fill_all("trace_record", FIND_RECORD, trace.as_str(), records)
@@ -377,6 +395,12 @@ impl<'c> Replayer<'c> {
         }
         *encoded = found.unwrap_or_default();
         Ok(None)
+    }
+
+    /// What is still wrong once all events were applied.
+    pub(super) fn finish(&mut self) -> Option<RowFault> {
+        let first = self.missing_blocks.pop_first();
+        first.map(|(_, fault)| fault)
     }
 
     fn note(&mut self, position: i64, leaf: Leaf) {

@@ -147,6 +147,7 @@ pub async fn populate(store: &dyn Store) {
     for change in changes {
         make(store, "test.populated", "run:a", change).await;
     }
+    super::removal::with_removed(store).await;
     super::traces::with_traces(store).await;
     super::datasets::with_datasets(store).await;
     super::webhooks::with_webhooks(store).await;

@@ -1,0 +1,209 @@
+//! Removal of runs and experiments for good.
+//!
+//! What keeps a run is looked at here again, in the transaction that removes it: a model may have been registered from it
+//! since somebody made the list of what may go.
+
+use crate::params;
+use crate::sql::Row;
+use entities::{ExperimentId, HOLD_TAG, Lifecycle, RunId, TraceId};
+use store::StoreError;
+
+use super::Applier;
+use crate::rows::{folder_range, read_id, read_lifecycle};
+
+statements! {
+    FIND_RUN = "SELECT number, lifecycle, experiment, artifact_uri FROM run WHERE id = ?1";
+    FIND_EXPERIMENT = "SELECT lifecycle FROM experiment WHERE id = ?1";
+    FIND_TAG = "SELECT 1 FROM tag WHERE run = ?1 AND key = ?2";
+    FIND_EXPERIMENT_TAG = "SELECT 1 FROM experiment_tag WHERE experiment = ?1 AND key = ?2";
+    FIND_VERSION_OF_RUN = "SELECT 1 FROM model_version WHERE run = ?1 AND is_deleted = 0 LIMIT 1";
+    FIND_VERSION_OF_MODEL = "SELECT 1 FROM model_version WHERE logged_model = ?1 AND is_deleted = 0 LIMIT 1";
+    FIND_RUN_OF_EXPERIMENT = "SELECT 1 FROM run WHERE experiment = ?1 LIMIT 1";
+    LIST_MODELS_OF_RUN = "SELECT number, id, artifact_uri FROM model WHERE source_run = ?1 ORDER BY number";
+    LIST_MODELS_OF_EXPERIMENT = "SELECT number, id, artifact_uri FROM model WHERE experiment = ?1 ORDER BY number";
+    LIST_TRACES_OF_EXPERIMENT = "SELECT id FROM trace WHERE experiment = ?1 ORDER BY number";
+    LIST_SCORERS_OF_EXPERIMENT = "SELECT name FROM scorer WHERE experiment = ?1 ORDER BY name";
+    DELETE_PARAMS = "DELETE FROM param WHERE run = ?1";
+    DELETE_TAGS = "DELETE FROM tag WHERE run = ?1";
+    DELETE_SERIES = "DELETE FROM metric_series WHERE run = ?1";
+    DELETE_BLOCKS = "DELETE FROM metric_block WHERE run = ?1";
+    DELETE_LATEST = "DELETE FROM latest_metric WHERE run = ?1";
+    DELETE_MODEL_POINTS = "DELETE FROM model_metric WHERE run = ?1";
+    DELETE_DATASET_TAGS = "DELETE FROM dataset_input_tag WHERE run = ?1";
+    DELETE_DATASETS = "DELETE FROM dataset_input WHERE run = ?1";
+    DELETE_MODEL_INPUTS = "DELETE FROM model_input WHERE run = ?1";
+    DELETE_MODEL_OUTPUTS = "DELETE FROM model_output WHERE run = ?1";
+    DELETE_RUN = "DELETE FROM run WHERE number = ?1";
+    DELETE_REPLAYS = "DELETE FROM replay WHERE origin = ?1 OR replay = ?1";
+    DELETE_TRACE_LINKS = "DELETE FROM trace_run WHERE run = ?1";
+    DELETE_ARTIFACT = "DELETE FROM artifact WHERE path = ?1";
+    DELETE_ARTIFACTS = "DELETE FROM artifact WHERE path >= ?1 AND path < ?2";
+    DELETE_MODEL_TAGS = "DELETE FROM model_tag WHERE model = ?1";
+    DELETE_MODEL_PARAMS = "DELETE FROM model_param WHERE model = ?1";
+    DELETE_MODEL = "DELETE FROM model WHERE number = ?1";
+    DELETE_POINTS_OF_MODEL = "DELETE FROM model_metric WHERE model = ?1";
+    DELETE_EXPERIMENT_TAGS = "DELETE FROM experiment_tag WHERE experiment = ?1";
+    DELETE_DATASET_LINKS = "DELETE FROM evaluation_dataset_experiment WHERE experiment = ?1";
+    DELETE_EXPERIMENT = "DELETE FROM experiment WHERE id = ?1";
+    ADD_REMOVED = "INSERT INTO removed_experiment (id) VALUES (?1) ON CONFLICT DO NOTHING";
+}
+
+/// A logged model that goes with what made it.
+struct Model {
+    number: i64,
+    id: String,
+    artifact_uri: String,
+}
+
+impl Applier<'_> {
+    pub(super) fn remove_runs(&self, runs: &[RunId]) -> Result<(), StoreError> {
+        runs.iter().try_for_each(|run| self.remove_run(run))
+    }
+
+    fn remove_run(&self, id: &RunId) -> Result<(), StoreError> {
+        let read = |row: &Row<'_>| {
+            let lifecycle = read_lifecycle(row, 1)?;
+            let texts: (String, String) = (row.get(2)?, row.get(3)?);
+            Ok((row.get::<i64>(0)?, lifecycle, texts))
+        };
+        let found = self.find(FIND_RUN, [id.as_str()], read)?;
+        let (number, lifecycle, (experiment, artifact_uri)) =
+            found.ok_or_else(|| StoreError::NoRun { id: id.clone() })?;
+        let kept = |reason| kept(format!("run `{id}`"), reason);
+        if lifecycle == Lifecycle::Active {
+            return Err(kept("it is not deleted"));
+        }
+        if self.is_there(FIND_TAG, params![number, HOLD_TAG])?
+            || self.is_there(FIND_EXPERIMENT_TAG, params![experiment, HOLD_TAG])?
+        {
+            return Err(kept("the tag `reproof.hold` holds it"));
+        }
+        let models = self.list_models(LIST_MODELS_OF_RUN, id.as_str())?;
+        if self.is_there(FIND_VERSION_OF_RUN, [id.as_str()])? || self.is_registered(&models)? {
+            return Err(kept("a registered model has a version that it made"));
+        }
+        for model in &models {
+            self.remove_model(model)?;
+        }
+        for sql in [
+            DELETE_PARAMS,
+            DELETE_TAGS,
+            DELETE_SERIES,
+            DELETE_BLOCKS,
+            DELETE_LATEST,
+            DELETE_MODEL_POINTS,
+            DELETE_DATASET_TAGS,
+            DELETE_DATASETS,
+            DELETE_MODEL_INPUTS,
+            DELETE_MODEL_OUTPUTS,
+            DELETE_RUN,
+        ] {
+            self.execute(sql, [number])?;
+        }
+        for sql in [DELETE_REPLAYS, DELETE_TRACE_LINKS] {
+            self.execute(sql, [id.as_str()])?;
+        }
+        self.remove_artifacts(&artifact_uri, id.as_str())
+    }
+
+    pub(super) fn remove_experiment(&self, id: &ExperimentId) -> Result<(), StoreError> {
+        let kept = |reason| kept(format!("experiment `{id}`"), reason);
+        let lifecycle = self.find(FIND_EXPERIMENT, [id.as_str()], |row| read_lifecycle(row, 0))?;
+        match lifecycle {
+            None => return Err(StoreError::NoExperiment { id: id.clone() }),
+            Some(Lifecycle::Active) => return Err(kept("it is not deleted")),
+            Some(Lifecycle::Deleted) => {}
+        }
+        if self.is_there(FIND_EXPERIMENT_TAG, params![id.as_str(), HOLD_TAG])? {
+            return Err(kept("the tag `reproof.hold` holds it"));
+        }
+        if self.is_there(FIND_RUN_OF_EXPERIMENT, [id.as_str()])? {
+            return Err(kept("it has runs"));
+        }
+        let models = self.list_models(LIST_MODELS_OF_EXPERIMENT, id.as_str())?;
+        if self.is_registered(&models)? {
+            return Err(kept(
+                "a registered model has a version that is one of its models",
+            ));
+        }
+        for model in &models {
+            self.remove_model(model)?;
+        }
+        let traces: Vec<TraceId> = self.list(LIST_TRACES_OF_EXPERIMENT, [id.as_str()], |row| {
+            read_id(row, 0)
+        })?;
+        traces
+            .iter()
+            .try_for_each(|trace| self.delete_trace(trace))?;
+        let scorers: Vec<String> =
+            self.list(LIST_SCORERS_OF_EXPERIMENT, [id.as_str()], |row| row.get(0))?;
+        for scorer in scorers {
+            self.delete_scorer(id, &scorer)?;
+        }
+        self.forget_rights_to_experiment(id)?;
+        for sql in [
+            DELETE_EXPERIMENT_TAGS,
+            DELETE_DATASET_LINKS,
+            DELETE_EXPERIMENT,
+            ADD_REMOVED,
+        ] {
+            self.execute(sql, [id.as_str()])?;
+        }
+        Ok(())
+    }
+
+    fn list_models(&self, sql: &str, owner: &str) -> Result<Vec<Model>, StoreError> {
+        self.list(sql, [owner], |row| {
+            Ok(Model {
+                number: row.get(0)?,
+                id: row.get(1)?,
+                artifact_uri: row.get(2)?,
+            })
+        })
+    }
+
+    fn is_registered(&self, models: &[Model]) -> Result<bool, StoreError> {
+        for model in models {
+            if self.is_there(FIND_VERSION_OF_MODEL, [model.id.as_str()])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn remove_model(&self, model: &Model) -> Result<(), StoreError> {
+        let Model {
+            number,
+            id,
+            artifact_uri,
+        } = model;
+        for sql in [DELETE_MODEL_TAGS, DELETE_MODEL_PARAMS, DELETE_MODEL] {
+            self.execute(sql, [*number])?;
+        }
+        self.execute(DELETE_POINTS_OF_MODEL, [id.as_str()])?;
+        self.remove_artifacts(artifact_uri, id)
+    }
+
+    /// Removes what stands in the folder of a run or model, which has its id in its path: any other folder may be that of
+    /// more than one.
+    fn remove_artifacts(&self, uri: &str, id: &str) -> Result<(), StoreError> {
+        let Some(folder) = uri.strip_prefix("mlflow-artifacts:/") else {
+            return Ok(());
+        };
+        if !folder.split('/').any(|component| component == id) {
+            return Ok(());
+        }
+        let (from, to) = folder_range(folder);
+        self.execute(DELETE_ARTIFACT, [folder])?;
+        self.execute(DELETE_ARTIFACTS, [from, to]).map(drop)
+    }
+
+    fn is_there(&self, sql: &str, values: impl crate::sql::Values) -> Result<bool, StoreError> {
+        let found: Option<i64> = self.find(sql, values, |row| row.get(0))?;
+        Ok(found.is_some())
+    }
+}
+
+fn kept(subject: String, reason: &'static str) -> StoreError {
+    StoreError::Kept { subject, reason }
+}
