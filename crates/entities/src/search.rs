@@ -1,9 +1,11 @@
 //! Search: MLflow's filter and order grammar as values.
 
 mod fields;
+mod figures;
 mod parse;
 mod tokens;
 
+pub use figures::{FigureFilter, parse_figure_filter};
 pub use parse::{SearchKind, SearchParseError, parse_filter, parse_order_by};
 
 use serde::{Deserialize, Serialize};

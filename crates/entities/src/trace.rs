@@ -1,5 +1,6 @@
 //! Traces: what happened in one request to a model or an agent, span by span.
 
+mod figures;
 mod fold;
 mod preview;
 mod record;
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{ExperimentId, SpanId, Timestamp, TraceId};
+pub use figures::{
+    Aggregation, CostKind, Figure, FigureField, FigurePoint, FigureQuery, FigureTally, FigureView,
+    Grouping, Sample, TokenKind, assessed_number, assessed_text, finite, token_count,
+};
 pub use record::{SealedRecord, TraceRecord};
 pub use usage::{SpanUsage, sum_costs, sum_tokens};
 

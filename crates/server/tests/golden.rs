@@ -16,8 +16,8 @@ use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use differences::{
-    DIFFERENT, DIFFERENT_ACCESS, DIFFERENT_DATASETS, DIFFERENT_TRACES, DIFFERENT_WEBHOOKS,
-    Difference, Kind, Note,
+    DIFFERENT, DIFFERENT_ACCESS, DIFFERENT_DATASETS, DIFFERENT_FIGURES, DIFFERENT_TRACES,
+    DIFFERENT_WEBHOOKS, Difference, Kind, Note,
 };
 use entities::python::loads;
 use serde::Deserialize;
@@ -72,6 +72,23 @@ async fn answers_about_traces_are_those_of_mlflow_but_for_what_is_listed() {
     ];
     let golden = include_str!("golden/mlflow-traces-3.17.2.jsonl");
     replay(golden, notes, DIFFERENT_TRACES, 100, |_| {}).await;
+}
+
+#[tokio::test]
+async fn figures_over_traces_are_those_of_mlflow_but_for_what_is_listed() {
+    let notes: &[Note] = &[
+        ("{run}", "run", "/run/info/run_id"),
+        ("{old}", "assess 1 old 10", ASSESSMENT),
+    ];
+    let golden = include_str!("golden/mlflow-figures-3.17.2.jsonl");
+    replay(golden, notes, DIFFERENT_FIGURES, 110, keep_figures).await;
+}
+
+/// The requests that make what is measured are compared elsewhere.
+fn keep_figures(value: &mut Value) {
+    if value.get("data_points").is_none() && value.get("error_code").is_none() {
+        *value = Value::Null;
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod columns;
 mod conditions;
 mod every;
 mod expressions;
+mod figures;
 mod plans;
 mod traces;
 
@@ -19,6 +20,7 @@ use self::plans::{Few, Place, Stretch, Walk};
 use crate::fault::database_fault;
 
 pub use self::every::all_searches;
+pub(crate) use self::figures::FigureSearch;
 pub(crate) use self::plans::ALL;
 
 /// What is searched.

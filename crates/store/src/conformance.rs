@@ -21,6 +21,7 @@ mod artifacts;
 mod datasets;
 mod events;
 mod experiments;
+mod figures;
 mod metrics;
 mod registry;
 mod removal;
@@ -35,6 +36,7 @@ pub use artifacts::*;
 pub use datasets::*;
 pub use events::*;
 pub use experiments::*;
+pub use figures::*;
 pub use metrics::*;
 pub use registry::*;
 pub use removal::*;
@@ -68,6 +70,7 @@ macro_rules! conformance_tests {
             what_is_missing_of_a_trace_is_told
             assessments_replace_each_other
             traces_are_searched_by_all_that_they_have
+            figures_are_taken_over_what_fits
             deleted_traces_leave_nothing_but_their_events
             records_of_a_dataset_are_merged
             records_of_a_dataset_come_in_pages

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use entities::{
     AccessToken, Artifact, ArtifactEntry, Assessment, Change, Commit, DatasetId, DatasetRecord,
-    DatasetRecordId, DeliveryId, EvaluationDataset, Experiment, ExperimentId, Lifecycle,
-    LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId, OnlineScoring, PasswordHash,
-    Permission, RegisteredModelDetail, ReplayVerdict, Resource, Run, RunDetail, RunId, ScorerId,
-    ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail, TraceId, VersionNumber, Webhook,
-    WebhookEvent, WebhookId,
+    DatasetRecordId, DeliveryId, EvaluationDataset, Experiment, ExperimentId, FigurePoint,
+    FigureQuery, Lifecycle, LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId,
+    OnlineScoring, PasswordHash, Permission, RegisteredModelDetail, ReplayVerdict, Resource, Run,
+    RunDetail, RunId, ScorerId, ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail, TraceId,
+    VersionNumber, Webhook, WebhookEvent, WebhookId,
 };
 
 use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
@@ -350,6 +350,9 @@ pub trait TraceStore: Send + Sync {
         experiments: &[ExperimentId],
         queries: &[&SearchQuery],
     ) -> Result<u64, StoreError>;
+
+    /// A figure over traces, in groups, in the order of time and groups.
+    async fn measure_traces(&self, query: &FigureQuery) -> Result<Vec<FigurePoint>, StoreError>;
 
     /// Ids of the traces of an experiment that were requested until then, oldest first, at most `limit`.
     async fn list_traces_until(

@@ -3,6 +3,8 @@
 use entities::{ErrorClass, ExperimentId, RunId, SearchParseError, TraceId};
 use store::StoreError;
 
+use crate::FigureFault;
+
 /// What can go wrong.
 ///
 /// Refusals carry the messages of MLflow's own server, which clients and their users know.
@@ -136,6 +138,9 @@ pub enum TracesError {
         id: String,
     },
 
+    /// What cannot be asked of a figure.
+    #[error(transparent)]
+    Figure(#[from] FigureFault),
     /// A filter or an order that cannot be read.
     #[error(transparent)]
     Search(#[from] SearchParseError),
@@ -160,6 +165,7 @@ impl TracesError {
             | Self::BothKinds
             | Self::InvalidPageToken { .. }
             | Self::ExperimentDeleted { .. }
+            | Self::Figure(_)
             | Self::Search(_) => ErrorClass::Invalid,
             Self::NoExperiment { .. }
             | Self::NoRun { .. }

@@ -3,6 +3,7 @@
 mod assessments;
 mod datasets;
 mod experiments;
+mod figures;
 mod histories;
 mod info;
 mod logging;
@@ -304,6 +305,7 @@ fn trace_calls() -> Router<App> {
             "/traces/calculate-filter-correlation",
             post(traces::correlate),
         )
+        .route("/traces/metrics", post(figures::measure))
         .route("/traces/{trace}", get(traces::find_info))
         .route("/traces/{trace}/assessments", post(assessments::create))
         .route(

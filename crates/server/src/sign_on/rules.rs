@@ -369,7 +369,9 @@ fn rule_of_traces(method: &str, call: &str) -> Option<Rule> {
         ("POST", "traces/search") => Rule::SearchTraces,
         ("GET", "traces/get" | "traces/{trace}") => Rule::Trace(Action::Read),
         ("GET", "traces/batchGet") | ("POST", "traces/batchGetInfos") => Rule::Traces,
-        ("POST", "traces/calculate-filter-correlation") => Rule::TracesOfExperiments,
+        ("POST", "traces/calculate-filter-correlation" | "traces/metrics") => {
+            Rule::TracesOfExperiments
+        }
         ("POST", "traces/{trace}/assessments") => Rule::CreateAssessment,
         ("GET", "traces/{trace}/assessments/{assessment}") => Rule::Assessment(Action::Read),
         ("PATCH", "traces/{trace}/assessments/{assessment}") => Rule::Assessment(Action::Update),

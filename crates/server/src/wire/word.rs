@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use entities::{ModelStatus, RunStatus, TraceState, WebhookStatus};
+use entities::{FigureView, ModelStatus, RunStatus, TraceState, WebhookStatus};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use store::View;
@@ -29,6 +29,14 @@ pub(crate) struct SourceWord(pub(crate) &'static str);
 /// Whether a webhook is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WebhookStatusWord(pub(crate) WebhookStatus);
+
+/// What a figure is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FigureViewWord(pub(crate) FigureView);
+
+/// What is made of its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AggregationWord(pub(crate) &'static str);
 
 /// What an event is about, in small letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +106,21 @@ const ACTIONS: &[(&str, u64, &str)] = &[
     ("EXCEEDED", 5, "exceeded"),
 ];
 
+const FIGURE_VIEWS: &[(&str, u64, FigureView)] = &[
+    ("TRACES", 1, FigureView::Traces),
+    ("SPANS", 2, FigureView::Spans),
+    ("ASSESSMENTS", 3, FigureView::Assessments),
+];
+
+const AGGREGATIONS: &[(&str, u64, &str)] = &[
+    ("COUNT", 1, "COUNT"),
+    ("SUM", 2, "SUM"),
+    ("AVG", 3, "AVG"),
+    ("PERCENTILE", 4, "PERCENTILE"),
+    ("MIN", 5, "MIN"),
+    ("MAX", 6, "MAX"),
+];
+
 const VIEWS: &[(&str, u64, View)] = &[
     ("ACTIVE_ONLY", 1, View::Active),
     ("DELETED_ONLY", 2, View::Deleted),
@@ -135,6 +158,18 @@ impl<'de> Deserialize<'de> for WebhookStatusWord {
         deserializer
             .deserialize_any(Words(WEBHOOK_STATUSES))
             .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FigureViewWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(FIGURE_VIEWS)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AggregationWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(AGGREGATIONS)).map(Self)
     }
 }
 

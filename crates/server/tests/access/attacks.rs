@@ -332,6 +332,12 @@ async fn traces_of_others_are_neither_read_nor_added_to() {
             "3.0/mlflow/traces/calculate-filter-correlation",
             json!({"experimentIds": ["2"], "filter_string1": "a", "filterString2": "b"}),
         ),
+        (
+            "POST",
+            "3.0/mlflow/traces/metrics",
+            json!({"experiment_ids": ["1"], "experimentIds": ["1", "2"], "view_type": "TRACES",
+                "metric_name": "trace_count", "aggregations": [{"aggregation_type": "COUNT"}]}),
+        ),
     ] {
         refused(&app, method, call, &body).await;
     }

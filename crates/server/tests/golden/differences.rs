@@ -546,3 +546,75 @@ pub(crate) const DIFFERENT_ACCESS: &[Difference] = &[
         "a role elsewhere would have no effect",
     ),
 ];
+
+/// Likewise of figures over traces.
+pub(crate) const DIFFERENT_FIGURES: &[Difference] = &[
+    ("filter no quotes", Kind::Message, "it says where"),
+    ("filter number", Kind::Message, "it says where"),
+    ("filter other comparison", Kind::Message, "it says where"),
+    ("filter like", Kind::Message, "it says where"),
+    ("filter and", Kind::Message, "it says where"),
+    ("filter empty", Kind::Message, "it says where"),
+    ("filter no key", Kind::Message, "it says where"),
+    ("filter superfluous key", Kind::Message, "it says where"),
+    ("filter unknown view", Kind::Message, "it says where"),
+    ("filter unknown entity", Kind::Message, "it says where"),
+    (
+        "filter unknown entity of spans",
+        Kind::Message,
+        "it says where",
+    ),
+    ("filter bare", Kind::Message, "it says where"),
+    ("filter garbage", Kind::Message, "it says where"),
+    ("filter open quote", Kind::Message, "it says where"),
+    (
+        "negative interval",
+        Kind::Status,
+        "time does not run backward",
+    ),
+    (
+        "negative limit",
+        Kind::Status,
+        "it is a mistake, which MLflow answers on one of its databases with 500",
+    ),
+    (
+        "no aggregations",
+        Kind::Body,
+        "the parameter that lacks is named",
+    ),
+    (
+        "percentile above",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "percentile below",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "unknown aggregation",
+        Kind::Body,
+        "an unknown word is refused, not ignored",
+    ),
+    (
+        "unknown view",
+        Kind::Status,
+        "an unknown word is refused, not ignored",
+    ),
+    (
+        "bare percentile",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "percentile of average",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "no type",
+        Kind::Body,
+        "what is missing is named, not taken for something else",
+    ),
+];

@@ -6,15 +6,15 @@ use crate::params;
 use crate::sql::{self, Connection, Row};
 use async_trait::async_trait;
 use entities::{
-    Assessment, ExperimentId, RunId, SearchQuery, Span, TRACE_RUN_KEY, Timestamp, Trace,
-    TraceDetail, TraceId, TraceRecord,
+    Assessment, ExperimentId, FigurePoint, FigureQuery, FigureTally, RunId, SearchQuery, Span,
+    TRACE_RUN_KEY, Timestamp, Trace, TraceDetail, TraceId, TraceRecord,
 };
 use store::{Page, PageRequest, StoreError, TraceStore, View};
 
 use super::{find_row, list_rows};
 use crate::fault::damaged;
 use crate::rows::{read_id, read_time, read_trace_state};
-use crate::search::{Count, Search, Subject};
+use crate::search::{Count, FigureSearch, Search, Subject};
 use crate::{Backend, SqlStore};
 
 statements! {
@@ -117,6 +117,13 @@ impl<B: Backend> TraceStore for SqlStore<B> {
     ) -> Result<u64, StoreError> {
         let count = Count::new(self.dialect(), Subject::Traces, experiments, queries)?;
         self.read(move |connection| count.read(connection)).await
+    }
+
+    async fn measure_traces(&self, query: &FigureQuery) -> Result<Vec<FigurePoint>, StoreError> {
+        let Some(search) = FigureSearch::new(self.dialect(), query)? else {
+            return Ok(FigureTally::new(query).finish());
+        };
+        self.read(move |connection| search.read(connection)).await
     }
 
     async fn list_traces_until(

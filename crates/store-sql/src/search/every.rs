@@ -4,6 +4,7 @@ use entities::{Comparison, Condition, ExperimentId, Field, Operator, OrderBy, Se
 use store::{PageRequest, Prompts, StoreError, View};
 
 use super::columns::{self, ColumnKind};
+use super::figures;
 use super::plans::{self, Few, Place, Stretch};
 use super::{Search, Subject};
 use crate::sql::{Dialect, OwnedValue};
@@ -28,7 +29,9 @@ pub fn all_searches(dialect: Dialect) -> Vec<(String, String)> {
             Some((format!("{subject:?} by {name}"), sql))
         })
     });
-    each.chain(all_walks(dialect)).collect()
+    each.chain(all_walks(dialect))
+        .chain(figures::all_figures(dialect))
+        .collect()
 }
 
 /// Every walk that there is, in all its stretches, and a search among few.

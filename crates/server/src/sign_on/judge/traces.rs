@@ -134,6 +134,7 @@ impl Judge<'_> {
         // A filter and an order tell of what they compare.
         let fields = [
             "filter",
+            "filters",
             "order_by",
             "filter_string1",
             "filter_string2",
