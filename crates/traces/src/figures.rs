@@ -147,7 +147,7 @@ fn read_request(request: FigureRequest) -> Result<FigureQuery, TracesError> {
         name,
     })?;
     let aggregations = read_aggregations(figure, &aggregations)?;
-    let groupings = read_groupings(figure, groupings)?;
+    let groupings = read_groupings(figure, &groupings)?;
     let bucket_seconds = read_stretch(bucket_seconds, from_ms.zip(until_ms).is_some())?;
     let (traces, rows) = read_filters(view, &filters)?;
     Ok(FigureQuery {
@@ -209,10 +209,10 @@ fn read_aggregation(word: &'static str, percent: Option<f64>) -> Result<Aggregat
     }
 }
 
-fn read_groupings(figure: Figure, given: Vec<String>) -> Result<Vec<Grouping>, FigureFault> {
+fn read_groupings(figure: Figure, given: &[String]) -> Result<Vec<Grouping>, FigureFault> {
     let known = figure.groupings();
     let (mut read, mut unknown) = (Vec::with_capacity(given.len()), Vec::new());
-    for word in &given {
+    for word in given {
         match known.iter().find(|known| known.as_str() == word) {
             Some(grouping) if read.contains(grouping) => {}
             Some(grouping) => read.push(*grouping),

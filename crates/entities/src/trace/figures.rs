@@ -526,12 +526,13 @@ pub fn assessed_number(value: &AssessmentValue) -> Option<f64> {
 /// What an assessment says, as MLflow's database holds it: JSON in ASCII, whose numbers went through protobuf.
 pub fn assessed_text(value: &AssessmentValue) -> String {
     let said = match value {
-        AssessmentValue::Feedback { value, .. } => with_floats(value),
         // Clients send structures that are expected as a text, whose numbers stay what they are.
         AssessmentValue::Expectation { value } if value.is_array() || value.is_object() => {
             value.clone()
         }
-        AssessmentValue::Expectation { value } => with_floats(value),
+        AssessmentValue::Feedback { value, .. } | AssessmentValue::Expectation { value } => {
+            with_floats(value)
+        }
         AssessmentValue::Issue { issue } => serde_json::json!({ "issue_name": issue }),
     };
     let mut shown = String::new();
