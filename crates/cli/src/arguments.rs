@@ -280,15 +280,19 @@ pub(crate) enum ModelCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MigrateCommand {
-    /// Take over an MLflow database or `mlruns` folder with its artifacts, and compare all of it again
+    /// Take over an MLflow database or `mlruns` folder with its artifacts, and compare all of it again; or write one back
     Mlflow {
         /// sqlite:///mlflow.db, postgresql://USER@HOST/DATABASE, http://HOST:PORT, or the path of a database or of an
         /// `mlruns` folder
-        source: String,
-        /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`); `mlartifacts` beside the
-        /// source, or here, if not given
+        #[arg(required_unless_present = "reverse", conflicts_with = "reverse")]
+        source: Option<String>,
+        /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`), or is to keep them;
+        /// `mlartifacts` beside the database, or here, if not given
         #[arg(long, value_name = "DIR")]
         artifacts: Option<PathBuf>,
+        /// The other way round: write all that this store holds into a new MLflow database, sqlite:///mlflow.db
+        #[arg(long, value_name = "URI")]
+        reverse: Option<String>,
     },
     /// Take over event files of TensorBoard, each folder of them as a run, and compare all of it again
     Tensorboard {

@@ -193,6 +193,13 @@ pub(crate) fn migrate_fault(error: MigrateError) -> CommandError {
             .hint("the same command goes on where it was"),
         MigrateError::Taken { .. } => CommandError::usage("E0025", text)
             .hint("migrate into a new store: call this in an empty directory"),
+        MigrateError::NotEmpty { .. } => CommandError::usage("E0034", text)
+            .hint("name a file and a folder that do not exist"),
+        MigrateError::NotHeld { .. } => CommandError::usage("E0034", text),
+        MigrateError::WriteDatabase { .. } | MigrateError::WriteFile { .. } => {
+            CommandError::system("E0034", text)
+                .hint("the same command begins anew, and takes away what this one left")
+        }
         _ => CommandError::usage("E0025", text),
     }
 }

@@ -1,6 +1,7 @@
 //! Reading both sides again and comparing them.
 
 mod evaluations;
+mod held;
 mod traces;
 
 use std::cmp::Ordering;
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use entities::{Experiment, LoggedModel, Metric, ModelVersion, RegisteredModel, RunDetail, RunId};
 use store::{PageRequest, Store};
 
+use self::held::Held;
 use crate::artifacts::{SourceFiles, is_same};
 use crate::places::Places;
 use crate::source::{Outline, SourceRegistered, SourceRun};
@@ -16,6 +18,15 @@ use crate::{MigrateError, Progress, Report, Source, Target};
 
 /// Points of a metric that are read at once.
 const POINTS_AT_ONCE: usize = 50_000;
+
+/// Which of both sides was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The store.
+    TakenOver,
+    /// The database of MLflow.
+    WrittenBack,
+}
 
 /// Reads both sides again and notes what differs.
 ///
@@ -25,6 +36,7 @@ pub(crate) async fn compare(
     outline: &Outline,
     places: &Places,
     target: &Target,
+    side: Side,
     on_progress: &dyn Fn(Progress),
     report: &mut Report,
 ) -> Result<(), MigrateError> {
@@ -32,6 +44,7 @@ pub(crate) async fn compare(
         source,
         places,
         target,
+        side,
         report,
     };
     for experiment in &outline.experiments {
@@ -70,6 +83,7 @@ struct Comparison<'a> {
     source: &'a Source,
     places: &'a Places,
     target: &'a Target,
+    side: Side,
     report: &'a mut Report,
 }
 
@@ -81,8 +95,9 @@ impl Comparison<'_> {
             self.note_missing(&what);
             return Ok(());
         };
+        let there = self.held(there);
         // Every store makes this one itself, at a time of its own.
-        let is_own = id.as_str() == "0";
+        let is_own = id.as_str() == "0" && self.side == Side::TakenOver;
         self.check(&what, "name", experiment.name == there.name);
         self.check(&what, "lifecycle", experiment.lifecycle == there.lifecycle);
         self.check(&what, "tags", experiment.tags == there.tags);
@@ -106,7 +121,7 @@ impl Comparison<'_> {
             artifact_uri: self.places.of_model(&model.id, &model.artifact_uri),
             ..model.clone()
         };
-        self.check(&what, "row", expected == there.model);
+        self.check(&what, "row", expected == self.held(there.model));
         let files = self.places.files_of_model(&model.id)?;
         self.compare_files(&what, files).await
     }
@@ -117,7 +132,12 @@ impl Comparison<'_> {
             self.note_missing(&what);
             return Ok(());
         };
+        let there = RunDetail {
+            run: self.held(there.run),
+            ..there
+        };
         let mut expected = self.source.run(id)?;
+        expected.run = self.held(expected.run);
         expected.run.artifact_uri = self.places.of_run(id, &expected.run.artifact_uri);
         self.compare_detail(&what, &expected, &there);
         let found = self.points_of(id, &expected.points).await?;
@@ -189,13 +209,14 @@ impl Comparison<'_> {
             self.note_missing(&what);
             return Ok(());
         };
+        let model_there = self.held(there.model);
         let without_tags = |model: &RegisteredModel| RegisteredModel {
             tags: BTreeMap::new(),
             ..model.clone()
         };
-        let is_same = without_tags(model) == without_tags(&there.model);
+        let is_same = without_tags(model) == without_tags(&model_there);
         self.check(&what, "row", is_same);
-        self.check(&what, "tags", model.tags == there.model.tags);
+        self.check(&what, "tags", model.tags == model_there.tags);
         self.check(&what, "aliases", *aliases == there.aliases);
         for version in versions.iter().filter(|version| !version.is_deleted) {
             let number = version.version.version;
@@ -209,9 +230,17 @@ impl Comparison<'_> {
                 files: found.version.files,
                 ..self.places.of_version(&version.version)
             };
-            self.check(&what, "row", expected == found.version);
+            self.check(&what, "row", expected == self.held(found.version));
         }
         Ok(())
+    }
+
+    /// What is here, as far as the database of MLflow holds it where that was written.
+    fn held<T: Held>(&self, mut there: T) -> T {
+        if self.side == Side::WrittenBack {
+            there.cut();
+        }
+        there
     }
 
     /// Notes what was compared, and whether it differs.

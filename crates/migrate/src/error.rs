@@ -66,6 +66,40 @@ pub enum MigrateError {
         /// Why not.
         why: String,
     },
+    /// Something is where a database or a folder is to be written.
+    #[error("`{path}` is there already, and nothing is written over")]
+    NotEmpty {
+        /// The file, or the folder.
+        path: String,
+    },
+    /// Something that a database of MLflow cannot hold at all.
+    #[error("{what} cannot be written into a database of MLflow: {why}")]
+    NotHeld {
+        /// Which.
+        what: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A new database cannot be written.
+    #[error("cannot write the database `{path}` ({what})")]
+    WriteDatabase {
+        /// The file.
+        path: String,
+        /// What was written.
+        what: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file or a folder cannot be written.
+    #[error("cannot write `{path}`")]
+    WriteFile {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A row that holds what MLflow does not write.
     #[error("{what} in the source cannot be taken over: {why}")]
     Row {

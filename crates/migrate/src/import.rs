@@ -18,7 +18,7 @@ use store::{Store, StoreError};
 use webhooks::Webhooks;
 
 use crate::artifacts::store_files;
-use crate::compare::compare;
+use crate::compare::{Side, compare};
 use crate::locations::{Locations, Served};
 use crate::places::Places;
 use crate::source::{Outline, SourceModel, SourceRegistered, SourceRun};
@@ -140,7 +140,17 @@ impl<'s> Migration<'s> {
         import.import_webhooks(outline).await?;
         import.close_experiments(&outline.experiments).await?;
         let mut report = import.report;
-        compare(source, outline, places, target, on_progress, &mut report).await?;
+        let side = Side::TakenOver;
+        compare(
+            source,
+            outline,
+            places,
+            target,
+            side,
+            on_progress,
+            &mut report,
+        )
+        .await?;
         Ok(report)
     }
 }
@@ -161,7 +171,11 @@ fn locate(source: &Source, artifacts: Option<PathBuf>) -> Result<Locations, Migr
                 .map(Served::Folder),
         },
     };
-    Ok(Locations { folder, served })
+    Ok(Locations {
+        folder,
+        served,
+        is_unmoved: false,
+    })
 }
 
 struct Import<'a> {

@@ -18,6 +18,8 @@ pub(crate) struct Locations {
     pub(crate) folder: PathBuf,
     /// Where the server that had the source kept what it served as `mlflow-artifacts:/`, if that is known.
     pub(crate) served: Option<Served>,
+    /// Whether everything stays at the location that it has.
+    pub(crate) is_unmoved: bool,
 }
 
 /// What gives files that are at `mlflow-artifacts:/`.
@@ -72,6 +74,9 @@ impl Locations {
 
     /// Where artifacts at a location go; `own` is the location that they get if it must be another.
     pub(crate) fn destination(&self, uri: &str, own: impl FnOnce() -> String) -> Destination {
+        if self.is_unmoved {
+            return Destination::Elsewhere;
+        }
         if let Some(path) = served_path(uri) {
             let from = self.served.as_ref();
             return Destination::Here {
@@ -157,6 +162,7 @@ mod tests {
         let locations = Locations {
             folder: "/srv".into(),
             served: Some(Served::Folder("/data".into())),
+            is_unmoved: false,
         };
         let of = |uri: &str| match locations.destination(uri, || "own".to_owned()) {
             Destination::Here { from, uri } => {

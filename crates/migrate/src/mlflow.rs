@@ -9,8 +9,12 @@ mod server;
 mod span;
 mod time;
 
-pub(crate) use self::database::MlflowDatabase;
+pub(crate) use self::assessment::SOURCE_RUN_KEY;
+pub(crate) use self::database::{
+    COST_COLUMNS, MlflowDatabase, SqliteFile, TOKEN_COLUMNS, WRAPPED_OUTPUTS,
+};
 pub use self::fernet::FernetKey;
 pub(crate) use self::folder::MlrunsFolder;
 pub use self::server::ServerAccess;
 pub(crate) use self::server::{MlflowClient, MlflowServer};
+pub(crate) use self::span::content_of;

@@ -41,6 +41,11 @@ impl Source {
         }))
     }
 
+    /// Opens a file of SQLite that was written here.
+    pub(crate) fn of_database(path: &Path) -> Result<Self, MigrateError> {
+        Ok(Self(Kind::Database(MlflowDatabase::open(path)?)))
+    }
+
     /// Takes a connection to a database of PostgreSQL. What names it in messages holds no password; relative locations
     /// start from the folder.
     ///

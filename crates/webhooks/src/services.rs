@@ -27,7 +27,8 @@ impl Secret {
         Self(text)
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// The secret itself, for what seals it anew.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -213,10 +214,7 @@ impl Webhooks {
     }
 
     /// The secret of a webhook; none where it has none.
-    pub(crate) async fn open_secret(
-        &self,
-        webhook: &WebhookId,
-    ) -> Result<Option<Secret>, WebhooksError> {
+    pub async fn open_secret(&self, webhook: &WebhookId) -> Result<Option<Secret>, WebhooksError> {
         let Some(sealed) = self.store().find_webhook_secret(webhook).await? else {
             return Ok(None);
         };

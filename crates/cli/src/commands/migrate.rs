@@ -1,5 +1,7 @@
 //! `reproof migrate`
 
+mod reverse;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,9 +37,14 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     match command {
-        MigrateCommand::Mlflow { source, artifacts } => {
-            from_mlflow(&source, artifacts, output).await
-        }
+        MigrateCommand::Mlflow {
+            reverse: Some(uri),
+            artifacts,
+            ..
+        } => reverse::run(&uri, artifacts, output).await,
+        MigrateCommand::Mlflow {
+            source, artifacts, ..
+        } => from_mlflow(&source.unwrap_or_default(), artifacts, output).await,
         MigrateCommand::Tensorboard {
             directory,
             experiment,
@@ -149,15 +156,7 @@ async fn carry_out(
     context: &Context,
     output: &Output,
 ) -> Result<Report, CommandError> {
-    let target = Target {
-        store: Arc::clone(&context.store) as _,
-        cas: context.bench.cas.clone(),
-        registry: context.registry.clone(),
-        webhooks: context.webhooks()?,
-        random: Arc::clone(&context.bench.random),
-        clock: Arc::clone(&context.bench.clock),
-        caller: context.bench.caller.clone(),
-    };
+    let target = target(context)?;
     let steps = Steps::new(output);
     let publishing = context.publish_meanwhile();
     let migrated = migration.carry_out(&target, &|at| steps.tell(at)).await;
@@ -167,6 +166,18 @@ async fn carry_out(
     }
     context.publish_or_warn(output).await;
     migrated.map_err(migrate_fault)
+}
+
+fn target(context: &Context) -> Result<Target, CommandError> {
+    Ok(Target {
+        store: Arc::clone(&context.store) as _,
+        cas: context.bench.cas.clone(),
+        registry: context.registry.clone(),
+        webhooks: context.webhooks()?,
+        random: Arc::clone(&context.bench.random),
+        clock: Arc::clone(&context.bench.clock),
+        caller: context.bench.caller.clone(),
+    })
 }
 
 /// Tells what was done, and how it went.

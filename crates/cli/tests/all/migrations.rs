@@ -1,6 +1,7 @@
 //! `reproof migrate`: what another tool has on record, taken over.
 
 mod postgres;
+mod reverse;
 mod server;
 mod tensorboard;
 mod traces;
@@ -150,6 +151,9 @@ fn compare_by_client(project: &Project, uri: &str, path: &str) {
         "{differing:#?}"
     );
     assert!(original.lines().count() > 2000, "{original}");
+    if is_database {
+        reverse::check_way_back(project, &python, &original, &script);
+    }
     // Deleted versions keep their numbers, and deleted models stay deleted.
     let page = project.json(&["model", "show", "churn-net"]);
     assert_eq!(page["versions"].as_array().unwrap().len(), 2, "{page}");

@@ -26,6 +26,7 @@ impl Comparison<'_> {
             self.note_missing(&what);
             return Ok(());
         };
+        let there = self.held(there);
         let fields = |dataset: &EvaluationDataset| {
             let schema = dataset.schema.as_deref();
             schema.and_then(|schema| DatasetSchema::decode(schema).ok())
@@ -46,7 +47,7 @@ impl Comparison<'_> {
         let mut there = self.records_of(id).await?;
         for record in &records {
             let found = there.remove(record.id.as_str());
-            let is_same = found.is_some_and(|found| plain(&found) == plain(record));
+            let is_same = found.is_some_and(|found| plain(&self.held(found)) == plain(record));
             self.check(&what, &format!("record `{}`", record.id), is_same);
         }
         Ok(())
@@ -86,6 +87,7 @@ impl Comparison<'_> {
             self.note_missing(&what);
             return Ok(());
         }
+        let there: Vec<_> = there.into_iter().map(|found| self.held(found)).collect();
         self.check(&what, "versions", *versions == there);
         let scorings = self
             .store()
@@ -109,7 +111,7 @@ impl Comparison<'_> {
             self.note_missing(&what);
             return Ok(());
         };
-        self.check(&what, "row", *webhook == there);
+        self.check(&what, "row", *webhook == self.held(there));
         let webhooks = &self.target.webhooks;
         let is_same = webhooks.has_secret(&webhook.id, secret.as_ref()).await?;
         self.check(&what, "secret", is_same);

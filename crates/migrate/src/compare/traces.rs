@@ -76,13 +76,16 @@ impl Comparison<'_> {
             self.note_missing(&what);
             return Ok(false);
         };
+        let trace = self.held(there.trace);
+        let assessments = there.assessments.into_iter();
+        let assessments: Vec<_> = assessments.map(|found| self.held(found)).collect();
         let expected = self.places.of_trace(found);
         let has_spans = !found.spans.is_empty();
-        self.compare_told(&what, &expected, &there.trace, has_spans);
+        self.compare_told(&what, &expected, &trace, has_spans);
         let spans = self.store().list_spans(id).await?;
         let is_same = spans_by_id(&spans) == spans_by_id(&found.spans);
         self.check(&what, "spans", is_same);
-        let is_same = by_id(&there.assessments) == by_id(&found.assessments);
+        let is_same = by_id(&assessments) == by_id(&found.assessments);
         self.check(&what, "assessments", is_same);
         self.compare_files(&what, files).await?;
         Ok(true)

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::json::bounded;
 
 /// The metadata that names the run in which somebody assessed.
-const RUN_KEY: &str = "mlflow.assessment.sourceRunId";
+pub(crate) const SOURCE_RUN_KEY: &str = "mlflow.assessment.sourceRunId";
 
 /// Who assessed; a word that MLflow's clients do not know is none, since they could not read the whole trace.
 pub(super) fn source_of(word: &str, id: Option<String>) -> Result<AssessmentSource, String> {
@@ -80,7 +80,7 @@ pub(super) fn metadata_of(
     let told = told.into_iter();
     let mut metadata: BTreeMap<_, _> = told.map(|(key, value)| (key, text_of(value))).collect();
     if let Some(run) = run.filter(|run| !run.is_empty()) {
-        metadata.entry(RUN_KEY.to_owned()).or_insert(run);
+        metadata.entry(SOURCE_RUN_KEY.to_owned()).or_insert(run);
     }
     Ok(metadata)
 }
@@ -241,9 +241,9 @@ mod tests {
         let metadata = metadata_of(Some(told), Some("r".to_owned())).unwrap();
         let values: Vec<_> = metadata.values().map(String::as_str).collect();
         assert_eq!(values, ["x", "True", "None", "1.0", "{\"f\": [1]}", "r"]);
-        let told = json!({RUN_KEY: "other"});
+        let told = json!({SOURCE_RUN_KEY: "other"});
         assert_eq!(
-            metadata_of(Some(told), Some("r".to_owned())).unwrap()[RUN_KEY],
+            metadata_of(Some(told), Some("r".to_owned())).unwrap()[SOURCE_RUN_KEY],
             "other"
         );
         assert!(metadata_of(None, None).unwrap().is_empty());

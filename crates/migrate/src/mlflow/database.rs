@@ -20,11 +20,13 @@ use entities::{
 use store_sql::params;
 use store_sql::sql::{Connection, Dialect, Result as SqlResult, Row, SqlError, Values};
 
+pub(crate) use self::evaluations::WRAPPED_OUTPUTS;
 use self::rows::{
     experiment_of, lifecycle_of, metric_of, model_metric_of, model_status_of, parse, run_of,
     time_of,
 };
-use self::sqlite::SqliteFile;
+pub(crate) use self::sqlite::SqliteFile;
+pub(crate) use self::traces::{COST_COLUMNS, TOKEN_COLUMNS};
 use crate::source::{
     DELETED_STAGE, Outline, RunPlace, SourceModel, SourceRegistered, SourceRun, SourceVersion,
     complete_run, model_in_source, tell_points_of_models,

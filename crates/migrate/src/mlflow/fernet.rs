@@ -1,4 +1,4 @@
-//! Opens what MLflow sealed: secrets of webhooks, as Fernet tokens.
+//! Opens what MLflow sealed, and seals what it opens: secrets of webhooks, as Fernet tokens.
 //!
 //! *Source*: the Fernet specification, version 0x80: AES-128 in CBC mode with PKCS #7 padding, under HMAC-SHA256.
 
@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockModeDecrypt as _, KeyIvInit as _};
+use cbc::cipher::{BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _};
+use entities::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -45,6 +46,21 @@ impl FernetKey {
             signing: signing.try_into().ok()?,
             encryption: encryption.try_into().ok()?,
         })
+    }
+
+    /// Seals a text. The vector must be drawn anew for each.
+    pub(crate) fn seal(&self, text: &str, at: Timestamp, iv: [u8; IV_LENGTH]) -> String {
+        let seconds = u64::try_from(at.as_millis() / 1000).unwrap_or_default();
+        let mut token = vec![VERSION];
+        token.extend(seconds.to_be_bytes());
+        token.extend(iv);
+        let cipher = cbc::Encryptor::<Aes128>::new(&self.encryption.into(), &iv.into());
+        token.extend(cipher.encrypt_padded_vec::<Pkcs7>(text.as_bytes()));
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.signing).expect("HMAC takes keys of any length");
+        mac.update(&token);
+        token.extend(mac.finalize().into_bytes());
+        BASE64.encode(token)
     }
 
     /// Opens a token, however old it is.
@@ -90,6 +106,23 @@ mod tests {
         );
         let bare = TOKEN.trim_end_matches('=');
         assert!(FernetKey::parse(KEY).unwrap().open(bare).is_ok());
+    }
+
+    #[test]
+    fn what_is_sealed_is_the_token_of_the_specification_and_is_opened() {
+        let key = FernetKey::parse(KEY).unwrap();
+        let iv: [u8; 16] = std::array::from_fn(|index| index as u8);
+        let at = Timestamp::from_millis(499_162_800_000);
+        assert_eq!(key.seal("hello", at, iv), TOKEN);
+        for text in [
+            "",
+            "sixteen letters!",
+            "ä long secret that takes several blocks",
+        ] {
+            let token = key.seal(text, at, iv);
+            assert!(!token.contains("letters"));
+            assert_eq!(key.open(&token), Ok(text.to_owned()));
+        }
     }
 
     #[test]

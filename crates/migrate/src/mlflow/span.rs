@@ -4,8 +4,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use entities::{Span, SpanEvent, SpanId, SpanLink, SpanStatus, TraceId, TraceState};
-use serde_json::{Map, Value};
+use entities::{Span, SpanEvent, SpanId, SpanLink, SpanStatus, TraceId, TraceState, python};
+use serde_json::{Map, Value, json};
 
 use super::json::{bounded, decoded, read_json};
 
@@ -27,6 +27,45 @@ pub(super) fn span_of(content: &str, trace: &TraceId) -> Result<Span, String> {
     let named = span.attributes.entry(TRACE_ID_ATTRIBUTE);
     named.or_insert_with(|| Value::from(trace.as_str()));
     Ok(span)
+}
+
+/// A span as MLflow 3 keeps it, in the form that `span_of` reads.
+pub(crate) fn content_of(trace: &TraceId, span: &Span) -> Value {
+    let encode = |id: &SpanId| STANDARD.encode(id.to_open_telemetry());
+    let trace = trace.to_open_telemetry();
+    let attributes = span.attributes.iter();
+    let attributes: Map<_, _> = attributes
+        .map(|(key, value)| (key.clone(), Value::from(python::dumps(value))))
+        .collect();
+    let events = span.events.iter().map(|event| {
+        json!({
+            "name": event.name,
+            "time_unix_nano": event.time_ns,
+            "attributes": event.attributes,
+        })
+    });
+    let links = span.links.iter().map(|link| {
+        json!({
+            "trace_id": link.trace.as_str(),
+            "span_id": link.span.as_str(),
+            "attributes": link.attributes,
+        })
+    });
+    json!({
+        "trace_id": trace.map_or_else(String::new, |id| STANDARD.encode(id)),
+        "span_id": encode(&span.id),
+        "parent_span_id": span.parent.as_ref().map(encode),
+        "name": span.name,
+        "start_time_unix_nano": span.start_ns,
+        "end_time_unix_nano": span.end_ns,
+        "events": events.collect::<Vec<_>>(),
+        "status": {
+            "code": format!("STATUS_CODE_{}", span.status.as_str()),
+            "message": span.status_message.as_deref().unwrap_or_default(),
+        },
+        "attributes": attributes,
+        "links": links.collect::<Vec<_>>(),
+    })
 }
 
 /// How a trace is, by the word of either version of MLflow's traces.

@@ -7,19 +7,29 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{migrate, run_id, told};
+use super::{WEBHOOK_KEY, migrate, run_id, told};
 use crate::listening::Server;
 use crate::python::python;
 use crate::support::{Answer, Project};
 
 /// MLflow's own server, with its children, ended when it goes.
-struct MlflowServer {
+pub(super) struct MlflowServer {
     process: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl MlflowServer {
     fn start(project: &Project, python: &str) -> Self {
+        Self::start_on(project, python, "sqlite:///theirs.db", "./kept")
+    }
+
+    /// Starts it on a database and a folder of artifacts.
+    pub(super) fn start_on(
+        project: &Project,
+        python: &str,
+        database: &str,
+        artifacts: &str,
+    ) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -34,13 +44,9 @@ impl MlflowServer {
                 "--workers",
                 "1",
             ])
-            .args([
-                "--port",
-                &port.to_string(),
-                "--backend-store-uri",
-                "sqlite:///theirs.db",
-            ])
-            .args(["--artifacts-destination", "./kept"])
+            .args(["--port", &port.to_string(), "--backend-store-uri", database])
+            .args(["--artifacts-destination", artifacts])
+            .env(WEBHOOK_KEY.0, WEBHOOK_KEY.1)
             .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
             .stdout(Stdio::null())
             .stderr(Stdio::null())

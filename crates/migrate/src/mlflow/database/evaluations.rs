@@ -45,7 +45,7 @@ const RECORD_COLUMNS: [&str; 10] = [
 ];
 
 /// Under which key MLflow keeps outputs.
-const WRAPPED_OUTPUTS: &str = "mlflow_wrapped";
+pub(crate) const WRAPPED_OUTPUTS: &str = "mlflow_wrapped";
 
 impl MlflowDatabase {
     /// Evaluation datasets without their records, and a sentence for each that cannot be read.

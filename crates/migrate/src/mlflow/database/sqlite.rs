@@ -1,4 +1,4 @@
-//! A file of SQLite, read through the same seam as a database of PostgreSQL.
+//! A file of SQLite, used through the same seam as a database of PostgreSQL.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -8,9 +8,38 @@ use rusqlite::{OpenFlags, ToSql, params_from_iter};
 use store_sql::sql::{Columns, Connection, Result, Row, SqlError, ToValue, Value};
 
 /// An open file.
-pub(super) struct SqliteFile(rusqlite::Connection);
+pub(crate) struct SqliteFile(rusqlite::Connection);
 
 impl SqliteFile {
+    /// Makes a file that is not there, with the tables of a schema, inside a transaction that `finish` ends.
+    ///
+    /// It is worth nothing before that: what it is renamed to is what counts.
+    pub(crate) fn create(path: &Path, schema: &str) -> Result<Self> {
+        let connection = rusqlite::Connection::open(path).map_err(other)?;
+        connection
+            .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN;")
+            .map_err(other)?;
+        connection.execute_batch(schema).map_err(other)?;
+        Ok(Self(connection))
+    }
+
+    /// Ends the transaction of a new file, and says which rows name others that are not there.
+    pub(crate) fn finish(self) -> Result<Vec<String>> {
+        self.0.execute_batch("COMMIT").map_err(other)?;
+        let found = {
+            let mut statement = self.0.prepare("PRAGMA foreign_key_check").map_err(other)?;
+            let rows = statement.query_map([], |row| {
+                let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+                Ok(format!(
+                    "a row in `{table}` names one in `{parent}` that is not there"
+                ))
+            });
+            rows.and_then(Iterator::collect).map_err(other)?
+        };
+        self.0.close().map_err(|(_, error)| other(error))?;
+        Ok(found)
+    }
+
     /// Opens a file for reading.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -24,8 +53,13 @@ impl SqliteFile {
 }
 
 impl Connection for SqliteFile {
-    fn execute(&self, _: &str, _: &[&dyn ToValue]) -> Result<usize> {
-        Err(SqlError::ReadOnly)
+    fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize> {
+        if self.0.is_readonly(rusqlite::MAIN_DB).map_err(other)? {
+            return Err(SqlError::ReadOnly);
+        }
+        let values = values.iter().map(|value| Bound(value.to_value()));
+        let mut statement = self.0.prepare_cached(sql).map_err(other)?;
+        statement.execute(params_from_iter(values)).map_err(other)
     }
 
     fn query(

@@ -22,7 +22,7 @@ use crate::mlflow::time::{duration_of_millis, time_of_millis};
 use crate::source::{SourceTrace, TraceLinks, TracePlace, TraceReading};
 
 /// Columns of `trace_info` that hold tokens, by the names that metadata have for them.
-const TOKEN_COLUMNS: [&str; 6] = [
+pub(crate) const TOKEN_COLUMNS: [&str; 6] = [
     "input_tokens",
     "output_tokens",
     "total_tokens",
@@ -32,7 +32,7 @@ const TOKEN_COLUMNS: [&str; 6] = [
 ];
 
 /// Columns of `trace_info` that hold costs, likewise.
-const COST_COLUMNS: [&str; 3] = ["input_cost", "output_cost", "total_cost"];
+pub(crate) const COST_COLUMNS: [&str; 3] = ["input_cost", "output_cost", "total_cost"];
 
 /// Columns of `trace_info` that every release has, but for the id.
 const FIRST_COLUMNS: [&str; 4] = [
