@@ -78,9 +78,7 @@ mod tests {
         assert!(of("tag", 250, 8000).is_empty());
         assert_eq!(
             of("param", 1, 6001),
-            [format!(
-                "run r: param `ä` has 6001 characters, and MLflow takes 6000"
-            )]
+            ["run r: param `ä` has 6001 characters, and MLflow takes 6000".to_owned()]
         );
         assert_eq!(of("tag", 251, 8001).len(), 2);
     }
