@@ -39,6 +39,8 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NoAssessment { .. }
         | StoreError::NoDataset { .. }
         | StoreError::NoScorer { .. }
+        | StoreError::NoIssue { .. }
+        | StoreError::NoLabelSchema { .. }
         | StoreError::NoWebhook { .. }
         | StoreError::NoUser { .. }
         | StoreError::NoToken { .. }
@@ -51,6 +53,7 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::NotNextVersion { .. }
         | StoreError::DatasetRecordTaken { .. }
         | StoreError::NotNextScorerVersion { .. }
+        | StoreError::LabelSchemaNameTaken { .. }
         | StoreError::ExperimentDeleted { .. }
         | StoreError::RunDeleted { .. }
         | StoreError::Kept { .. }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccessToken, Artifact, DatasetId, DatasetInput, DatasetRecordId, EvaluationDataset, Experiment,
-    ExperimentId, Holder, Lifecycle, LoggedModel, MergedRecord, Metric, ModelId, ModelOutput,
+    ExperimentId, Holder, Issue, IssueId, IssueUpdate, LabelSchema, LabelSchemaId,
+    LabelSchemaUpdate, Lifecycle, LoggedModel, MergedRecord, Metric, ModelId, ModelOutput,
     ModelStatus, ModelVersion, ObjectId, OnlineScoring, PasswordHash, Permission, RegisteredModel,
     ReplayVerdict, Resource, Run, RunId, RunStatus, ScorerVersion, SealedRecord, SealedSecret,
     SecretUpdate, Stage, Timestamp, TokenId, TraceId, VersionNumber, Webhook, WebhookId,
@@ -107,7 +108,7 @@ pub enum Change {
         /// Which.
         runs: Vec<RunId>,
     },
-    /// A deleted experiment was removed for good, with its models, traces and scorers; fails if it has runs. Its name is
+    /// A deleted experiment was removed for good, with its models, traces, scorers, issues and label schemas; fails if it has runs. Its name is
     /// free again, its id is not given again.
     ExperimentRemoved {
         /// Which.
@@ -457,6 +458,39 @@ pub enum Change {
     DatasetDeleted {
         /// Which.
         dataset: DatasetId,
+    },
+    /// An issue was made; fails if its id is taken or its experiment is not active.
+    IssueCreated {
+        /// All of it.
+        issue: Issue,
+    },
+    /// An issue was changed; fails if there is none.
+    IssueUpdated {
+        /// Which.
+        issue: IssueId,
+        /// What is changed.
+        update: IssueUpdate,
+        /// When.
+        at: Timestamp,
+    },
+    /// A label schema was made; fails if its id or name is taken or its experiment is not active.
+    LabelSchemaCreated {
+        /// All of it.
+        schema: LabelSchema,
+    },
+    /// A label schema was changed; fails if there is none, or its new name is taken.
+    LabelSchemaUpdated {
+        /// Which.
+        schema: LabelSchemaId,
+        /// What is changed.
+        update: LabelSchemaUpdate,
+        /// When.
+        at: Timestamp,
+    },
+    /// A label schema was deleted; fails if there is none.
+    LabelSchemaDeleted {
+        /// Which.
+        schema: LabelSchemaId,
     },
     /// A version of a scorer was registered; fails if its number is not the next one.
     ScorerRegistered {

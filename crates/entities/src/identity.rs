@@ -103,6 +103,14 @@ text_id!(
     ScorerId, "scorer", is_mlflow_id
 );
 text_id!(
+    /// Names an issue: `iss-` and 32 hex digits for those made here.
+    IssueId, "issue", is_mlflow_id
+);
+text_id!(
+    /// Names a label schema: `ls-` and 32 hex digits for those made here.
+    LabelSchemaId, "label schema", is_mlflow_id
+);
+text_id!(
     /// Names a webhook: a UUID for those made here, as MLflow has it.
     WebhookId, "webhook", is_mlflow_id
 );

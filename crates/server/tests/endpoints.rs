@@ -16,6 +16,8 @@ use support::{ADMIN_PASSWORD, Answer, TestApp};
 
 const TABLE: &str = include_str!("endpoints/mlflow-3.18.0.tsv");
 
+const YEAR_OLD_CLIENT: &str = include_str!("endpoints/client-3.6.0.tsv");
+
 const DOCS: &str = include_str!("../../../docs/mlflow.md");
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -141,6 +143,26 @@ fn the_table_is_whole_and_every_address_that_is_left_out_is_in_it() {
         let is_there = rows.iter().any(|row| row.is_of(address));
         assert!(is_there, "{address} is no address of MLflow's");
     }
+}
+
+/// Whether they are answered is seen with the others.
+#[test]
+fn all_that_a_client_of_a_year_ago_asks_is_among_them() {
+    let (rows, left_out) = (rows(), left_out());
+    let asked = YEAR_OLD_CLIENT
+        .lines()
+        .filter(|line| !line.starts_with('#'));
+    let mut count = 0;
+    for line in asked {
+        let (method, path) = line.split_once('\t').unwrap();
+        let row = rows
+            .iter()
+            .find(|row| row.method == method && row.path == path);
+        let row = row.unwrap_or_else(|| panic!("{method} {path} is none"));
+        assert!(!row.is_left_out(&left_out), "{method} {path} is left out");
+        count += 1;
+    }
+    assert!(count > 100, "only {count}");
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use differences::{
-    DIFFERENT, DIFFERENT_ACCESS, DIFFERENT_DATASETS, DIFFERENT_FIGURES, DIFFERENT_TRACES,
-    DIFFERENT_WEBHOOKS, Difference, Kind, Note,
+    DIFFERENT, DIFFERENT_ACCESS, DIFFERENT_DATASETS, DIFFERENT_FIGURES, DIFFERENT_ISSUES,
+    DIFFERENT_TRACES, DIFFERENT_WEBHOOKS, Difference, Kind, Note,
 };
 use entities::python::loads;
 use serde::Deserialize;
@@ -82,6 +82,55 @@ async fn figures_over_traces_are_those_of_mlflow_but_for_what_is_listed() {
     ];
     let golden = include_str!("golden/mlflow-figures-3.17.2.jsonl");
     replay(golden, notes, DIFFERENT_FIGURES, 110, keep_figures).await;
+}
+
+#[tokio::test]
+async fn answers_about_issues_are_those_of_mlflow_but_for_what_is_listed() {
+    let notes: &[Note] = &[
+        ("{run}", "run", "/run/info/run_id"),
+        ("{bare}", "create bare", ISSUE),
+        ("{full}", "create full", ISSUE),
+        ("{low}", "create low", ISSUE),
+        ("{none}", "create none", ISSUE),
+        ("{medium}", "create medium", ISSUE),
+        ("{elsewhere}", "create elsewhere", ISSUE),
+        ("{camel}", "create camel", ISSUE),
+        ("{gone}", "create gone", ISSUE),
+        ("{right}", "schema Is it right?", LABEL_SCHEMA),
+        ("{which}", "schema Which?", LABEL_SCHEMA),
+        ("{one}", "schema One of", LABEL_SCHEMA),
+        ("{many}", "schema How many?", LABEL_SCHEMA),
+        ("{any}", "schema Any number", LABEL_SCHEMA),
+        ("{why}", "schema Why?", LABEL_SCHEMA),
+        ("{free}", "schema Free", LABEL_SCHEMA),
+        ("{other}", "schema Other", LABEL_SCHEMA),
+        ("{empty}", "schema empty instruction", LABEL_SCHEMA),
+        ("{goneschema}", "schema Gone?", LABEL_SCHEMA),
+        ("{default}", "schemas", "/label_schemas/1/schema_id"),
+    ];
+    let golden = include_str!("golden/mlflow-issues-3.17.2.jsonl");
+    replay(golden, notes, DIFFERENT_ISSUES, 100, leave_out_times).await;
+}
+
+const ISSUE: &str = "/issue/issue_id";
+
+const LABEL_SCHEMA: &str = "/label_schema/schema_id";
+
+/// Times of the two servers, and ids that were drawn and are asked for no more.
+fn leave_out_times(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                let is_time = ["_timestamp", "_at"].iter().any(|end| key.ends_with(end));
+                if is_time && member.is_number() || key == "assessment_id" {
+                    *member = Value::from("a moment, or drawn");
+                }
+                leave_out_times(member);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_times),
+        _ => {}
+    }
 }
 
 /// The requests that make what is measured are compared elsewhere.

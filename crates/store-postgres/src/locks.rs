@@ -248,6 +248,19 @@ impl Locks {
             | Change::DatasetDeleted { dataset } => {
                 self.take(names, &format!("dataset:{dataset}"));
             }
+            Change::IssueCreated { issue } => {
+                self.take(names, &format!("issue:{}", issue.id));
+                self.share(names, &of_experiment(&issue.experiment));
+            }
+            Change::IssueUpdated { issue, .. } => self.take(names, &format!("issue:{issue}")),
+            Change::LabelSchemaCreated { schema } => {
+                self.take(names, LABEL_SCHEMAS);
+                self.share(names, &of_experiment(&schema.experiment));
+            }
+            // Which experiment it is of, in which names are unique, is not told.
+            Change::LabelSchemaUpdated { .. } | Change::LabelSchemaDeleted { .. } => {
+                self.take(names, LABEL_SCHEMAS);
+            }
             Change::ScorerRegistered { version } => {
                 self.take(names, &of_scorers(&version.experiment));
                 self.share(names, &of_experiment(&version.experiment));
@@ -315,6 +328,9 @@ const EXPERIMENT_NAMES: &str = "experiment names";
 
 /// Users, roles and what they may do: rarely changed, and all of it hangs together.
 const ACCESS: &str = "access";
+
+/// What people are asked, and under which names: rarely changed.
+const LABEL_SCHEMAS: &str = "label schemas";
 
 /// Which webhooks there are, and what they want.
 const WEBHOOKS: &str = "webhooks";

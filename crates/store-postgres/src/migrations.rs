@@ -26,6 +26,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "removal",
         text: include_str!("../migrations/0002_removal.sql"),
     },
+    Migration {
+        version: 3,
+        name: "issues",
+        text: include_str!("../migrations/0003_issues.sql"),
+    },
 ];
 
 /// The schema that this program knows.

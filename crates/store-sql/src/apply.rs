@@ -4,6 +4,8 @@ mod access;
 mod artifact;
 mod dataset;
 mod experiment;
+mod issue;
+mod label_schema;
 mod metric;
 mod model;
 mod registry;
@@ -157,6 +159,13 @@ impl<'c> Applier<'c> {
             | Change::DatasetRecordsMerged { .. }
             | Change::DatasetRecordsDeleted { .. }
             | Change::DatasetDeleted { .. } => self.apply_to_dataset(change),
+            Change::IssueCreated { issue } => self.create_issue(issue),
+            Change::IssueUpdated { issue, update, at } => self.update_issue(issue, update, *at),
+            Change::LabelSchemaCreated { schema } => self.create_label_schema(schema),
+            Change::LabelSchemaUpdated { schema, update, at } => {
+                self.update_label_schema(schema, update, *at)
+            }
+            Change::LabelSchemaDeleted { schema } => self.delete_label_schema(schema),
             Change::ScorerRegistered { version } => self.register_scorer(version),
             Change::ScorerVersionDeleted {
                 experiment,
@@ -275,6 +284,8 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         artifact::ALL,
         dataset::ALL,
         experiment::ALL,
+        issue::ALL,
+        label_schema::ALL,
         metric::ALL,
         model::ALL,
         registry::ALL,

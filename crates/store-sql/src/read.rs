@@ -4,6 +4,8 @@ mod access;
 mod artifacts;
 mod datasets;
 mod experiments;
+pub(crate) mod issues;
+mod label_schemas;
 mod metrics;
 mod models;
 mod registry;
@@ -49,6 +51,8 @@ pub(crate) fn all_statements() -> Vec<(&'static str, &'static str)> {
         artifacts::ALL,
         datasets::ALL,
         experiments::ALL,
+        issues::ALL,
+        label_schemas::ALL,
         metrics::ALL,
         models::ALL,
         registry::ALL,

@@ -4,9 +4,11 @@ use std::str::FromStr;
 
 use crate::sql::{Result, Row, SqlError, Value};
 use entities::{
-    Lifecycle, ModelStatus, ObjectId, Permission, ReplayLevel, ResourceKind, RunStatus, Stage,
-    Timestamp, TraceState, VersionNumber, WebhookEvent, WebhookStatus,
+    IssueSeverity, IssueStatus, LabelKind, Lifecycle, ModelStatus, ObjectId, Permission,
+    ReplayLevel, ResourceKind, RunStatus, Stage, Timestamp, TraceState, VersionNumber,
+    WebhookEvent, WebhookStatus,
 };
+use serde::de::DeserializeOwned;
 
 /// Reads an id from a column.
 pub(crate) fn read_id<T>(row: &Row<'_>, column: usize) -> Result<T>
@@ -69,6 +71,29 @@ pub(crate) fn read_model_status(row: &Row<'_>, column: usize) -> Result<ModelSta
 
 pub(crate) fn read_trace_state(row: &Row<'_>, column: usize) -> Result<TraceState> {
     read_word(row, column, TraceState::find)
+}
+
+pub(crate) fn read_issue_status(row: &Row<'_>, column: usize) -> Result<IssueStatus> {
+    read_word(row, column, IssueStatus::find)
+}
+
+pub(crate) fn read_severity_if_any(row: &Row<'_>, column: usize) -> Result<Option<IssueSeverity>> {
+    match row.get_ref(column)? {
+        Value::Null => Ok(None),
+        _ => read_word(row, column, IssueSeverity::find).map(Some),
+    }
+}
+
+pub(crate) fn read_label_kind(row: &Row<'_>, column: usize) -> Result<LabelKind> {
+    read_word(row, column, LabelKind::find)
+}
+
+/// Reads what stands as JSON in a column.
+pub(crate) fn read_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
+    serde_json::from_str(row.text(column)?).map_err(|error| SqlError::Column {
+        column,
+        message: error.to_string(),
+    })
 }
 
 pub(crate) fn read_webhook_status(row: &Row<'_>, column: usize) -> Result<WebhookStatus> {

@@ -5,6 +5,7 @@ mod conditions;
 mod every;
 mod expressions;
 mod figures;
+mod issues;
 mod plans;
 mod traces;
 
@@ -21,6 +22,7 @@ use crate::fault::database_fault;
 
 pub use self::every::all_searches;
 pub(crate) use self::figures::FigureSearch;
+pub(crate) use self::issues::IssueSearch;
 pub(crate) use self::plans::ALL;
 
 /// What is searched.

@@ -88,6 +88,12 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../migrations/0008_removal.sql"),
         fill: None,
     },
+    Migration {
+        version: 9,
+        name: "issues",
+        text: include_str!("../migrations/0009_issues.sql"),
+        fill: None,
+    },
 ];
 
 /// The schema that this program knows.

@@ -22,6 +22,7 @@ mod datasets;
 mod events;
 mod experiments;
 mod figures;
+mod issues;
 mod metrics;
 mod registry;
 mod removal;
@@ -37,6 +38,7 @@ pub use datasets::*;
 pub use events::*;
 pub use experiments::*;
 pub use figures::*;
+pub use issues::*;
 pub use metrics::*;
 pub use registry::*;
 pub use removal::*;
@@ -72,6 +74,10 @@ macro_rules! conformance_tests {
             traces_are_searched_by_all_that_they_have
             figures_are_taken_over_what_fits
             deleted_traces_leave_nothing_but_their_events
+            issues_are_made_and_changed
+            issues_are_searched_by_what_became_of_them
+            label_schemas_are_made_changed_and_deleted
+            issues_go_with_their_experiment_and_forget_their_run
             records_of_a_dataset_are_merged
             records_of_a_dataset_come_in_pages
             deleted_records_leave_nothing_but_their_events

@@ -1,8 +1,8 @@
 //! What can go wrong in a store.
 
 use entities::{
-    DatasetId, DatasetRecordId, ExperimentId, Lifecycle, ModelId, Resource, RunId, TokenId,
-    TraceId, VersionNumber, WebhookId,
+    DatasetId, DatasetRecordId, ExperimentId, IssueId, LabelSchemaId, Lifecycle, ModelId, Resource,
+    RunId, TokenId, TraceId, VersionNumber, WebhookId,
 };
 
 /// What can go wrong in a store. The first group is a refusal: nothing was changed, and the caller can act on it.
@@ -67,6 +67,18 @@ pub enum StoreError {
         experiment: ExperimentId,
         /// What was asked for.
         name: String,
+    },
+    /// No such issue.
+    #[error("no issue with id `{id}`")]
+    NoIssue {
+        /// What was asked for.
+        id: IssueId,
+    },
+    /// No such label schema.
+    #[error("no label schema with id `{id}`")]
+    NoLabelSchema {
+        /// What was asked for.
+        id: LabelSchemaId,
     },
     /// No such webhook, or a deleted one.
     #[error("no webhook with id `{id}`")]
@@ -191,6 +203,14 @@ pub enum StoreError {
         name: String,
         /// The number that was given.
         given: VersionNumber,
+    },
+    /// The name of a label schema is taken.
+    #[error("a label schema named `{name}` exists already in experiment `{experiment}`")]
+    LabelSchemaNameTaken {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// The name.
+        name: String,
     },
     /// The experiment is deleted.
     #[error("experiment `{id}` is deleted")]

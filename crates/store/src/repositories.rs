@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use entities::{
-    AccessToken, Artifact, ArtifactEntry, Assessment, Change, Commit, DatasetId, DatasetRecord,
-    DatasetRecordId, DeliveryId, EvaluationDataset, Experiment, ExperimentId, FigurePoint,
-    FigureQuery, Lifecycle, LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId,
-    OnlineScoring, PasswordHash, Permission, RegisteredModelDetail, ReplayVerdict, Resource, Run,
-    RunDetail, RunId, ScorerId, ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail, TraceId,
-    VersionNumber, Webhook, WebhookEvent, WebhookId,
+    AccessToken, Artifact, ArtifactEntry, Assessment, Change, Commit, CountedIssue, DatasetId,
+    DatasetRecord, DatasetRecordId, DeliveryId, EvaluationDataset, Experiment, ExperimentId,
+    FigurePoint, FigureQuery, Issue, IssueId, LabelSchema, LabelSchemaId, Lifecycle,
+    LoggedModelDetail, Metric, ModelId, ModelVersionDetail, ObjectId, OnlineScoring, PasswordHash,
+    Permission, RegisteredModelDetail, ReplayVerdict, Resource, Run, RunDetail, RunId, ScorerId,
+    ScorerVersion, SearchQuery, Span, Timestamp, TraceDetail, TraceId, VersionNumber, Webhook,
+    WebhookEvent, WebhookId,
 };
 
 use crate::{LedgerStore, Page, PageRequest, Receipt, StoreError};
@@ -50,6 +51,8 @@ pub trait Store:
     + TraceStore
     + DatasetStore
     + ScorerStore
+    + IssueStore
+    + LabelSchemaStore
     + WebhookStore
     + AccessStore
     + LedgerStore
@@ -410,6 +413,46 @@ pub trait DatasetStore: Send + Sync {
         dataset: &DatasetId,
         page: &PageRequest,
     ) -> Result<Page<DatasetRecord>, StoreError>;
+}
+
+/// Issues.
+#[async_trait]
+pub trait IssueStore: Send + Sync {
+    /// Looks one up.
+    async fn find_issue(&self, id: &IssueId) -> Result<Option<Issue>, StoreError>;
+
+    /// Searches: the worst first, then those that most traces show where these are counted, then the newest. No
+    /// experiment: all of them.
+    async fn search_issues(
+        &self,
+        experiment: Option<&ExperimentId>,
+        query: &SearchQuery,
+        counts_traces: bool,
+        page: &PageRequest,
+    ) -> Result<Page<CountedIssue>, StoreError>;
+}
+
+/// Label schemas.
+#[async_trait]
+pub trait LabelSchemaStore: Send + Sync {
+    /// Looks one up.
+    async fn find_label_schema(
+        &self,
+        id: &LabelSchemaId,
+    ) -> Result<Option<LabelSchema>, StoreError>;
+
+    /// Looks one up by its name, which is unique within the experiment.
+    async fn find_label_schema_by_name(
+        &self,
+        experiment: &ExperimentId,
+        name: &str,
+    ) -> Result<Option<LabelSchema>, StoreError>;
+
+    /// All of an experiment, the newest first.
+    async fn list_label_schemas(
+        &self,
+        experiment: &ExperimentId,
+    ) -> Result<Vec<LabelSchema>, StoreError>;
 }
 
 /// A scorer without its versions.

@@ -3,7 +3,7 @@
 use entities::{ErrorClass, ExperimentId, RunId, SearchParseError, TraceId};
 use store::StoreError;
 
-use crate::FigureFault;
+use crate::{FigureFault, LabelFault};
 
 /// What can go wrong.
 ///
@@ -106,6 +106,26 @@ pub enum TracesError {
         /// What was asked for.
         id: String,
     },
+    /// No such issue.
+    #[error("Issue with ID '{id}' not found")]
+    NoIssue {
+        /// What was asked for.
+        id: String,
+    },
+    /// No such label schema.
+    #[error("Label schema with id '{id}' not found.")]
+    NoLabelSchema {
+        /// What was asked for.
+        id: String,
+    },
+    /// No label schema of that name.
+    #[error("Label schema with name '{name}' not found for experiment '{experiment}'.")]
+    NoLabelSchemaName {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// What was asked for.
+        name: String,
+    },
     /// No such assessment.
     #[error("Assessment with ID '{id}' not found for trace '{trace}'")]
     NoAssessment {
@@ -129,6 +149,14 @@ pub enum TracesError {
         id: TraceId,
     },
 
+    /// The name of a label schema is taken.
+    #[error("Label schema with name '{name}' already exists for experiment '{experiment}'.")]
+    LabelSchemaTaken {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// The name.
+        name: String,
+    },
     /// The id is taken.
     #[error("an assessment with ID '{id}' exists already for trace '{trace}'")]
     AssessmentTaken {
@@ -141,6 +169,9 @@ pub enum TracesError {
     /// What cannot be asked of a figure.
     #[error(transparent)]
     Figure(#[from] FigureFault),
+    /// What is wrong with a label schema.
+    #[error(transparent)]
+    Label(#[from] LabelFault),
     /// A filter or an order that cannot be read.
     #[error(transparent)]
     Search(#[from] SearchParseError),
@@ -166,14 +197,18 @@ impl TracesError {
             | Self::InvalidPageToken { .. }
             | Self::ExperimentDeleted { .. }
             | Self::Figure(_)
+            | Self::Label(_)
             | Self::Search(_) => ErrorClass::Invalid,
             Self::NoExperiment { .. }
             | Self::NoRun { .. }
             | Self::NoTrace { .. }
             | Self::NoAssessment { .. }
+            | Self::NoIssue { .. }
+            | Self::NoLabelSchema { .. }
+            | Self::NoLabelSchemaName { .. }
             | Self::NoTag { .. }
             | Self::NotWhole { .. } => ErrorClass::NotFound,
-            Self::AssessmentTaken { .. } => ErrorClass::Exists,
+            Self::AssessmentTaken { .. } | Self::LabelSchemaTaken { .. } => ErrorClass::Exists,
             Self::Store(error) => match error {
                 StoreError::Query { .. } => ErrorClass::Invalid,
                 StoreError::Busy | StoreError::Closed | StoreError::Unreachable { .. } => {

@@ -14,7 +14,7 @@ use crate::TracesError;
 const LONGEST_KEY: usize = 250;
 
 /// Characters in the value of a tag or of metadata, and in a preview.
-const LONGEST_VALUE: usize = 1 << 20;
+pub(crate) const LONGEST_VALUE: usize = 1 << 20;
 
 /// Results in one page of a search for traces.
 pub(crate) const LARGEST_PAGE: usize = 500;

@@ -158,6 +158,12 @@ pub(super) const DATASET_ATTRIBUTES: &[Attribute] = &[
     attribute("last_updated_by", &[], ValueKind::Text),
 ];
 
+pub(super) const ISSUE_ATTRIBUTES: &[Attribute] = &[
+    attribute("status", &[], ValueKind::Text),
+    attribute("source_run_id", &[], ValueKind::Text),
+    attribute("severity", &[], ValueKind::Text),
+];
+
 pub(super) const SPAN_FIELDS: &[&str] = &["name", "type", "status", "content"];
 
 pub(super) const DATASET_FIELDS: &[&str] = &["name", "digest", "context"];

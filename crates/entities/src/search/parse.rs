@@ -5,9 +5,9 @@
 //! in a text, and every text attribute may be compared with a list.
 
 use super::fields::{
-    Attribute, DATASET_ATTRIBUTES, DATASET_FIELDS, EXPERIMENT_ATTRIBUTES, MODEL_ATTRIBUTES,
-    MODEL_VERSION_ATTRIBUTES, Nearest, REGISTERED_MODEL_ATTRIBUTES, RUN_ATTRIBUTES, SPAN_FIELDS,
-    TRACE_ATTRIBUTES, ValueKind, is_attribute_name, nearest,
+    Attribute, DATASET_ATTRIBUTES, DATASET_FIELDS, EXPERIMENT_ATTRIBUTES, ISSUE_ATTRIBUTES,
+    MODEL_ATTRIBUTES, MODEL_VERSION_ATTRIBUTES, Nearest, REGISTERED_MODEL_ATTRIBUTES,
+    RUN_ATTRIBUTES, SPAN_FIELDS, TRACE_ATTRIBUTES, ValueKind, is_attribute_name, nearest,
 };
 use super::tokens::{Token, TokenFault, TokenKind, cut};
 use super::{Comparison, Condition, Field, Operator, OrderBy};
@@ -30,6 +30,8 @@ pub enum SearchKind {
     Traces,
     /// Evaluation datasets.
     Datasets,
+    /// Issues.
+    Issues,
 }
 
 impl SearchKind {
@@ -470,6 +472,9 @@ impl<'t> Parser<'t> {
         }
         let names: Vec<_> = attributes.iter().map(|attribute| attribute.name).collect();
         let advice = match nearest(name, &names) {
+            Nearest::None if self.kind == SearchKind::Issues => {
+                format!("; there are {}", names.join(", "))
+            }
             Nearest::None if !self.kind.has_metrics() => {
                 format!("; there are {}, and `tags.{name}`", names.join(", "))
             }
@@ -492,6 +497,7 @@ impl<'t> Parser<'t> {
             SearchKind::ModelVersions => MODEL_VERSION_ATTRIBUTES,
             SearchKind::Traces => TRACE_ATTRIBUTES,
             SearchKind::Datasets => DATASET_ATTRIBUTES,
+            SearchKind::Issues => ISSUE_ATTRIBUTES,
         }
     }
 
@@ -502,6 +508,7 @@ impl<'t> Parser<'t> {
             | SearchKind::RegisteredModels
             | SearchKind::ModelVersions
             | SearchKind::Datasets => &["tags", "attributes"],
+            SearchKind::Issues => &["attributes"],
             SearchKind::Models => &["metrics", "params", "tags", "attributes"],
             SearchKind::Traces => &[
                 "tags",
@@ -525,6 +532,7 @@ impl<'t> Parser<'t> {
             SearchKind::ModelVersions => "versions of models",
             SearchKind::Traces => "traces",
             SearchKind::Datasets => "evaluation datasets",
+            SearchKind::Issues => "issues",
         }
     }
 }

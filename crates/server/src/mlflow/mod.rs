@@ -6,6 +6,8 @@ mod experiments;
 mod figures;
 mod histories;
 mod info;
+mod issues;
+mod label_schemas;
 mod logging;
 mod model_versions;
 mod models;
@@ -47,6 +49,8 @@ pub(crate) fn calls_v3() -> Router<App> {
         .merge(trace_calls())
         .merge(dataset_calls())
         .merge(scorer_calls())
+        .merge(issue_calls())
+        .merge(label_schema_calls())
         .merge(workspace_calls())
 }
 
@@ -361,6 +365,26 @@ fn scorer_calls() -> Router<App> {
         .route("/scorers/delete", delete(scorers::delete))
         .route("/scorers/online-config", put(scorers::set_online))
         .route("/scorers/online-configs", get(scorers::list_online))
+}
+
+fn issue_calls() -> Router<App> {
+    Router::new()
+        .route("/issues", post(issues::create))
+        .route("/issues/search", post(issues::search))
+        .route("/issues/{issue}", get(issues::find).patch(issues::update))
+}
+
+fn label_schema_calls() -> Router<App> {
+    Router::new()
+        .route("/label-schemas/create", post(label_schemas::create))
+        .route("/label-schemas/get", get(label_schemas::find))
+        .route(
+            "/label-schemas/get-by-name",
+            get(label_schemas::find_by_name),
+        )
+        .route("/label-schemas/list", get(label_schemas::list))
+        .route("/label-schemas/update", patch(label_schemas::update))
+        .route("/label-schemas/delete", delete(label_schemas::delete))
 }
 
 /// There are no workspaces, as on a server of MLflow's that was not started with them.

@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::http::HeaderMap;
 use datasets::parse_dataset_id;
 use entities::{
-    Assessment, AssessmentValue, Caller, DatasetId, Experiment, ExperimentId, ModelId, RecordMerge,
-    Run, RunDetail, RunId, RunStatus, ScorerVersion, Span, TRACE_RUN_KEY, Timestamp, TraceId,
-    VersionNumber,
+    Assessment, AssessmentValue, Caller, DatasetId, Experiment, ExperimentId, IssueId,
+    LabelSchemaId, ModelId, RecordMerge, Run, RunDetail, RunId, RunStatus, ScorerVersion, Span,
+    TRACE_RUN_KEY, Timestamp, TraceId, VersionNumber,
 };
 use serde_json::{Map, Value};
-use traces::{LARGEST_LINK_COUNT, Traces, parse_trace_id};
+use traces::{LARGEST_LINK_COUNT, Traces, parse_issue_id, parse_label_schema_id, parse_trace_id};
 use tracking::{PARENT_TAG, RUN_NAME_TAG, Tracking, parse_model_id, parse_run_id};
 
 use crate::Scope;
@@ -124,6 +124,42 @@ impl Access {
     pub(crate) fn note_dataset(&self, id: &DatasetId) {
         if let Self::Run(captured) = self {
             captured.note_dataset(id);
+        }
+    }
+
+    /// Reads the id of an issue that is to be changed.
+    pub(crate) fn writable_issue(&self, text: &str) -> Result<IssueId, RequestError> {
+        let id = parse_issue_id(text)?;
+        match self {
+            Self::Run(run) if !run.has_issue(&id) => Err(RequestError::NotOfThisRun {
+                what: format!("issue {id}"),
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// Notes an issue that was made for this client.
+    pub(crate) fn note_issue(&self, id: &IssueId) {
+        if let Self::Run(captured) = self {
+            captured.note_issue(id);
+        }
+    }
+
+    /// Reads the id of a label schema that is to be changed.
+    pub(crate) fn writable_label_schema(&self, text: &str) -> Result<LabelSchemaId, RequestError> {
+        let id = parse_label_schema_id(text)?;
+        match self {
+            Self::Run(run) if !run.has_label_schema(&id) => Err(RequestError::NotOfThisRun {
+                what: format!("label schema {id}"),
+            }),
+            _ => Ok(id),
+        }
+    }
+
+    /// Notes a label schema that was made for this client.
+    pub(crate) fn note_label_schema(&self, id: &LabelSchemaId) {
+        if let Self::Run(captured) = self {
+            captured.note_label_schema(id);
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use entities::{
-    DatasetId, ExperimentId, ModelId, Run, RunId, RunStatus, ScorerId, Timestamp, TraceId,
-    VersionNumber,
+    DatasetId, ExperimentId, IssueId, LabelSchemaId, ModelId, Run, RunId, RunStatus, ScorerId,
+    Timestamp, TraceId, VersionNumber,
 };
 use tracking::{Tracking, TrackingError};
 
@@ -35,6 +35,10 @@ struct State {
     experiments: BTreeSet<ExperimentId>,
     /// Evaluation datasets that were created here.
     datasets: BTreeSet<DatasetId>,
+    /// Issues that were made here.
+    issues: BTreeSet<IssueId>,
+    /// Label schemas that were made here.
+    label_schemas: BTreeSet<LabelSchemaId>,
     /// Versions of scorers that were registered here.
     scorers: BTreeSet<(ScorerId, VersionNumber)>,
     /// Names that were registered here.
@@ -199,6 +203,22 @@ impl RunAccess {
 
     pub(super) fn has_dataset(&self, id: &DatasetId) -> bool {
         self.lock().datasets.contains(id)
+    }
+
+    pub(super) fn has_issue(&self, id: &IssueId) -> bool {
+        self.lock().issues.contains(id)
+    }
+
+    pub(super) fn note_issue(&self, id: &IssueId) {
+        self.lock().issues.insert(id.clone());
+    }
+
+    pub(super) fn has_label_schema(&self, id: &LabelSchemaId) -> bool {
+        self.lock().label_schemas.contains(id)
+    }
+
+    pub(super) fn note_label_schema(&self, id: &LabelSchemaId) {
+        self.lock().label_schemas.insert(id.clone());
     }
 
     pub(super) fn note_dataset(&self, id: &DatasetId) {

@@ -1,6 +1,7 @@
 //! What a request needs, by its rule and what it names.
 
 mod datasets;
+mod issues;
 mod places;
 mod registry;
 mod traces;
@@ -90,6 +91,9 @@ impl Judge<'_> {
             | Rule::LinkTraces
             | Rule::CreateAssessment
             | Rule::Assessment(_) => self.of_traces(rule).await,
+            Rule::Issue(_) | Rule::CreateIssue | Rule::SearchIssues | Rule::LabelSchema(_) => {
+                self.of_issues(rule).await
+            }
             Rule::Dataset(_)
             | Rule::AddDataset
             | Rule::Scorer

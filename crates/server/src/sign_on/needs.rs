@@ -31,6 +31,14 @@ pub(crate) fn trace_needs(action: Action, experiment: &str) -> Vec<Need> {
     needs
 }
 
+/// What an issue needs: its experiment, and that runs are not denied, since it names the one that found it.
+pub(crate) fn issue_needs(action: Action, experiment: &str) -> Vec<Need> {
+    vec![
+        experiment_need(action, experiment),
+        Need::any(Action::Unless, ResourceKind::Run),
+    ]
+}
+
 /// What a scorer needs: what was said of it, else of its experiment, which must not be denied.
 pub(crate) fn scorer_needs(action: Action, experiment: &str, name: &str) -> Vec<Need> {
     let Ok(id) = experiment.parse::<ExperimentId>() else {

@@ -91,6 +91,14 @@ pub(super) enum Rule {
     Dataset(Action),
     /// Likewise, and those that are named.
     AddDataset,
+    /// The issue that is named.
+    Issue(Action),
+    /// To make an issue in the experiment that is named.
+    CreateIssue,
+    /// Issues of the experiment that is named.
+    SearchIssues,
+    /// The label schema that is named.
+    LabelSchema(Action),
     /// The scorer that is named.
     Scorer,
     /// To make a version of it.
@@ -355,6 +363,8 @@ fn rule_of_v3(method: &str, call: &str) -> Option<Rule> {
         "traces" => rule_of_traces(method, call),
         "datasets" => rule_of_datasets(method, call),
         "scorers" => rule_of_scorers(method, call),
+        "issues" => rule_of_issues(method, call),
+        "label-schemas" => rule_of_label_schemas(method, call),
         "users" => rule_of_rights(method, call),
         // What is answered is the same for everybody.
         "workspaces" | "ui-telemetry" => Some(Rule::SignedOn),
@@ -412,6 +422,30 @@ fn rule_of_scorers(method: &str, call: &str) -> Option<Rule> {
         | ("GET", "scorers/permissions/get")
         | ("PATCH", "scorers/permissions/update")
         | ("DELETE", "scorers/permissions/delete") => Rule::ManagerOf(ResourceKind::Scorer),
+        _ => return None,
+    })
+}
+
+fn rule_of_issues(method: &str, call: &str) -> Option<Rule> {
+    Some(match (method, call) {
+        ("POST", "issues") => Rule::CreateIssue,
+        ("POST", "issues/search") => Rule::SearchIssues,
+        ("GET", "issues/{issue}") => Rule::Issue(Action::Read),
+        ("PATCH", "issues/{issue}") => Rule::Issue(Action::Update),
+        _ => return None,
+    })
+}
+
+fn rule_of_label_schemas(method: &str, call: &str) -> Option<Rule> {
+    Some(match (method, call) {
+        ("POST", "label-schemas/create") => Rule::Experiment(Action::Manage),
+        ("GET", "label-schemas/get-by-name" | "label-schemas/list") => {
+            Rule::Experiment(Action::Read)
+        }
+        ("GET", "label-schemas/get") => Rule::LabelSchema(Action::Read),
+        ("PATCH", "label-schemas/update") | ("DELETE", "label-schemas/delete") => {
+            Rule::LabelSchema(Action::Manage)
+        }
         _ => return None,
     })
 }

@@ -26,8 +26,8 @@ pub(crate) use views::{
 };
 pub(crate) use webhook_views::{TrialView, WebhookView};
 pub(crate) use word::{
-    ActionWord, AggregationWord, EntityWord, FigureViewWord, ModelStatusWord, RunStatusWord,
-    SourceWord, TraceStateWord, ViewWord, WebhookStatusWord,
+    ActionWord, AggregationWord, EntityWord, FigureViewWord, LabelKindWord, ModelStatusWord,
+    RunStatusWord, SourceWord, TraceStateWord, ViewWord, WebhookStatusWord,
 };
 
 use axum::http::{HeaderValue, header};

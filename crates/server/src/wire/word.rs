@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use entities::{FigureView, ModelStatus, RunStatus, TraceState, WebhookStatus};
+use entities::{FigureView, LabelKind, ModelStatus, RunStatus, TraceState, WebhookStatus};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use store::View;
@@ -37,6 +37,10 @@ pub(crate) struct FigureViewWord(pub(crate) FigureView);
 /// What is made of its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AggregationWord(pub(crate) &'static str);
+
+/// What an answer to a label schema is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LabelKindWord(pub(crate) LabelKind);
 
 /// What an event is about, in small letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +110,11 @@ const ACTIONS: &[(&str, u64, &str)] = &[
     ("EXCEEDED", 5, "exceeded"),
 ];
 
+const LABEL_KINDS: &[(&str, u64, LabelKind)] = &[
+    ("FEEDBACK", 1, LabelKind::Feedback),
+    ("EXPECTATION", 2, LabelKind::Expectation),
+];
+
 const FIGURE_VIEWS: &[(&str, u64, FigureView)] = &[
     ("TRACES", 1, FigureView::Traces),
     ("SPANS", 2, FigureView::Spans),
@@ -170,6 +179,12 @@ impl<'de> Deserialize<'de> for FigureViewWord {
 impl<'de> Deserialize<'de> for AggregationWord {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Words(AGGREGATIONS)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelKindWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Words(LABEL_KINDS)).map(Self)
     }
 }
 

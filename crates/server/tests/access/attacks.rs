@@ -361,6 +361,106 @@ async fn traces_of_others_are_neither_read_nor_added_to() {
 }
 
 #[tokio::test]
+async fn issues_and_questions_of_others_stay_theirs() {
+    let (app, own, foreign) = two_experiments().await;
+    let issue = json!({"experiment_id": "2", "name": "n", "description": "secret", "source_run_id": foreign});
+    let made = app
+        .by("bob", "POST", "3.0/mlflow/issues", &issue)
+        .await
+        .ok();
+    let made = made["issue"]["issue_id"].as_str().unwrap().to_owned();
+    let input = json!({"text": {}});
+    let schema = json!({"experiment_id": "2", "name": "Why?", "type": "FEEDBACK", "input": input});
+    let create = "3.0/mlflow/label-schemas/create";
+    let asked = app.by("bob", "POST", create, &schema).await.ok();
+    let asked = asked["label_schema"]["schema_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for (method, call, body) in [
+        ("GET", format!("3.0/mlflow/issues/{made}"), json!(null)),
+        ("GET", "3.0/mlflow/issues/iss-none".to_owned(), json!(null)),
+        (
+            "PATCH",
+            format!("3.0/mlflow/issues/{made}"),
+            json!({"issue_id": made, "name": "x"}),
+        ),
+        ("POST", "3.0/mlflow/issues".to_owned(), issue.clone()),
+        (
+            "POST",
+            "3.0/mlflow/issues/search".to_owned(),
+            json!({"experimentId": "2"}),
+        ),
+        (
+            "POST",
+            "3.0/mlflow/issues/search".to_owned(),
+            json!({"experiment_id": "1", "experimentId": "2"}),
+        ),
+        // Her own issue would tell of his run.
+        (
+            "POST",
+            "3.0/mlflow/issues".to_owned(),
+            json!({"experiment_id": "1", "name": "n", "description": "d", "sourceRunId": foreign}),
+        ),
+        ("POST", create.to_owned(), schema.clone()),
+        (
+            "GET",
+            format!("3.0/mlflow/label-schemas/get?schema_id={asked}"),
+            json!(null),
+        ),
+        (
+            "GET",
+            format!("3.0/mlflow/label-schemas/get?schema_id=ls-{:0>32}", 2),
+            json!(null),
+        ),
+        (
+            "GET",
+            "3.0/mlflow/label-schemas/get-by-name?experiment_id=2&name=Why%3F".to_owned(),
+            json!(null),
+        ),
+        (
+            "GET",
+            "3.0/mlflow/label-schemas/list?experiment_id=2".to_owned(),
+            json!(null),
+        ),
+        (
+            "PATCH",
+            "3.0/mlflow/label-schemas/update".to_owned(),
+            json!({"schemaId": asked}),
+        ),
+        (
+            "DELETE",
+            "3.0/mlflow/label-schemas/delete".to_owned(),
+            json!({"schema_id": asked}),
+        ),
+    ] {
+        refused(&app, method, &call, &body).await;
+    }
+    let mine = json!({"experiment_id": "1", "name": "n", "description": "d", "source_run_id": own});
+    app.by("ann", "POST", "3.0/mlflow/issues", &mine).await.ok();
+    // Without an experiment, those of everybody would be searched.
+    let all = json!({});
+    let everywhere = app.by("ann", "POST", "3.0/mlflow/issues/search", &all);
+    assert_eq!(everywhere.await.status, StatusCode::BAD_REQUEST);
+    let search = json!({"experiment_id": "1", "include_trace_count": true});
+    let found = app
+        .by("ann", "POST", "3.0/mlflow/issues/search", &search)
+        .await
+        .ok();
+    assert_eq!(found["issues"][0]["trace_count"], 0);
+    // Who may read an experiment may not ask people something else there.
+    grant(&app, "ann", ResourceKind::Experiment, "2", Permission::Edit).await;
+    app.get_by(
+        "ann",
+        &format!("3.0/mlflow/label-schemas/get?schema_id={asked}"),
+    )
+    .await
+    .ok();
+    let change = json!({"schema_id": asked, "name": "x"});
+    refused(&app, "PATCH", "3.0/mlflow/label-schemas/update", &change).await;
+}
+
+#[tokio::test]
 async fn models_datasets_and_scorers_of_others_stay_theirs() {
     let (app, own, _) = two_experiments().await;
     let body = json!({"experiment_id": "2", "name": "net"});

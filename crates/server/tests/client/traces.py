@@ -8,6 +8,7 @@ from mlflow.entities import AssessmentSource, SpanType, Trace
 from mlflow.exceptions import MlflowException
 
 client = mlflow.MlflowClient()
+store = client._tracking_client.store
 mlflow.set_experiment("traces")
 
 
@@ -208,6 +209,73 @@ def scored(first):
     assert found(filter_string="feedback.is_long = 'true'"), "no trace was scored"
 
 
+def measured(first):
+    from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
+
+    experiment = mlflow.get_experiment_by_name("traces").experiment_id
+    points = store.query_trace_metrics(
+        [experiment], MetricViewType.TRACES, "trace_count", [MetricAggregation(AggregationType.COUNT)]
+    )
+    assert points[0].values == {"COUNT": float(len(found()))}, points
+    points = store.query_trace_metrics(
+        [experiment],
+        MetricViewType.SPANS,
+        "latency",
+        [MetricAggregation(AggregationType.PERCENTILE, 99.9), MetricAggregation(AggregationType.MAX)],
+        dimensions=["span_name"],
+        start_time_ms=0,
+        end_time_ms=4102444800000,
+        time_interval_seconds=86400,
+    )
+    assert points and all(p.values["P99.9"] <= p.values["MAX"] for p in points), points
+    assert all("time_bucket" in p.dimensions for p in points), points
+
+
+def troubled(first):
+    from mlflow.entities.assessment import AssessmentSource, IssueReference
+    from mlflow.entities.issue import IssueSeverity, IssueStatus
+
+    experiment = mlflow.get_experiment_by_name("traces").experiment_id
+    issue = store.create_issue(
+        experiment, "slow", "It takes long.", severity=IssueSeverity.HIGH, root_causes=["the network"]
+    )
+    assert store.get_issue(issue.issue_id) == issue
+    reference = IssueReference(
+        issue_id=issue.issue_id, issue_name="slow", trace_id=first, source=AssessmentSource("HUMAN", "ann")
+    )
+    store.create_assessment(reference)
+    assert found(filter_string=f"issue.id = '{issue.issue_id}'") == [first]
+    changed = store.update_issue(issue.issue_id, status=IssueStatus.RESOLVED)
+    assert changed.status == IssueStatus.RESOLVED and changed.name == "slow", changed
+    listed = store.search_issues(experiment, "status = 'resolved'", include_trace_count=True)
+    assert [(i.issue_id, i.trace_count) for i in listed] == [(issue.issue_id, 1)], listed
+    refused("RESOURCE_DOES_NOT_EXIST", store.get_issue, "iss-none")
+
+
+def asked():
+    from mlflow.genai import label_schemas
+    from mlflow.genai.label_schemas import InputCategorical, InputPassFail
+
+    experiment = mlflow.get_experiment_by_name("traces").experiment_id
+    made = label_schemas.create_label_schema(
+        "Is it right?", type="feedback", input=InputPassFail("Yes", "No"), experiment_id=experiment
+    )
+    found = label_schemas.get_label_schema("Is it right?", experiment_id=experiment)
+    assert found.schema_id == made.schema_id and found.input == InputPassFail("Yes", "No"), found
+    names = [s.name for s in label_schemas.list_label_schemas(experiment_id=experiment)]
+    assert names == ["Is it right?", "Feedback"], names
+    changed = label_schemas.update_label_schema(made.schema_id, name="Is it good?")
+    assert changed.name == "Is it good?", changed
+    refused(
+        "INVALID_PARAMETER_VALUE",
+        label_schemas.update_label_schema,
+        made.schema_id,
+        input=InputCategorical(["a"]),
+    )
+    label_schemas.delete_label_schema(schema_id=made.schema_id)
+    refused("RESOURCE_DOES_NOT_EXIST", label_schemas.get_label_schema, schema_id=made.schema_id)
+
+
 def deleted(first, second):
     experiment = mlflow.get_experiment_by_name("traces").experiment_id
     assert client.delete_traces(experiment, trace_ids=[second]) == 1
@@ -224,5 +292,8 @@ belonging()
 made_by_hand()
 attached()
 scored(first)
+measured(first)
+troubled(first)
+asked()
 deleted(first, second)
 print("done", file=sys.stderr)

@@ -618,3 +618,111 @@ pub(crate) const DIFFERENT_FIGURES: &[Difference] = &[
         "what is missing is named, not taken for something else",
     ),
 ];
+
+/// Likewise of issues and label schemas.
+pub(crate) const DIFFERENT_ISSUES: &[Difference] = &[
+    ("run", Kind::Body, "an empty list of outputs is told"),
+    (
+        "create bad status",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "create empty status",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "create bad severity",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "create bad causes",
+        Kind::Status,
+        "a value of another type is refused, not passed over",
+    ),
+    (
+        "create bad cause",
+        Kind::Status,
+        "a value of another type is refused, not passed over",
+    ),
+    (
+        "create no run",
+        Kind::Status,
+        "it holds no SQL, and says what is missing",
+    ),
+    ("update without id", Kind::Status, "the path says which"),
+    (
+        "update bad status",
+        Kind::Status,
+        "a mistake of the client's is no fault of the server",
+    ),
+    (
+        "search like",
+        Kind::Status,
+        "texts are compared as everywhere",
+    ),
+    (
+        "search severity",
+        Kind::Status,
+        "how bad an issue is can be searched by",
+    ),
+    (
+        "search garbage",
+        Kind::Message,
+        "it says where, and what to write instead",
+    ),
+    (
+        "search or",
+        Kind::Message,
+        "it says where, and what to write instead",
+    ),
+    ("search page", Kind::Body, "the token"),
+    ("search one", Kind::Body, "the token"),
+    ("search zero", Kind::Message, "one form for every limit"),
+    ("search negative", Kind::Message, "one form for every limit"),
+    ("search large", Kind::Message, "one form for every limit"),
+    (
+        "search bad token",
+        Kind::Message,
+        "a token is told by its search",
+    ),
+    ("schema bad type", Kind::Message, "one form for every word"),
+    (
+        "schema unspecified type",
+        Kind::Message,
+        "one form for every word",
+    ),
+    (
+        "schema two inputs",
+        Kind::Status,
+        "what is said twice is not taken for one of both",
+    ),
+    ("schema nan bound", Kind::Status, "no number is at most NaN"),
+    (
+        "schema by name feedback",
+        Kind::Status,
+        "the default question is always there",
+    ),
+    (
+        "schemas",
+        Kind::Body,
+        "the default question is as old as the experiment",
+    ),
+    (
+        "schemas again",
+        Kind::Body,
+        "the default question is as old as the experiment",
+    ),
+    (
+        "schemas page",
+        Kind::Body,
+        "the default question is as old as the experiment",
+    ),
+    (
+        "schemas bad token",
+        Kind::Message,
+        "one form for every token",
+    ),
+];

@@ -44,6 +44,9 @@ statements! {
     DELETE_POINTS_OF_MODEL = "DELETE FROM model_metric WHERE model = ?1";
     DELETE_EXPERIMENT_TAGS = "DELETE FROM experiment_tag WHERE experiment = ?1";
     DELETE_DATASET_LINKS = "DELETE FROM evaluation_dataset_experiment WHERE experiment = ?1";
+    DELETE_ISSUES = "DELETE FROM issue WHERE experiment = ?1";
+    DELETE_LABEL_SCHEMAS = "DELETE FROM label_schema WHERE experiment = ?1";
+    FORGET_SOURCE = "UPDATE issue SET source_run = NULL WHERE source_run = ?1";
     DELETE_EXPERIMENT = "DELETE FROM experiment WHERE id = ?1";
     ADD_REMOVED = "INSERT INTO removed_experiment (id) VALUES (?1) ON CONFLICT DO NOTHING";
 }
@@ -100,7 +103,7 @@ impl Applier<'_> {
         ] {
             self.execute(sql, [number])?;
         }
-        for sql in [DELETE_REPLAYS, DELETE_TRACE_LINKS] {
+        for sql in [DELETE_REPLAYS, DELETE_TRACE_LINKS, FORGET_SOURCE] {
             self.execute(sql, [id.as_str()])?;
         }
         self.remove_artifacts(&artifact_uri, id.as_str())
@@ -144,6 +147,8 @@ impl Applier<'_> {
         for sql in [
             DELETE_EXPERIMENT_TAGS,
             DELETE_DATASET_LINKS,
+            DELETE_ISSUES,
+            DELETE_LABEL_SCHEMAS,
             DELETE_EXPERIMENT,
             ADD_REMOVED,
         ] {

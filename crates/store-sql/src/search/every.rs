@@ -5,6 +5,7 @@ use store::{PageRequest, Prompts, StoreError, View};
 
 use super::columns::{self, ColumnKind};
 use super::figures;
+use super::issues;
 use super::plans::{self, Few, Place, Stretch};
 use super::{Search, Subject};
 use crate::sql::{Dialect, OwnedValue};
@@ -31,6 +32,7 @@ pub fn all_searches(dialect: Dialect) -> Vec<(String, String)> {
     });
     each.chain(all_walks(dialect))
         .chain(figures::all_figures(dialect))
+        .chain(issues::all_issue_searches(dialect))
         .collect()
 }
 

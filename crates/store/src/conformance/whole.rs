@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use entities::{
-    Change, DatasetInput, LoggedModel, Metric, ModelId, ModelOutput, ModelStatus, ModelVersion,
-    ObjectId, ProcessIdentity, RegisteredModel, ReplayLevel, ReplayVerdict, Run, SearchQuery,
-    VersionNumber,
+    Change, DatasetInput, Issue, IssueSeverity, LoggedModel, Metric, ModelId, ModelOutput,
+    ModelStatus, ModelVersion, ObjectId, ProcessIdentity, RegisteredModel, ReplayLevel,
+    ReplayVerdict, Run, SearchQuery, VersionNumber,
 };
 
 use super::{
@@ -132,6 +132,17 @@ pub async fn populate(store: &dyn Store) {
             object: ObjectId::of(b"secret"),
             reason: "a secret".to_owned(),
             at: at(9),
+        },
+        Change::IssueCreated {
+            issue: Issue {
+                severity: Some(IssueSeverity::Low),
+                source_run: Some(id("a")),
+                created_by: Some("ann".to_owned()),
+                ..super::issues::issue("iss-1", 8)
+            },
+        },
+        Change::LabelSchemaCreated {
+            schema: super::issues::label_schema("ls-1", "Is it right?"),
         },
         Change::LedgerVerified {
             size: 3,
