@@ -15,8 +15,8 @@ use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use entities::ObjectId;
-use store::{Page, PageRequest, Store, StoreError};
+use entities::{ObjectId, SearchQuery};
+use store::{Page, PageRequest, Store, StoreError, View};
 use store_sql::sql::{Connection, SqlError, Values};
 
 use crate::compare::{Side, compare};
@@ -259,9 +259,19 @@ impl Writer<'_> {
         self.target.store.as_ref()
     }
 
-    /// Counts what MLflow has no tables for, or none that it would understand.
+    /// Counts what MLflow has no tables for or none that it would understand, and what is taken over in neither direction.
     async fn count_left_behind(&mut self) -> Result<(), MigrateError> {
+        let (query, store) = (SearchQuery::default(), self.store());
+        let issues = all(async |page| store.search_issues(None, &query, false, &page).await);
+        let experiments =
+            all(async |page| store.search_experiments(&query, View::All, &page).await);
+        let mut label_schemas = 0;
+        for experiment in experiments.await? {
+            label_schemas += store.list_label_schemas(&experiment.id).await?.len();
+        }
         let counts = [
+            ("issues", issues.await?.len()),
+            ("label schemas", label_schemas),
             ("users", self.store().list_users().await?.len()),
             ("roles", self.store().list_roles().await?.len()),
             ("access tokens", self.store().list_tokens().await?.len()),

@@ -76,9 +76,7 @@ fn tell(database: &Path, artifacts: &Path, report: &ReverseReport, output: &Outp
         output.line(&format!("  {noun:19} {count}{bytes}"));
     }
     for (noun, count) in &report.left_behind {
-        output.line(&format!(
-            "{count} {noun} stay here: MLflow has no place for them"
-        ));
+        output.line(&format!("{count} {noun} stay here and are not written"));
     }
     let listings = [
         (

@@ -216,6 +216,20 @@ fn nothing_is_written_over() {
     assert!(!outside.path("new.db").exists() && !outside.path("new").exists());
 }
 
+/// Makes an issue and a label schema from inside a captured run.
+const ASK: &str = r#"
+import json, os, urllib.request
+
+def post(call, **body):
+    body = {"experiment_id": "0", "name": "slow?", **body}
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ["MLFLOW_TRACKING_TOKEN"]}
+    url = os.environ["MLFLOW_TRACKING_URI"] + "/api/3.0/mlflow/" + call
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)).read()
+
+post("issues", description="It takes long.")
+post("label-schemas/create", type="FEEDBACK", input={"text": {}})
+"#;
+
 #[test]
 fn a_way_back_that_is_killed_leaves_no_database_and_the_next_call_writes_it_whole() {
     let project = with_runs();
@@ -230,7 +244,9 @@ fn a_way_back_that_is_killed_leaves_no_database_and_the_next_call_writes_it_whol
     let meta = "experiment_id: '7'\nrun_name: n\nstart_time: 5\nstatus: 3\n";
     project.write(&format!("mlruns/7/{}/meta.yaml", run_id(3)), meta);
     migrate(&project, &["mlruns"]).assert_code(0);
-    project.reproof(&["run", "--", "true"]).assert_code(0);
+    project.write("ask.py", ASK);
+    let ran = project.reproof(&["run", "--", "python3", "ask.py"]);
+    ran.assert_code(0);
     for wait_ms in [20, 60, 120, 250] {
         let mut killed = project.start(&[
             "migrate",
@@ -259,6 +275,8 @@ fn a_way_back_that_is_killed_leaves_no_database_and_the_next_call_writes_it_whol
     assert!(!files_below(&project.root).iter().any(hidden));
     // The captured run is there as a run; what was captured of it stays here.
     assert_eq!(report["left_behind"]["manifests"], 1, "{report}");
+    assert_eq!(report["left_behind"]["issues"], 1, "{report}");
+    assert_eq!(report["left_behind"]["label schemas"], 1, "{report}");
     let count: i64 = Connection::open(project.path("back.db"))
         .unwrap()
         .query_row("SELECT COUNT(*) FROM runs", [], |row| row.get(0))
