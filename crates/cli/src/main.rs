@@ -20,6 +20,7 @@ mod sealing;
 mod settings;
 mod signed;
 mod system;
+mod taking_over;
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;

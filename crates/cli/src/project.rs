@@ -122,6 +122,11 @@ impl Project {
         self.store_directory().join("tmp")
     }
 
+    /// What the server noted that it is to take over.
+    pub(crate) fn taking_over(&self) -> PathBuf {
+        self.store_directory().join("taking-over")
+    }
+
     pub(crate) fn ledger(&self) -> PathBuf {
         self.store_directory().join("ledger")
     }

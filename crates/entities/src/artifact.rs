@@ -27,6 +27,19 @@ impl Artifact {
     }
 }
 
+/// The path below the root of all artifacts that a URI means, such as `0/<run id>/artifacts`; none where it is of a
+/// place that clients write to by themselves.
+pub fn proxied_path(uri: &str) -> Option<&str> {
+    let rest = uri.strip_prefix("mlflow-artifacts:")?;
+    let path = match rest.strip_prefix("//") {
+        // What follows is a host, which is this one, since it serves the run.
+        Some(rest) => rest.split_once('/')?.1,
+        None => rest,
+    };
+    let path = path.trim_matches('/');
+    Artifact::is_valid_path(path).then_some(path)
+}
+
 /// One line of a listing of artifacts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArtifactEntry {
@@ -39,6 +52,23 @@ pub struct ArtifactEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_uris_of_the_proxy_are_here() {
+        for (uri, path) in [
+            ("mlflow-artifacts:/0/r/artifacts", Some("0/r/artifacts")),
+            ("mlflow-artifacts:///0/r/artifacts", Some("0/r/artifacts")),
+            ("mlflow-artifacts://host:80/0/r/", Some("0/r")),
+            ("mlflow-artifacts://host", None),
+            ("mlflow-artifacts:/", None),
+            ("mlflow-artifacts:/../x", None),
+            ("s3://bucket/x", None),
+            ("/tmp/x", None),
+            ("file:///tmp/x", None),
+        ] {
+            assert_eq!(proxied_path(uri), path, "{uri}");
+        }
+    }
 
     #[test]
     fn a_path_cannot_leave_its_root() {

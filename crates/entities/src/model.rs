@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExperimentId, Metric, ModelId, RunId, Timestamp};
+use crate::{ExperimentId, Metric, ModelId, RunId, Timestamp, proxied_path};
 
 /// How far a logged model is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +61,17 @@ pub struct LoggedModel {
     pub tags: BTreeMap<String, String>,
     /// Params.
     pub params: BTreeMap<String, String>,
+}
+
+impl LoggedModel {
+    /// The folder of artifacts in which its files are on record. Those that clients write elsewhere by themselves are
+    /// taken over under its id.
+    pub fn artifact_folder(&self) -> String {
+        proxied_path(&self.artifact_uri).map_or_else(
+            || format!("{}/models/{}/artifacts", self.experiment, self.id),
+            str::to_owned,
+        )
+    }
 }
 
 /// A logged model with its metrics.

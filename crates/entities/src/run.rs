@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetInput, ExperimentId, Lifecycle, Metric, ModelId, ObjectId, RunId, Timestamp};
+use crate::{
+    DatasetInput, ExperimentId, Lifecycle, Metric, ModelId, ObjectId, RunId, Timestamp,
+    proxied_path,
+};
 
 /// The status of a run, in MLflow's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,6 +101,17 @@ pub struct Run {
     pub recipe: Option<ObjectId>,
     /// The record of its manifest; none until it has been captured.
     pub record: Option<ObjectId>,
+}
+
+impl Run {
+    /// The folder of artifacts in which its own are on record. Those that clients write elsewhere by themselves are
+    /// taken over under its id.
+    pub fn artifact_folder(&self) -> String {
+        proxied_path(&self.artifact_uri).map_or_else(
+            || format!("{}/{}/artifacts", self.experiment, self.id),
+            str::to_owned,
+        )
+    }
 }
 
 /// A run with everything that a table or a page shows of it.

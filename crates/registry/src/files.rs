@@ -2,12 +2,9 @@
 
 use std::path::PathBuf;
 
-use entities::{EntryKind, ModelVersion, ObjectId, Tree, TreeFile, trees_of};
+use entities::{EntryKind, ModelVersion, ObjectId, Tree, TreeFile, proxied_path, trees_of};
 
 use crate::{Registry, RegistryError};
-
-/// Root of all artifacts that are kept here.
-const ROOT: &str = "mlflow-artifacts:/";
 
 /// How the files of a version compare with those that were registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +15,17 @@ pub enum FilesState {
     Changed,
     /// They were never on record.
     Unknown,
+}
+
+/// Where the files of a version are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionPlace {
+    /// URI of the artifacts of the run or logged model that it is of.
+    pub uri: String,
+    /// The folder in which those are on record.
+    pub folder: String,
+    /// The folder of the version in either; empty where it is all.
+    pub inside: String,
 }
 
 impl Registry {
@@ -87,23 +95,71 @@ impl Registry {
         Ok(trees_of(files)?)
     }
 
-    /// The folder of artifacts that a URI names, where they are kept here.
+    /// The folder of artifacts that a URI of a version names, where it is on record.
     async fn folder_of(
         &self,
         uri: &str,
         version: &ModelVersion,
     ) -> Result<Option<String>, RegistryError> {
-        let below = |uri: &str| {
-            let path = uri.strip_prefix(ROOT)?.trim_matches('/');
-            (!path.is_empty()).then(|| path.to_owned())
+        let place = self.place_below(uri, version).await?;
+        Ok(place.map(|place| match place.inside.as_str() {
+            "" => place.folder,
+            inside => format!("{}/{inside}", place.folder),
+        }))
+    }
+
+    /// Where the files of a version are.
+    ///
+    /// A folder that clients write to by themselves counts only where it is that of the version's own run or logged
+    /// model, since a source may name any.
+    pub async fn place_of(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<Option<VersionPlace>, RegistryError> {
+        self.place_below(version.download_uri(), version).await
+    }
+
+    async fn place_below(
+        &self,
+        uri: &str,
+        version: &ModelVersion,
+    ) -> Result<Option<VersionPlace>, RegistryError> {
+        if let Some(path) = proxied_path(uri) {
+            return Ok(Some(VersionPlace {
+                uri: uri.to_owned(),
+                folder: path.to_owned(),
+                inside: String::new(),
+            }));
+        }
+        let run = match &version.run {
+            Some(run) => self.store().find_run(run).await?,
+            None => None,
         };
-        let (Some(rest), Some(run)) = (uri.strip_prefix("runs:/"), &version.run) else {
-            return Ok(below(uri));
+        let model = match &version.logged_model {
+            Some(model) => self.store().find_model(model).await?,
+            None => None,
         };
-        let Some(run) = self.store().find_run(run).await? else {
-            return Ok(None);
-        };
-        let inside = rest.split_once('/').map_or("", |(_, inside)| inside);
-        Ok(below(&format!("{}/{inside}", run.artifact_uri)))
+        let owners = run
+            .map(|run| (run.artifact_folder(), run.artifact_uri))
+            .into_iter()
+            .chain(model.map(|found| (found.model.artifact_folder(), found.model.artifact_uri)));
+        for (folder, root) in owners {
+            let inside = match uri.strip_prefix("runs:/") {
+                Some(rest) => rest.split_once('/').map_or("", |(_, inside)| inside),
+                None => match uri.strip_prefix(root.as_str()) {
+                    Some(inside) if inside.is_empty() || inside.starts_with('/') => inside,
+                    _ => continue,
+                },
+            };
+            let inside = inside.trim_matches('/');
+            if inside.is_empty() || entities::Artifact::is_valid_path(inside) {
+                return Ok(Some(VersionPlace {
+                    uri: root,
+                    folder,
+                    inside: inside.to_owned(),
+                }));
+            }
+        }
+        Ok(None)
     }
 }

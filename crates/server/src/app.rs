@@ -9,9 +9,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use datasets::Datasets;
 use entities::{Actor, Caller, Random};
+use locations::Locations;
 use registry::Registry;
 use traces::Traces;
-use tracking::Tracking;
+use tracking::{ArtifactOwner, TakingOver, Tracking};
 use webhooks::Webhooks;
 
 use crate::error::RequestError;
@@ -25,6 +26,9 @@ use crate::{
 
 /// What every handler is given: a cheap clone.
 pub(crate) type App = Arc<Server>;
+
+/// How long a client waits for files that are to be taken over: it asks again after two minutes.
+const TAKING_OVER_TIME: Duration = Duration::from_secs(60);
 
 /// The parts of a running server.
 pub(crate) struct Server {
@@ -42,6 +46,9 @@ pub(crate) struct Server {
     pub(crate) prefix: String,
     /// What clients write the artifacts of new experiments below; the proxy if not given.
     pub(crate) artifact_root: Option<String>,
+    /// Where clients write by themselves and the server may look.
+    pub(crate) locations: Locations,
+    taking_over: Option<Arc<TakingOver>>,
     pub(crate) figures: Figures,
     /// How long a request may stand still.
     pub(crate) idle_limit: Option<Duration>,
@@ -76,7 +83,12 @@ impl Server {
             framing,
             prefix,
         } = web;
-        let ArtifactOptions { root, .. } = artifacts;
+        let ArtifactOptions {
+            root,
+            is_proxy_closed: _,
+            locations,
+            taking_over,
+        } = artifacts;
         let OperationOptions {
             exposes_figures: _,
             idle_limit,
@@ -101,6 +113,8 @@ impl Server {
             framing,
             prefix,
             artifact_root: root,
+            locations,
+            taking_over,
             figures: Figures::new(),
             idle_limit,
             process,
@@ -109,6 +123,36 @@ impl Server {
             accounts,
             random,
             user,
+        }
+    }
+
+    /// Notes that what clients wrote is to be taken over, durably, where they write by themselves to a folder.
+    pub(crate) async fn note_artifacts(&self, owner: &ArtifactOwner) -> Result<(), RequestError> {
+        match &self.taking_over {
+            Some(taking_over) if taking_over.is_meant(owner).await? => Ok(taking_over.note(owner)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over now what clients wrote. Where that takes long, it goes on after this has returned.
+    pub(crate) async fn take_over_artifacts(
+        &self,
+        owner: &ArtifactOwner,
+    ) -> Result<(), RequestError> {
+        match &self.taking_over {
+            Some(taking_over) if taking_over.is_meant(owner).await? => {
+                let is_done = taking_over
+                    .take_over_within(owner, TAKING_OVER_TIME)
+                    .await?;
+                if !is_done {
+                    tracing::warn!(
+                        ?owner,
+                        "a version is registered before its files are taken over"
+                    );
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 

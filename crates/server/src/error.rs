@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use cas::CasError;
 use datasets::DatasetsError;
 use entities::ErrorClass;
+use locations::LocationError;
 use registry::RegistryError;
 use serde::Serialize;
 use traces::TracesError;
@@ -17,7 +18,7 @@ use webhooks::WebhooksError;
 pub(crate) enum RequestError {
     /// The services refused it, or failed.
     #[error(transparent)]
-    Tracking(#[from] TrackingError),
+    Tracking(TrackingError),
     /// The registry refused it, or failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -174,6 +175,21 @@ pub(crate) enum RequestError {
     KeptElsewhere {
         /// Where.
         uri: String,
+    },
+    /// A link among artifacts that clients wrote leads out of them.
+    #[error("Invalid path: resolved path is outside the artifact directory")]
+    LeadsOut,
+    /// A file is to be written where a folder is, or the other way round.
+    #[error("Invalid path: '{path}' cannot be written, since a folder or a file is in its way")]
+    InTheWay {
+        /// Which.
+        path: String,
+    },
+    /// There are more files in a folder than in an archive may be.
+    #[error("the folder holds more than {limit} files; ask for a folder in it")]
+    TooManyFiles {
+        /// How many may be.
+        limit: usize,
     },
     /// A history of no runs was asked for.
     #[error("{request} request must specify at least one run_id.")]
@@ -467,6 +483,20 @@ const INTERNAL: ErrorCode = ErrorCode::new(
     "CLIENT_INTERNAL_ERROR",
 );
 
+impl From<TrackingError> for RequestError {
+    /// What a client is to blame for where it writes artifacts is told in MLflow's words.
+    fn from(error: TrackingError) -> Self {
+        match error {
+            TrackingError::Location(LocationError::Outside { .. }) => Self::LeadsOut,
+            TrackingError::Location(LocationError::InTheWay { path }) => Self::InTheWay { path },
+            TrackingError::Location(LocationError::TooMany { limit }) => {
+                Self::TooManyFiles { limit }
+            }
+            error => Self::Tracking(error),
+        }
+    }
+}
+
 impl RequestError {
     /// The one table.
     pub(crate) fn code(&self) -> ErrorCode {
@@ -495,6 +525,9 @@ impl RequestError {
             | Self::ThroughTheProxy { .. }
             | Self::LargeFolder { .. }
             | Self::KeptElsewhere { .. }
+            | Self::LeadsOut
+            | Self::InTheWay { .. }
+            | Self::TooManyFiles { .. }
             | Self::NoRuns { .. }
             | Self::TooManyRuns { .. }
             | Self::BackwardSteps { .. }

@@ -7,9 +7,10 @@ use access::Accounts;
 use axum::http::HeaderValue;
 use datasets::Datasets;
 use entities::{ModelId, Random, RunId};
+use locations::Locations;
 use registry::Registry;
 use traces::Traces;
-use tracking::Tracking;
+use tracking::{TakingOver, Tracking};
 use webhooks::Webhooks;
 
 use crate::{AllowedHosts, AllowedOrigins};
@@ -84,6 +85,10 @@ pub struct ArtifactOptions {
     pub root: Option<String>,
     /// Whether the proxy is closed.
     pub is_proxy_closed: bool,
+    /// Where clients write by themselves and the server may look.
+    pub locations: Locations,
+    /// Takes over what clients wrote there.
+    pub taking_over: Option<Arc<TakingOver>>,
 }
 
 /// What those who run a server may ask of it. By default nothing.

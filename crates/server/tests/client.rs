@@ -7,16 +7,19 @@
 mod support;
 
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use entities::{RunStatus, Timestamp};
+use locations::{FolderRoot, Locations};
 use serde_json::Value;
-use server::{OperationOptions, RunScope, Scope, ServerOptions};
+use server::{ArtifactOptions, OperationOptions, RunScope, Scope, ServerOptions};
 use support::{TOKEN, create_run, options};
 use testkit::{TestBench, parsed};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracking::TakingOver;
 use webhooks::{Deliverer, Network};
 
 /// A server on a free port of this machine.
@@ -57,12 +60,22 @@ impl Listening {
 }
 
 /// Runs a script of the client; none where no interpreter is named.
+async fn run_script(name: &'static str, url: &str, token: &'static str) -> Option<Output> {
+    run_script_with(name, url, token, Vec::new()).await
+}
+
+/// Likewise, with arguments.
 #[expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "a test is told by a variable which Python to start, and says why it starts none"
 )]
-async fn run_script(name: &'static str, url: &str, token: &'static str) -> Option<Output> {
+async fn run_script_with(
+    name: &'static str,
+    url: &str,
+    token: &'static str,
+    arguments: Vec<String>,
+) -> Option<Output> {
     let Some(python) = std::env::var_os("REPROOF_TEST_PYTHON") else {
         println!("skipped: REPROOF_TEST_PYTHON names no interpreter with mlflow and scikit-learn");
         return None;
@@ -73,6 +86,7 @@ async fn run_script(name: &'static str, url: &str, token: &'static str) -> Optio
         let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client");
         Command::new(python)
             .arg(format!("{scripts}/{name}"))
+            .args(arguments)
             .current_dir(folder.path())
             .env("MLFLOW_TRACKING_URI", url)
             .env("MLFLOW_TRACKING_TOKEN", token)
@@ -273,4 +287,64 @@ async fn a_script_logs_into_its_captured_run_and_a_replay_is_told_the_same() {
         bench.tracking.list_models_of(&replay).await.unwrap().len(),
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_writes_to_a_folder_and_the_server_shows_and_keeps_it() {
+    let bench = TestBench::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("arts").to_str().unwrap().to_owned();
+    let locations = Locations::new(vec![Arc::new(FolderRoot::new(&root).unwrap())]);
+    let taking_over = TakingOver::open(
+        bench.tracking.clone(),
+        locations.clone(),
+        &folder.path().join("notes"),
+        bench.caller.clone(),
+    );
+    let taking_over = Arc::new(taking_over.unwrap());
+    let server = Listening::serve(ServerOptions {
+        artifacts: ArtifactOptions {
+            locations,
+            taking_over: Some(Arc::clone(&taking_over)),
+            ..ArtifactOptions::default()
+        },
+        ..options(&bench, Scope::Team)
+    })
+    .await;
+    let output = run_script_with("folder.py", &server.url, "", vec![root.clone()]).await;
+    server.stop().await;
+    let Some(output) = output else { return };
+    taking_over.carry_out_all().await;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told = printed.lines().filter(|line| line.starts_with('{'));
+    let told: Vec<Value> = told
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(told.len(), 2);
+    for (number, told) in told.iter().enumerate() {
+        let text = |name: &str| told[name].as_str().unwrap().to_owned();
+        let (experiment, run, model) = (text("experiment"), text("run"), text("model"));
+        // All that stands in the folder is on record, to the byte.
+        let name = ["plain", "as uri"][number];
+        for inside in [
+            format!("{run}/artifacts"),
+            format!("models/{model}/artifacts"),
+        ] {
+            let folder = std::path::Path::new(&root).join(name).join(&inside);
+            let kept = format!("{experiment}/{inside}");
+            let kept_files = bench.tracking.list_artifacts_below(&kept).await.unwrap();
+            assert!(!kept_files.is_empty(), "{inside}");
+            for file in kept_files {
+                let below = file.path.strip_prefix(&format!("{kept}/")).unwrap();
+                let content = std::fs::read(folder.join(below)).unwrap();
+                assert_eq!(entities::ObjectId::of(&content), file.object, "{below}");
+            }
+        }
+        let version = bench
+            .registry
+            .get_version(&format!("net-{number}"), "1")
+            .await;
+        assert!(version.unwrap().version.files.is_some());
+    }
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
 }

@@ -94,6 +94,7 @@ macro_rules! conformance_tests {
             roles_are_made_changed_and_deleted
             rights_to_a_name_go_with_what_has_it
             removed_runs_leave_nothing_but_their_events
+            removed_runs_take_what_was_taken_over_along
             what_keeps_a_deleted_run_is_told
             a_removed_experiment_frees_its_name
             filters_find_what_fits

@@ -45,6 +45,16 @@ impl Tracking {
         caller: &Caller,
         artifacts: Vec<Artifact>,
     ) -> Result<(), TrackingError> {
+        self.commit_artifacts(caller, "artifact.put", artifacts)
+            .await
+    }
+
+    pub(crate) async fn commit_artifacts(
+        &self,
+        caller: &Caller,
+        kind: &'static str,
+        artifacts: Vec<Artifact>,
+    ) -> Result<(), TrackingError> {
         for artifact in &artifacts {
             check_artifact_path(&artifact.path)?;
         }
@@ -58,7 +68,7 @@ impl Tracking {
         let writing = Writing {
             caller,
             at: self.now(),
-            kind: "artifact.put",
+            kind,
             subjects: owners.into_iter().collect(),
         };
         self.commit(writing, vec![Change::ArtifactsPut { artifacts }])

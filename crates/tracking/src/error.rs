@@ -256,6 +256,18 @@ pub enum TrackingError {
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),
+    /// A place where clients write artifacts failed.
+    #[error(transparent)]
+    Location(#[from] locations::LocationError),
+    /// What is to be taken over cannot be noted.
+    #[error("cannot note in `{path}` that artifacts are to be taken over")]
+    Note {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The ledger failed, or its files are not what was signed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -356,6 +368,8 @@ impl TrackingError {
             | Self::Exists { .. } => ErrorClass::Exists,
             Self::Store(error) => class_of_store(error),
             Self::Cas(_)
+            | Self::Location(_)
+            | Self::Note { .. }
             | Self::Ledger(_)
             | Self::CheckpointMissing { .. }
             | Self::CheckpointBehind { .. }

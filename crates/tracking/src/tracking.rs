@@ -36,6 +36,12 @@ pub(crate) struct Writing<'a> {
     pub(crate) subjects: Vec<String>,
 }
 
+impl std::fmt::Debug for Tracking {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Tracking").finish_non_exhaustive()
+    }
+}
+
 impl Tracking {
     /// Puts the services on a store, its objects, a clock and a generator.
     pub fn new(

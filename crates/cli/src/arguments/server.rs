@@ -50,8 +50,8 @@ pub(crate) struct ServerArguments {
         hide_env_values = true
     )]
     pub(crate) backend_store_uri: Option<String>,
-    /// Where clients write the artifacts of new experiments by themselves; into the store, through the server, if not
-    /// given
+    /// Where clients write the artifacts of new experiments by themselves: a folder, whose files are shown and taken over
+    /// into the store when a run ends, or an object store; into the store, through the server, if not given
     #[arg(
         long,
         value_name = "URI",
@@ -59,6 +59,16 @@ pub(crate) struct ServerArguments {
         hide_env_values = true
     )]
     pub(crate) default_artifact_root: Option<String>,
+    /// Further folders in which clients write artifacts by themselves, and which the server may read and write for
+    /// them: those of experiments that were created with such a location
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "REPROOF_SERVE_ARTIFACTS_FROM",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) serve_artifacts_from: Vec<String>,
     /// Let clients read and write artifacts through the server (the default)
     #[arg(
         long,

@@ -300,7 +300,7 @@ async fn find_artifacts(
     path: &str,
 ) -> Result<Vec<Named>, CommandError> {
     let tracking = &context.bench.tracking;
-    let mut uri = run.artifact_uri.clone();
+    let mut folder = run.artifact_folder();
     let mut inside = path;
     for model in tracking
         .list_models_of(&run.id)
@@ -310,17 +310,14 @@ async fn find_artifacts(
         let of_model = path.strip_prefix(model.as_str());
         if let Some(rest) = of_model.and_then(|rest| rest.strip_prefix('/')) {
             let detail = tracking.get_model(&model).await.map_err(tracking_fault)?;
-            (uri, inside) = (detail.model.artifact_uri, rest);
+            (folder, inside) = (detail.model.artifact_folder(), rest);
         }
     }
-    let Some(folder) = uri.strip_prefix("mlflow-artifacts:/") else {
-        return Ok(Vec::new());
-    };
-    let artifacts = context.store.list_artifacts_below(folder).await;
+    let artifacts = context.store.list_artifacts_below(&folder).await;
     let artifacts = artifacts.map_err(store_fault)?.into_iter();
     Ok(artifacts
         .filter(|artifact| {
-            let below = artifact.path.strip_prefix(folder).unwrap_or_default();
+            let below = artifact.path.strip_prefix(&folder).unwrap_or_default();
             below.trim_start_matches('/') == inside
         })
         .map(|artifact| Named {

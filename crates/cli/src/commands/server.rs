@@ -12,6 +12,7 @@ use entities::Clock as _;
 use server::{ArtifactOptions, OperationOptions, Scope, ServerOptions, WebOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracking::TakingOver;
 use webhooks::Deliverer;
 
 use crate::arguments::{HOST, ServerArguments};
@@ -20,7 +21,9 @@ use crate::database::NewStore;
 use crate::delivering::Delivering;
 use crate::error::CommandError;
 use crate::output::{Output, safe};
+use crate::project::cannot_write;
 use crate::system::SystemClock;
+use crate::taking_over::TakingOverMeanwhile;
 
 use self::mlflow_options::Place;
 
@@ -128,6 +131,22 @@ struct How {
     accounts: Option<Accounts>,
 }
 
+fn open_taking_over(
+    context: &Context,
+    artifacts: &ArtifactOptions,
+) -> Result<Arc<TakingOver>, CommandError> {
+    let notes = context.project().taking_over();
+    let opened = TakingOver::open(
+        context.bench.tracking.clone(),
+        artifacts.locations.clone(),
+        &notes,
+        context.bench.caller.clone(),
+    );
+    opened
+        .map(Arc::new)
+        .map_err(|error| cannot_write(&notes, &error))
+}
+
 /// Answers until it is asked to end, then what was asked until then.
 async fn serve(
     context: &Context,
@@ -138,10 +157,13 @@ async fn serve(
 ) -> Result<(), CommandError> {
     let How {
         web,
-        artifacts,
+        mut artifacts,
         operation,
         accounts,
     } = how;
+    // Also where nothing may be looked at now: what was noted before is settled, or stays noted.
+    let taking_over = open_taking_over(context, &artifacts)?;
+    artifacts.taking_over = Some(Arc::clone(&taking_over));
     let webhooks = context.webhooks()?;
     let options = ServerOptions {
         tracking: context.bench.tracking.clone(),
@@ -158,11 +180,13 @@ async fn serve(
         user: context.bench.user.clone(),
     };
     let publishing = context.publish_meanwhile();
+    let taking_over = TakingOverMeanwhile::start(taking_over);
     let delivering = Delivering::start(Deliverer::new(webhooks, context.bench.caller.clone()));
     let served = server::serve(listener, options, asked_to_end)
         .await
         .map_err(|error| cannot(&error));
     delivering.stop().await;
+    taking_over.stop().await;
     if let Some(publishing) = publishing {
         publishing.stop().await;
     }

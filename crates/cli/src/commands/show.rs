@@ -72,19 +72,11 @@ impl Known {
             .find_experiment(&run.experiment)
             .await
             .map_err(store_fault)?;
-        let folder = run
-            .artifact_uri
-            .strip_prefix("mlflow-artifacts:/")
-            .unwrap_or_default();
-        let artifacts = if folder.is_empty() {
-            Vec::new()
-        } else {
-            context
-                .store
-                .list_artifacts_below(folder)
-                .await
-                .map_err(store_fault)?
-        };
+        let artifacts = context
+            .store
+            .list_artifacts_below(&run.artifact_folder())
+            .await
+            .map_err(store_fault)?;
         let mut models = Vec::new();
         for model in context
             .store

@@ -312,3 +312,41 @@ fn what_would_be_missed_is_refused_by_name() {
     assert!(help.contains("--backend-store-uri"), "{help}");
     assert!(!help.contains("s3cret"), "{help}");
 }
+
+#[test]
+fn what_clients_wrote_to_a_folder_is_on_record_also_after_a_kill() {
+    let project = Project::empty();
+    let options = ["--default-artifact-root", "arts"];
+    let mut server = Server::start_with(&project, &options);
+    let made = server.post("experiments/create", r#"{"name": "new"}"#);
+    let made = server.post("runs/create", &made.to_string());
+    let info = &made["run"]["info"];
+    let run = info["run_id"].as_str().unwrap().to_owned();
+    let folder = std::path::PathBuf::from(info["artifact_uri"].as_str().unwrap());
+    assert!(folder.starts_with(project.path("arts")));
+    std::fs::create_dir_all(folder.join("model")).unwrap();
+    std::fs::write(folder.join("model/weights"), vec![5; 2_000_000]).unwrap();
+    let listed = server.get(&format!(
+        "api/2.0/mlflow/artifacts/list?run_id={run}&path=model"
+    ));
+    assert_eq!(listed["files"][0]["file_size"], 2_000_000);
+    let ended = format!(r#"{{"run_id": "{run}", "status": "FINISHED"}}"#);
+    server.post("runs/update", &ended);
+    server.kill();
+    // Whatever had been done until then, the next one does the rest.
+    let server = Server::start_with(&project, &options);
+    let started = std::time::Instant::now();
+    let notes = project.path(".reproof/taking-over");
+    while std::fs::read_dir(&notes).unwrap().next().is_some() {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "it was not taken over"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.end();
+    std::fs::remove_dir_all(project.path("arts")).unwrap();
+    let shown = project.reproof(&["show", &run]).assert_code(0).out();
+    assert!(shown.contains("model/weights"), "{shown}");
+    project.assert_sound();
+}

@@ -6,9 +6,6 @@ use tracking::TrackingError;
 
 use crate::{ExecutorError, Workbench};
 
-/// Root of all artifacts that are kept here.
-const ROOT: &str = "mlflow-artifacts:/";
-
 /// Folder of a run's artifacts in which files stand that it wrote and that somebody registered as a model later.
 pub const REGISTERED_OUTPUTS: &str = "outputs";
 
@@ -53,7 +50,7 @@ async fn add_run(
     label: &str,
     outputs: &mut FileMap,
 ) -> Result<(), ExecutorError> {
-    add_folder(bench, &run.artifact_uri, label, outputs).await?;
+    add_folder(bench, &run.artifact_folder(), label, outputs).await?;
     for (number, model) in bench
         .tracking
         .list_models_of(&run.id)
@@ -63,21 +60,17 @@ async fn add_run(
     {
         let model = bench.tracking.get_model(model).await?.model;
         let label = format!("{label}: model {}", number + 1);
-        add_folder(bench, &model.artifact_uri, &label, outputs).await?;
+        add_folder(bench, &model.artifact_folder(), &label, outputs).await?;
     }
     Ok(())
 }
 
 async fn add_folder(
     bench: &Workbench,
-    uri: &str,
+    folder: &str,
     label: &str,
     outputs: &mut FileMap,
 ) -> Result<(), ExecutorError> {
-    // Artifacts that are kept elsewhere are not ours to read.
-    let Some(folder) = uri.strip_prefix(ROOT) else {
-        return Ok(());
-    };
     let artifacts = bench
         .tracking
         .store()

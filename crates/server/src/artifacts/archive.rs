@@ -3,11 +3,14 @@
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use cas::Cas;
 use entities::ObjectId;
+use locations::{Found, Location};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -26,25 +29,54 @@ const LARGE_BYTES: u64 = 4_200_000_000;
 
 /// A file of an archive.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Archived {
     /// Its path in the archive.
     pub(super) name: String,
-    pub(super) object: ObjectId,
+    pub(super) source: Source,
     pub(super) size_bytes: u64,
+}
+
+/// Where its content is.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// On record.
+    Kept(ObjectId),
+    /// Where clients write.
+    Located(Arc<dyn Location>, String),
+}
+
+impl Source {
+    fn open(&self, cas: &Cas) -> io::Result<Box<dyn Read>> {
+        match self {
+            Self::Kept(object) => {
+                let reader = cas.reader(object).map_err(io::Error::other)?;
+                Ok(Box::new(reader))
+            }
+            Self::Located(location, path) => {
+                match location.open(path).map_err(io::Error::other)? {
+                    Found::File(file) => {
+                        let size_bytes = file.size_bytes();
+                        Ok(file.read(0, size_bytes).map_err(io::Error::other)?)
+                    }
+                    Found::Nothing | Found::Folder => Err(io::ErrorKind::NotFound.into()),
+                }
+            }
+        }
+    }
 }
 
 /// Answers with an archive of that name. Memory holds the names of its files, and of their contents a few chunks.
 pub(super) async fn send_archive(
     app: &App,
     name: &str,
-    entries: Vec<Entry>,
+    entries: Vec<Archived>,
 ) -> Result<Response, RequestError> {
     let cas = app.tracking.cas().clone();
     let sent = app.figures.sent.clone();
     let archived = pump(sent, move |chunks| {
-        let open = |entry: &Entry| cas.reader(&entry.object).map_err(io::Error::other);
+        let open = |entry: &Archived| entry.source.open(&cas);
         write_archive(entries, open, chunks);
-        Ok(())
+        Ok::<_, RequestError>(())
     });
     let mut response = archived.await?.into_response();
     let media_type = HeaderValue::from_static("application/zip");
@@ -58,8 +90,8 @@ pub(super) async fn send_archive(
 
 /// Writes an archive out; where a file cannot be read, the answer breaks off.
 fn write_archive<R: Read>(
-    entries: Vec<Entry>,
-    open: impl FnMut(&Entry) -> io::Result<R>,
+    entries: Vec<Archived>,
+    open: impl FnMut(&Archived) -> io::Result<R>,
     chunks: &Chunks,
 ) {
     let is_closed = Rc::new(Cell::new(false));
@@ -89,8 +121,8 @@ fn write_archive<R: Read>(
 
 fn write_entries<W: Write + io::Seek, R: Read>(
     archive: &mut ZipWriter<W>,
-    entries: Vec<Entry>,
-    mut open: impl FnMut(&Entry) -> io::Result<R>,
+    entries: Vec<Archived>,
+    mut open: impl FnMut(&Archived) -> io::Result<R>,
 ) -> zip::result::ZipResult<()> {
     // Times are not known of artifacts; the same files make the same archive.
     let options = SimpleFileOptions::default()
@@ -174,8 +206,8 @@ mod tests {
 
     /// Bytes that went out, and whether the answer came to its end.
     fn written<R: Read>(
-        entries: Vec<Entry>,
-        open: impl FnMut(&Entry) -> io::Result<R>,
+        entries: Vec<Archived>,
+        open: impl FnMut(&Archived) -> io::Result<R>,
     ) -> (Vec<u8>, bool) {
         let (sender, mut receiver) = mpsc::channel(4096);
         write_archive(entries, open, &Chunks::new(sender));
@@ -189,10 +221,10 @@ mod tests {
         (bytes, is_whole)
     }
 
-    fn entry(name: &str, size_bytes: u64) -> Entry {
-        Entry {
+    fn entry(name: &str, size_bytes: u64) -> Archived {
+        Archived {
             name: name.to_owned(),
-            object: ObjectId::of(b""),
+            source: Source::Kept(ObjectId::of(b"")),
             size_bytes,
         }
     }
@@ -309,7 +341,7 @@ mod tests {
             assert!(!bytes.windows(4).any(|four| four == b"PK\x05\x06"));
             assert!(!bytes.windows(4).any(|four| four == b"PK\x01\x02"));
         }
-        let missing = |_: &Entry| Err::<io::Empty, _>(io::ErrorKind::NotFound.into());
+        let missing = |_: &Archived| Err::<io::Empty, _>(io::ErrorKind::NotFound.into());
         assert_eq!(written(vec![entry("a", 1)], missing), (Vec::new(), false));
     }
 
@@ -320,7 +352,7 @@ mod tests {
         let mut opened = 0;
         let entries = (0..100).map(|number| entry(&number.to_string(), 1 << 20));
         let noise = noise(1 << 20);
-        let open = |_: &Entry| {
+        let open = |_: &Archived| {
             opened += 1;
             Ok(noise.as_slice())
         };

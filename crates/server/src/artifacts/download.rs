@@ -9,8 +9,10 @@ use bytes::Bytes;
 use cas::{Cas, CasError};
 use entities::{Artifact, ObjectId};
 use futures_util::{StreamExt as _, stream};
+use locations::Located;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
+use tracking::TrackingError;
 
 use super::media::{attachment, media_type};
 use super::range::{Part, read_range};
@@ -34,57 +36,108 @@ pub(super) async fn send(
         object,
         size_bytes,
     } = artifact;
-    let tag = format!("\"{object}\"");
-    if names_tag(headers, header::IF_NONE_MATCH, &tag) {
-        let mut response = StatusCode::NOT_MODIFIED.into_response();
-        insert(&mut response, header::ETAG, &tag);
-        return Ok(response);
-    }
-    let part = match headers.get(header::IF_RANGE) {
-        Some(_) if !names_tag(headers, header::IF_RANGE, &tag) => Part::Whole,
-        _ => {
-            let range = headers.get(header::RANGE);
-            read_range(range.and_then(|range| range.to_str().ok()), size_bytes)
-        }
-    };
     let cas = app.tracking.cas().clone();
     let sent = app.figures.sent.clone();
-    let mut response = match part {
-        Part::Whole => {
-            let mut response = open(cas, object, sent).await?.into_response();
-            insert(
-                &mut response,
-                header::CONTENT_LENGTH,
-                &size_bytes.to_string(),
-            );
-            response
+    let asked = match Asked::read(headers, &object.to_string(), size_bytes) {
+        Ok(asked) => asked,
+        Err(answer) => return Ok(*answer),
+    };
+    let body = match asked.part {
+        Some((offset, length)) => open_range(cas, object, offset, length, sent).await?,
+        None => open(cas, object, sent).await?,
+    };
+    Ok(asked.answer(&path, body))
+}
+
+/// Likewise with a file where clients write. Its content is not known by a digest; its tag changes with it.
+pub(super) async fn send_located(
+    app: &App,
+    path: &str,
+    file: Box<dyn Located>,
+    headers: &HeaderMap,
+) -> Result<Response, RequestError> {
+    let asked = match Asked::read(headers, file.tag(), file.size_bytes()) {
+        Ok(asked) => asked,
+        Err(answer) => return Ok(*answer),
+    };
+    let (offset, length) = asked.part.unwrap_or((0, asked.size_bytes));
+    let body = pump(app.figures.sent.clone(), move |chunks| {
+        let mut reader = file.read(offset, length).map_err(TrackingError::from)?;
+        send_checked(&mut reader, chunks);
+        Ok::<_, RequestError>(())
+    });
+    let body = body.await?;
+    Ok(asked.answer(path, body))
+}
+
+/// What a client asks for of a file.
+struct Asked {
+    tag: String,
+    size_bytes: u64,
+    /// Offset and length, where it is a part.
+    part: Option<(u64, u64)>,
+}
+
+impl Asked {
+    /// Reads it; the error is the answer where nothing of the content is to be sent.
+    fn read(headers: &HeaderMap, tag: &str, size_bytes: u64) -> Result<Self, Box<Response>> {
+        let tag = format!("\"{tag}\"");
+        if names_tag(headers, header::IF_NONE_MATCH, &tag) {
+            let mut response = StatusCode::NOT_MODIFIED.into_response();
+            insert(&mut response, header::ETAG, &tag);
+            return Err(Box::new(response));
         }
-        Part::Bytes { offset, length } => {
-            let body = open_range(cas, object, offset, length, sent).await?;
-            let mut response = (StatusCode::PARTIAL_CONTENT, body).into_response();
-            let last = offset + length - 1;
+        let part = match headers.get(header::IF_RANGE) {
+            Some(_) if !names_tag(headers, header::IF_RANGE, &tag) => Part::Whole,
+            _ => {
+                let range = headers.get(header::RANGE);
+                read_range(range.and_then(|range| range.to_str().ok()), size_bytes)
+            }
+        };
+        let part = match part {
+            Part::Whole => None,
+            Part::Bytes { offset, length } => Some((offset, length)),
+            Part::Outside => {
+                let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+                let range = format!("bytes */{size_bytes}");
+                insert(&mut response, header::CONTENT_RANGE, &range);
+                return Err(Box::new(response));
+            }
+        };
+        Ok(Self {
+            tag,
+            size_bytes,
+            part,
+        })
+    }
+
+    fn answer(self, path: &str, body: Body) -> Response {
+        let Self {
+            tag,
+            size_bytes,
+            part,
+        } = self;
+        let mut response = body.into_response();
+        let mut length = size_bytes;
+        if let Some((offset, part_bytes)) = part {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let last = offset + part_bytes - 1;
             let range = format!("bytes {offset}-{last}/{size_bytes}");
             insert(&mut response, header::CONTENT_RANGE, &range);
-            insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
-            response
+            length = part_bytes;
         }
-        Part::Outside => {
-            let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
-            let range = format!("bytes */{size_bytes}");
-            insert(&mut response, header::CONTENT_RANGE, &range);
-            return Ok(response);
-        }
-    };
-    let name = path.rsplit('/').next().unwrap_or(&path);
-    insert(&mut response, header::CONTENT_TYPE, media_type(name));
-    insert(
-        &mut response,
-        header::CONTENT_DISPOSITION,
-        &attachment(name),
-    );
-    insert(&mut response, header::ACCEPT_RANGES, "bytes");
-    insert(&mut response, header::ETAG, &tag);
-    Ok(response)
+        insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
+        let name = path.rsplit('/').next().unwrap_or(path);
+        insert(&mut response, header::CONTENT_TYPE, media_type(name));
+        insert(
+            &mut response,
+            header::CONTENT_DISPOSITION,
+            &attachment(name),
+        );
+        insert(&mut response, header::ACCEPT_RANGES, "bytes");
+        insert(&mut response, header::ETAG, &tag);
+        response
+    }
 }
 
 pub(super) fn insert(response: &mut Response, name: header::HeaderName, value: &str) {
@@ -115,7 +168,7 @@ async fn open(cas: Cas, object: ObjectId, sent: Counter) -> Result<Body, Request
     pump(sent, move |chunks| {
         let mut reader = cas.reader(&object)?;
         send_checked(&mut reader, chunks);
-        Ok(())
+        Ok::<_, CasError>(())
     })
     .await
 }
@@ -199,9 +252,9 @@ impl Chunks {
 }
 
 /// Runs what reads on a thread of its own and waits for its first chunk, or for the error that comes instead.
-pub(super) async fn pump(
+pub(super) async fn pump<E: Into<RequestError> + Send + 'static>(
     sent: Counter,
-    read: impl FnOnce(&Chunks) -> Result<(), CasError> + Send + 'static,
+    read: impl FnOnce(&Chunks) -> Result<(), E> + Send + 'static,
 ) -> Result<Body, RequestError> {
     let (sender, mut chunks) = mpsc::channel(CHUNKS_MAX);
     let reading = tokio::task::spawn_blocking(move || read(&Chunks::new(sender)));
@@ -225,7 +278,7 @@ pub(super) async fn pump(
             let ended = reading.await.map_err(|_| RequestError::BrokenOff {
                 what: "reading an artifact",
             })?;
-            ended?;
+            ended.map_err(Into::into)?;
             Ok(Body::empty())
         }
     }

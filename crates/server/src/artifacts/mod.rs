@@ -5,6 +5,7 @@ mod download;
 mod media;
 mod parts;
 mod path;
+mod place;
 mod range;
 mod upload;
 
@@ -15,18 +16,20 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use entities::ArtifactEntry;
+use locations::{Entry, Found};
 use serde::Serialize;
 use tracking::TrackingError;
 
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::Viewer;
-use crate::wire::{FileView, Query, empty, json};
-use archive::{Entry, send_archive};
-use download::send;
+use crate::wire::{FileView, Query, empty, json, read_body_within};
+use archive::{Archived, Source, send_archive};
+use download::{send, send_located};
 pub(crate) use parts::url_calls;
-pub(crate) use path::proxied_path;
 pub(crate) use path::{check_path, path_of};
+pub(crate) use place::Place;
+use place::{Files, Listed, Standing, Target, blocking};
 use upload::{receive, receive_small};
 
 type Answer = Result<Response, RequestError>;
@@ -117,7 +120,7 @@ async fn list(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
 pub(crate) async fn list_of_run(State(app): State<App>, query: Query) -> Answer {
     let run = app.access.run(query.run_id()?)?;
     let run = app.tracking.get_run(&run).await?.run;
-    list_below(&app, &run.artifact_uri, query.text("path")).await
+    list_place(&app, &Place::of_run(&app, &run), query.text("path")).await
 }
 
 /// `GET logged-models/{id}/artifacts/directories`: likewise of a logged model.
@@ -129,20 +132,19 @@ pub(crate) async fn list_of_model(
     let model = app.access.model(&model)?;
     let model = app.tracking.get_model(&model).await?.model;
     let folder = query.text("artifact_directory_path");
-    list_below(&app, &model.artifact_uri, folder).await
+    list_place(&app, &Place::of_model(&app, &model), folder).await
 }
 
-async fn list_below(app: &App, uri: &str, folder: Option<&str>) -> Answer {
+async fn list_place(app: &App, place: &Place, folder: Option<&str>) -> Answer {
     let folder = folder_of(folder)?;
-    let root = here(uri)?;
-    let (whole, shown) = match folder {
-        "" => (root.to_owned(), None),
-        folder => (format!("{root}/{folder}"), Some(folder)),
-    };
-    let entries = app.tracking.list_artifacts(&whole).await?;
+    let shown = Some(folder).filter(|folder| !folder.is_empty());
+    let listed = place.list(app, folder).await?;
     json(&Listing {
-        root_uri: Some(app.access.shown_uri(uri)),
-        files: views(shown, &entries),
+        root_uri: Some(app.access.shown_uri(&place.uri)),
+        files: match &listed {
+            Listed::Kept(entries) => views(shown, entries),
+            Listed::Located(entries) => located_views(shown, entries),
+        },
     })
 }
 
@@ -151,32 +153,66 @@ fn views<'a>(folder: Option<&str>, entries: &'a [ArtifactEntry]) -> Vec<FileView
     views.map(|entry| FileView::new(folder, entry)).collect()
 }
 
+fn located_views<'a>(folder: Option<&str>, entries: &'a [Entry]) -> Vec<FileView<'a>> {
+    let views = entries.iter();
+    views
+        .map(|entry| FileView::of(folder, &entry.name, entry.size_bytes))
+        .collect()
+}
+
 /// `GET /get-artifact`: a file of a run.
 pub(crate) async fn get_of_run(State(app): State<App>, query: Query, headers: HeaderMap) -> Answer {
     let path = query.required("path")?;
     check_path(path)?;
     let run = app.access.run(query.run_id()?)?;
     let run = app.tracking.get_run(&run).await?.run;
-    let whole = format!("{}/{path}", here(&run.artifact_uri)?);
-    send_path(&app, &whole, path, &headers).await
+    send_from(&app, &Place::of_run(&app, &run), path, &headers).await
 }
 
-/// `GET /model-versions/get-artifact`: a file of a version in the registry.
+/// `GET /model-versions/get-artifact`: a file of a version.
 pub(crate) async fn get_of_version(
     State(app): State<App>,
     query: Query,
     headers: HeaderMap,
 ) -> Answer {
     let path = query.required("path")?;
+    check_path(path)?;
     let (name, version) = (query.required("name")?, query.required("version")?);
-    let found = app.registry.get_version(name, version).await?.version;
-    get_below(&app, found.download_uri(), path, &headers).await
+    let version = app.registry.get_version(name, version).await?.version;
+    let place = Place::of_version(&app, &version).await?;
+    send_from(&app, &place, path, &headers).await
+}
+
+/// `GET logged-models/{id}/artifacts/files`: a file of a logged model.
+pub(crate) async fn get_of_model(
+    State(app): State<App>,
+    Path(model): Path<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let path = query.required("artifact_file_path")?;
+    check_path(path)?;
+    let model = app.access.model(&model)?;
+    let model = app.tracking.get_model(&model).await?.model;
+    send_from(&app, &Place::of_model(&app, &model), path, &headers).await
+}
+
+/// Sends a file of a place, wherever that is.
+pub(crate) async fn send_from(app: &App, place: &Place, path: &str, headers: &HeaderMap) -> Answer {
+    check_path(path)?;
+    let asked = || path.to_owned();
+    match place.find(app, path).await? {
+        Standing::Kept(artifact) => send(app, artifact, headers).await,
+        Standing::Located(file) => send_located(app, path, file, headers).await,
+        Standing::Folder => Err(RequestError::IsFolder { path: asked() }),
+        Standing::Nothing => Err(TrackingError::NoArtifact { path: asked() }.into()),
+    }
 }
 
 /// MLflow's limit. A larger file is for the proxy.
 const LARGEST_OF_PAGE_BYTES: u64 = 10 << 20;
 
-/// `POST upload-artifact`: a small file of a run, as MLflow's page sends it.
+/// `POST upload-artifact`: a small file of a run, as MLflow's page sends it, wherever the run's artifacts are.
 pub(crate) async fn upload_of_run(
     State(app): State<App>,
     By(caller): By,
@@ -196,31 +232,21 @@ pub(crate) async fn upload_of_run(
     }
     let run = app.access.writable_run(run)?;
     let run = app.tracking.get_run(&run).await?.run;
-    let whole = format!("{}/{path}", here(&run.artifact_uri)?);
-    receive_small(&app, &caller, whole, body, LARGEST_OF_PAGE_BYTES).await?;
+    match Place::of_run(&app, &run).target(path)? {
+        Target::Kept(path) => {
+            receive_small(&app, &caller, path, body, LARGEST_OF_PAGE_BYTES).await?;
+        }
+        Target::Located(location, path) => {
+            let content = read_body_within(body, LARGEST_OF_PAGE_BYTES as usize).await?;
+            let content = content.ok_or(RequestError::LargeUpload)?;
+            app.figures.received.inc_by(content.len() as u64);
+            let writing = blocking(&location, move |location| {
+                location.write(&path, &mut content.as_ref())
+            });
+            writing.await?;
+        }
+    }
     Ok(empty())
-}
-
-/// A file below a folder of artifacts, which is given as its URI.
-pub(crate) async fn get_below(app: &App, uri: &str, path: &str, headers: &HeaderMap) -> Answer {
-    check_path(path)?;
-    let whole = format!("{}/{path}", here(uri)?);
-    send_path(app, &whole, path, headers).await
-}
-
-/// `GET logged-models/{id}/artifacts/files`: a file of a logged model.
-pub(crate) async fn get_of_model(
-    State(app): State<App>,
-    Path(model): Path<String>,
-    query: Query,
-    headers: HeaderMap,
-) -> Answer {
-    let path = query.required("artifact_file_path")?;
-    check_path(path)?;
-    let model = app.access.model(&model)?;
-    let model = app.tracking.get_model(&model).await?.model;
-    let whole = format!("{}/{path}", here(&model.artifact_uri)?);
-    send_path(&app, &whole, path, &headers).await
 }
 
 /// Sends the artifact at `path`; messages name it as it was asked for.
@@ -244,60 +270,92 @@ async fn get_archive(State(app): State<App>, query: Query) -> Answer {
     let path = folder_of(query.text("path"))?;
     let given = |name| query.text(name).filter(|text| !text.is_empty());
     let run = given("run_id").or(given("run_uuid"));
-    let (root, id) = match (run, given("model_id")) {
+    let (place, id) = match (run, given("model_id")) {
         (Some(_), Some(_)) => return Err(RequestError::RunAndModel),
         (Some(id), None) => {
             let run = app.access.run(id)?;
-            (app.tracking.get_run(&run).await?.run.artifact_uri, id)
+            let run = app.tracking.get_run(&run).await?.run;
+            (Some(Place::of_run(&app, &run)), id)
         }
         (None, Some(id)) => {
             let model = app.access.model(id)?;
-            (app.tracking.get_model(&model).await?.model.artifact_uri, id)
+            let model = app.tracking.get_model(&model).await?.model;
+            (Some(Place::of_model(&app, &model)), id)
         }
         (None, None) if path.is_empty() => {
             return Err(RequestError::MissingValue {
                 field: "path".to_owned(),
             });
         }
-        (None, None) => (String::new(), ""),
+        (None, None) => (None, ""),
     };
-    let whole = match (root.as_str(), path) {
-        ("", path) => app.access.real_path(path).into_owned(),
-        (root, "") => here(root)?.to_owned(),
-        (root, path) => format!("{}/{path}", here(root)?),
-    };
-    let files = app.tracking.list_artifacts_below(&whole).await?;
-    if files.is_empty() && !path.is_empty() {
-        let path = path.to_owned();
-        return Err(match app.tracking.find_artifact(&whole).await? {
-            Some(_) => RequestError::IsFile { path },
-            None => TrackingError::NoArtifact { path }.into(),
-        });
-    }
-    if files.len() > LARGEST_ARCHIVE {
-        return Err(RequestError::LargeFolder {
-            limit: LARGEST_ARCHIVE,
-            found: files.len(),
-        });
-    }
-    // Above the artifacts of one run or model, names are ids.
-    let has_ids = root.is_empty() && !path.split('/').any(|component| component == "artifacts");
     let name = path.rsplit('/').next().filter(|name| !name.is_empty());
     let name = name.unwrap_or(id);
-    let entries = files.into_iter().filter_map(|file| {
-        let below = &file.path[whole.len() + 1..];
-        let below = if has_ids {
-            shown_below(&app, below)?
-        } else {
-            below.to_owned()
-        };
-        Some(Entry {
-            name: format!("{name}/{below}"),
-            object: file.object,
-            size_bytes: file.size_bytes,
-        })
-    });
-    send_archive(&app, name, entries.collect()).await
+    let files = if let Some(place) = &place {
+        place.walk(&app, path).await?
+    } else {
+        let whole = app.access.real_path(path).into_owned();
+        Files::Kept(app.tracking.list_artifacts_below(&whole).await?, whole)
+    };
+    match files {
+        Files::Kept(files, whole) => {
+            if files.is_empty() && !path.is_empty() {
+                let path = path.to_owned();
+                return Err(match app.tracking.find_artifact(&whole).await? {
+                    Some(_) => RequestError::IsFile { path },
+                    None => TrackingError::NoArtifact { path }.into(),
+                });
+            }
+            check_count(files.len())?;
+            // Above the artifacts of one run or model, names are ids.
+            let has_ids =
+                place.is_none() && !path.split('/').any(|component| component == "artifacts");
+            let entries = files.into_iter().filter_map(|file| {
+                let below = &file.path[whole.len() + 1..];
+                let below = if has_ids {
+                    shown_below(&app, below)?
+                } else {
+                    below.to_owned()
+                };
+                Some(Archived {
+                    name: format!("{name}/{below}"),
+                    source: Source::Kept(file.object),
+                    size_bytes: file.size_bytes,
+                })
+            });
+            send_archive(&app, name, entries.collect()).await
+        }
+        Files::Located(location, walk, prefix) => {
+            if walk.files.is_empty() && !path.is_empty() {
+                let asked = path.to_owned();
+                let standing = blocking(&location, move |location| location.open(&prefix));
+                return match standing.await? {
+                    Found::File(_) => Err(RequestError::IsFile { path: asked }),
+                    Found::Folder => send_archive(&app, name, Vec::new()).await,
+                    Found::Nothing => Err(TrackingError::NoArtifact { path: asked }.into()),
+                };
+            }
+            let entries = walk.files.into_iter().map(|file| {
+                let below = file.path.strip_prefix(&prefix).unwrap_or(&file.path);
+                Archived {
+                    name: format!("{name}/{}", below.trim_start_matches('/')),
+                    size_bytes: file.size_bytes,
+                    source: Source::Located(std::sync::Arc::clone(&location), file.path),
+                }
+            });
+            send_archive(&app, name, entries.collect()).await
+        }
+    }
+}
+
+fn check_count(found: usize) -> Result<(), RequestError> {
+    if found > LARGEST_ARCHIVE {
+        return Err(RequestError::LargeFolder {
+            limit: LARGEST_ARCHIVE,
+            found,
+        });
+    }
+    Ok(())
 }
 
 /// A path that begins above the artifacts of runs and models, with its ids as they are shown; none where it is hidden.
@@ -323,11 +381,4 @@ fn folder_of(path: Option<&str>) -> Result<&str, RequestError> {
         check_path(folder)?;
     }
     Ok(folder)
-}
-
-/// Where artifacts of that URI are kept here.
-fn here(uri: &str) -> Result<&str, RequestError> {
-    proxied_path(uri).ok_or_else(|| RequestError::KeptElsewhere {
-        uri: uri.to_owned(),
-    })
 }

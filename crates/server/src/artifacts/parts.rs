@@ -8,10 +8,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::routing::{get, post};
+use entities::proxied_path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::path::{check_path, path_of, proxied_path};
+use super::path::{check_path, path_of};
 use crate::app::App;
 use crate::error::RequestError;
 use crate::wire::{Int64, Json, missing, required};

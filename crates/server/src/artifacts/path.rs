@@ -24,8 +24,8 @@ pub(crate) fn path_of(uri: &Uri, prefix: &str) -> Result<String, RequestError> {
 
 /// Refuses a path that could lead out of the artifacts, here or wherever else it is decoded or joined once more.
 ///
-/// Nothing here joins it to a path of the file system: artifacts are rows, and their contents are named by digest.
-/// A client that downloads a folder does join what it is told, and so does whoever exports it.
+/// What is on record is rows, and their contents are named by digest; where a path is looked for in a folder, the system
+/// lets nothing lead out of that. A client that downloads a folder does join what it is told, and so does whoever exports it.
 pub(crate) fn check_path(path: &str) -> Result<(), RequestError> {
     let mut decoded = path.to_owned();
     for _ in 0..DECODINGS_MAX {
@@ -47,18 +47,6 @@ pub(crate) fn check_path(path: &str) -> Result<(), RequestError> {
 pub(super) fn has_drive(path: &str) -> bool {
     let bytes = path.as_bytes();
     matches!(bytes, [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
-}
-
-/// The path below the proxy that a URI of artifacts means; none where they are kept elsewhere.
-pub(crate) fn proxied_path(uri: &str) -> Option<&str> {
-    let rest = uri.strip_prefix("mlflow-artifacts:")?;
-    let path = match rest.strip_prefix("//") {
-        // What follows is a host, which is this one, since it serves the run.
-        Some(rest) => rest.split_once('/')?.1,
-        None => rest,
-    };
-    let path = path.trim_matches('/');
-    Artifact::is_valid_path(path).then_some(path)
 }
 
 #[cfg(test)]
@@ -130,22 +118,5 @@ mod tests {
         }
         assert_eq!(path(&deep), None);
         assert_eq!(path(&"a".repeat(5000)), None);
-    }
-
-    #[test]
-    fn only_uris_of_the_proxy_are_here() {
-        for (uri, path) in [
-            ("mlflow-artifacts:/0/r/artifacts", Some("0/r/artifacts")),
-            ("mlflow-artifacts:///0/r/artifacts", Some("0/r/artifacts")),
-            ("mlflow-artifacts://host:80/0/r/", Some("0/r")),
-            ("mlflow-artifacts://host", None),
-            ("mlflow-artifacts:/", None),
-            ("mlflow-artifacts:/../x", None),
-            ("s3://bucket/x", None),
-            ("/tmp/x", None),
-            ("file:///tmp/x", None),
-        ] {
-            assert_eq!(proxied_path(uri), path, "{uri}");
-        }
     }
 }

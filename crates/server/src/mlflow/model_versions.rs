@@ -6,6 +6,7 @@ use axum::extract::State;
 use entities::{ModelVersion, ModelVersionDetail, Run, RunId};
 use registry::NewModelVersion;
 use serde::{Deserialize, Serialize};
+use tracking::ArtifactOwner;
 
 use super::Answer;
 use super::registered_models::page_of;
@@ -65,6 +66,7 @@ pub(super) async fn create(
         return version_answer(&app, &find_of_origin(&app, name, &origin).await?);
     }
     check_origin(&app, &new)?;
+    take_over_files(&app, &new).await?;
     let created = app.registry.create_version(&caller, new).await?;
     if let Some(captured) = access.captured() {
         captured.note_version(&created.version.name, created.version.version);
@@ -82,6 +84,22 @@ fn check_origin(app: &App, new: &NewModelVersion) -> Result<(), RequestError> {
         app.access.writable_model(&model)?;
     }
     Ok(())
+}
+
+/// What clients wrote by themselves is taken over first, so that the version is tied to the bytes of its files.
+async fn take_over_files(app: &App, new: &NewModelVersion) -> Result<(), RequestError> {
+    let given = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
+    // What names no run or model is refused afterwards.
+    let model = given(&new.logged_model).and_then(|id| id.parse().ok());
+    let run = given(&new.run).and_then(|id| id.parse().ok());
+    match (model, run) {
+        (Some(model), _) => app.take_over_artifacts(&ArtifactOwner::Model(model)).await,
+        // What is a version already was taken over then.
+        (None, Some(run)) if !new.source.starts_with("models:") => {
+            app.take_over_artifacts(&ArtifactOwner::Run(run)).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The version that the origin of a replay registered when it came to this point.

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use entities::{DatasetName, LoggedModelDetail, ModelId, ResourceKind, RunId};
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
-use tracking::{ModelSearch, NewModel, parse_experiment_id};
+use tracking::{ArtifactOwner, ModelSearch, NewModel, parse_experiment_id};
 
 use super::Answer;
 use super::experiments::page_limit;
@@ -135,6 +135,8 @@ pub(super) async fn finalize(
 ) -> Answer {
     let id = app.access.writable_model(&id)?;
     let status = request.status.ok_or_else(|| missing("status"))?.0;
+    app.note_artifacts(&ArtifactOwner::Model(id.clone()))
+        .await?;
     let finalizing = app.tracking.finalize_model(&caller, &id, status);
     answer(&app, &finalizing.await?)
 }

@@ -1,12 +1,12 @@
 //! Calls about runs.
 
 use axum::extract::State;
-use entities::{Caller, ExperimentId, ResourceKind, RunDetail, RunId, Timestamp};
+use entities::{Caller, ExperimentId, ResourceKind, RunDetail, RunId, RunStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{PageRequest, View};
 use tracking::{
-    LARGEST_BATCH_TAGS, LARGEST_PAGE, LogBatch, NewRun, PARENT_TAG, RUN_NAME_TAG, RunUpdate,
-    parse_experiment_id,
+    ArtifactOwner, LARGEST_BATCH_TAGS, LARGEST_PAGE, LogBatch, NewRun, PARENT_TAG, RUN_NAME_TAG,
+    RunUpdate, parse_experiment_id,
 };
 
 use super::Answer;
@@ -251,6 +251,9 @@ pub(super) async fn update(
     }
     if update.name.is_some() {
         app.access.note_name(&id);
+    }
+    if update.status.is_some_and(RunStatus::is_terminal) {
+        app.note_artifacts(&ArtifactOwner::Run(id.clone())).await?;
     }
     let mut run = app.tracking.update_run(&caller, &id, update).await?;
     app.access.show_run(&mut run);

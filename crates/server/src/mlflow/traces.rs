@@ -587,7 +587,8 @@ pub(crate) async fn get_artifact(
     if let Some(file) = file {
         let folder = whole.detail.trace.tags.get(entities::TRACE_ARTIFACTS_TAG);
         let folder = folder.ok_or_else(no_trace)?;
-        return artifacts::get_below(&app, folder, file, &headers).await;
+        let place = artifacts::Place::of_trace(&app, &whole.detail.trace, folder).await?;
+        return artifacts::send_from(&app, &place, file, &headers).await;
     }
     Ok(trace_file(&whole))
 }

@@ -6,14 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use entities::{
     DatasetId, ExperimentId, IssueId, LabelSchemaId, ModelId, Run, RunId, RunStatus, ScorerId,
-    Timestamp, TraceId, VersionNumber,
+    Timestamp, TraceId, VersionNumber, proxied_path,
 };
 use tracking::{Tracking, TrackingError};
 
 use super::masks::Masks;
 use super::token::Token;
 use crate::RunScope;
-use crate::artifacts::proxied_path;
 
 /// The endpoint of one captured run.
 pub(crate) struct RunAccess {

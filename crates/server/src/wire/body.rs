@@ -46,16 +46,25 @@ fn check_content_type(request: &Request) -> Result<(), RequestError> {
 
 /// Reads a whole body that must not be long.
 pub(crate) async fn read_body(body: Body) -> Result<Bytes, RequestError> {
+    let read = read_body_within(body, LARGEST_BODY_BYTES).await?;
+    read.ok_or(RequestError::BodyTooLarge {
+        limit_bytes: LARGEST_BODY_BYTES,
+    })
+}
+
+/// Likewise; none where it is longer than the limit.
+pub(crate) async fn read_body_within(
+    body: Body,
+    limit_bytes: usize,
+) -> Result<Option<Bytes>, RequestError> {
     let mut frames = body.into_data_stream();
     let mut collected = BytesMut::new();
     let mut first: Option<Bytes> = None;
     while let Some(frame) = frames.next().await {
         let frame = frame.map_err(|_| RequestError::BrokenBody)?;
         let length = first.as_ref().map_or(collected.len(), Bytes::len) + frame.len();
-        if length > LARGEST_BODY_BYTES {
-            return Err(RequestError::BodyTooLarge {
-                limit_bytes: LARGEST_BODY_BYTES,
-            });
+        if length > limit_bytes {
+            return Ok(None);
         }
         // Most bodies are one frame, which is taken as it is.
         match first.take() {
@@ -67,7 +76,7 @@ pub(crate) async fn read_body(body: Body) -> Result<Bytes, RequestError> {
             }
         }
     }
-    Ok(first.unwrap_or_else(|| collected.freeze()))
+    Ok(Some(first.unwrap_or_else(|| collected.freeze())))
 }
 
 #[cfg(test)]

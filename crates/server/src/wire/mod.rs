@@ -11,7 +11,7 @@ mod views;
 mod webhook_views;
 mod word;
 
-pub(crate) use body::{Json, read_body};
+pub(crate) use body::{Json, read_body, read_body_within};
 pub(crate) use dataset_views::{DatasetRecordView, DatasetView, OnlineScoringView, ScorerView};
 pub(crate) use decode::{read_value, read_whole};
 pub(crate) use moment::{Millis, Moment};

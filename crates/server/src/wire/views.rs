@@ -445,13 +445,19 @@ pub(crate) struct FileView<'a> {
 impl<'a> FileView<'a> {
     /// `folder` is what its path begins with in this answer.
     pub(crate) fn new(folder: Option<&str>, entry: &'a ArtifactEntry) -> Self {
+        let size_bytes = entry.file.as_ref().map(|(size_bytes, _)| *size_bytes);
+        Self::of(folder, &entry.name, size_bytes)
+    }
+
+    /// Likewise; without a size it is a folder.
+    pub(crate) fn of(folder: Option<&str>, name: &'a str, size_bytes: Option<u64>) -> Self {
         Self {
             path: match folder {
-                Some(folder) => Cow::Owned(format!("{folder}/{}", entry.name)),
-                None => Cow::Borrowed(&entry.name),
+                Some(folder) => Cow::Owned(format!("{folder}/{name}")),
+                None => Cow::Borrowed(name),
             },
-            is_dir: entry.file.is_none(),
-            file_size: entry.file.as_ref().map(|(size_bytes, _)| *size_bytes),
+            is_dir: size_bytes.is_none(),
+            file_size: size_bytes,
         }
     }
 }

@@ -19,8 +19,8 @@ statements! {
     FIND_VERSION_OF_RUN = "SELECT 1 FROM model_version WHERE run = ?1 AND is_deleted = 0 LIMIT 1";
     FIND_VERSION_OF_MODEL = "SELECT 1 FROM model_version WHERE logged_model = ?1 AND is_deleted = 0 LIMIT 1";
     FIND_RUN_OF_EXPERIMENT = "SELECT 1 FROM run WHERE experiment = ?1 LIMIT 1";
-    LIST_MODELS_OF_RUN = "SELECT number, id, artifact_uri FROM model WHERE source_run = ?1 ORDER BY number";
-    LIST_MODELS_OF_EXPERIMENT = "SELECT number, id, artifact_uri FROM model WHERE experiment = ?1 ORDER BY number";
+    LIST_MODELS_OF_RUN = "SELECT number, id, artifact_uri, experiment FROM model WHERE source_run = ?1 ORDER BY number";
+    LIST_MODELS_OF_EXPERIMENT = "SELECT number, id, artifact_uri, experiment FROM model WHERE experiment = ?1 ORDER BY number";
     LIST_TRACES_OF_EXPERIMENT = "SELECT id FROM trace WHERE experiment = ?1 ORDER BY number";
     LIST_SCORERS_OF_EXPERIMENT = "SELECT name FROM scorer WHERE experiment = ?1 ORDER BY name";
     DELETE_PARAMS = "DELETE FROM param WHERE run = ?1";
@@ -56,6 +56,7 @@ struct Model {
     number: i64,
     id: String,
     artifact_uri: String,
+    experiment: String,
 }
 
 impl Applier<'_> {
@@ -106,7 +107,8 @@ impl Applier<'_> {
         for sql in [DELETE_REPLAYS, DELETE_TRACE_LINKS, FORGET_SOURCE] {
             self.execute(sql, [id.as_str()])?;
         }
-        self.remove_artifacts(&artifact_uri, id.as_str())
+        let taken_over = format!("{experiment}/{id}/artifacts");
+        self.remove_artifacts(&artifact_uri, &taken_over, id.as_str())
     }
 
     pub(super) fn remove_experiment(&self, id: &ExperimentId) -> Result<(), StoreError> {
@@ -163,6 +165,7 @@ impl Applier<'_> {
                 number: row.get(0)?,
                 id: row.get(1)?,
                 artifact_uri: row.get(2)?,
+                experiment: row.get(3)?,
             })
         })
     }
@@ -181,20 +184,20 @@ impl Applier<'_> {
             number,
             id,
             artifact_uri,
+            experiment,
         } = model;
         for sql in [DELETE_MODEL_TAGS, DELETE_MODEL_PARAMS, DELETE_MODEL] {
             self.execute(sql, [*number])?;
         }
         self.execute(DELETE_POINTS_OF_MODEL, [id.as_str()])?;
-        self.remove_artifacts(artifact_uri, id)
+        let taken_over = format!("{experiment}/models/{id}/artifacts");
+        self.remove_artifacts(artifact_uri, &taken_over, id)
     }
 
     /// Removes what stands in the folder of a run or model, which has its id in its path: any other folder may be that of
-    /// more than one.
-    fn remove_artifacts(&self, uri: &str, id: &str) -> Result<(), StoreError> {
-        let Some(folder) = uri.strip_prefix("mlflow-artifacts:/") else {
-            return Ok(());
-        };
+    /// more than one. Of what clients wrote elsewhere by themselves, what was taken over.
+    fn remove_artifacts(&self, uri: &str, taken_over: &str, id: &str) -> Result<(), StoreError> {
+        let folder = uri.strip_prefix("mlflow-artifacts:/").unwrap_or(taken_over);
         if !folder.split('/').any(|component| component == id) {
             return Ok(());
         }

@@ -131,6 +131,39 @@ pub async fn removed_runs_leave_nothing_but_their_events(store: &dyn Store) {
     assert_eq!(find(store, "metrics.loss = 9", &[]).await, ["b"]);
 }
 
+/// What was taken over of files that clients wrote elsewhere goes with the run and its models.
+pub async fn removed_runs_take_what_was_taken_over_along(store: &dyn Store) {
+    with_runs(store, &["a"]).await;
+    let elsewhere = Run {
+        artifact_uri: "/data/arts/0/d/artifacts".to_owned(),
+        ..run("d", 100)
+    };
+    let logged = LoggedModel {
+        artifact_uri: "/data/arts/0/models/m-d/artifacts".to_owned(),
+        ..model("d")
+    };
+    let artifacts = [
+        "0/d/artifacts/x",
+        "0/models/m-d/artifacts/MLmodel",
+        "0/a/artifacts/x",
+    ];
+    let changes = vec![
+        Change::RunCreated { run: elsewhere },
+        Change::ModelLogged { model: logged },
+        Change::ArtifactsPut {
+            artifacts: artifacts.map(artifact).to_vec(),
+        },
+    ];
+    let filling = commit("run.filled", "run:d", changes);
+    store.commit(filling).await.unwrap();
+    delete(store, "d", 2_000).await;
+    remove(store, &["d"]).await;
+    let left = store.list_artifacts_below("0").await.unwrap();
+    let left: Vec<_> = left.iter().map(|left| left.path.as_str()).collect();
+    assert_eq!(left, ["0/a/artifacts/x"]);
+    assert_eq!(store.verify_projection().await.unwrap(), None);
+}
+
 /// What keeps a run is told beforehand, and refused where it came in between.
 pub async fn what_keeps_a_deleted_run_is_told(store: &dyn Store) {
     with_runs(store, &["a", "b", "c", "d"]).await;

@@ -228,7 +228,7 @@ impl Removed {
         }
         for uri in &self.elsewhere {
             output.say(&format!(
-                "files at {} are not kept here, and stay",
+                "files at {} were written there by clients, and stay there",
                 safe(uri)
             ));
         }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use entities::{Artifact, Run};
+use entities::{Artifact, Run, proxied_path};
 use executor::REGISTERED_OUTPUTS;
 use registry::{NewModelVersion, NewRegisteredModel, RegistryError};
 
@@ -12,8 +12,6 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, registry_fault, store_fault, tracking_fault};
 use crate::output::{Output, safe};
-
-const ROOT: &str = "mlflow-artifacts:/";
 
 pub(super) struct Request {
     pub(super) name: String,
@@ -123,14 +121,10 @@ async fn find_files(context: &Context, run: &Run, path: &str) -> Result<String, 
         return Ok(format!("models:/{path}"));
     }
     let uri = format!("{}/{path}", run.artifact_uri);
-    let Some(folder) = uri.strip_prefix(ROOT) else {
-        return Err(CommandError::usage(
-            "E0022",
-            format!("the artifacts of this run are kept at {}", run.artifact_uri),
-        ));
-    };
-    let below = context.store.list_artifacts_below(folder).await;
-    let is_file = context.store.find_artifact(folder).await;
+    // On record as they were logged, or as they were taken over.
+    let folder = format!("{}/{path}", run.artifact_folder());
+    let below = context.store.list_artifacts_below(&folder).await;
+    let is_file = context.store.find_artifact(&folder).await;
     if !below.map_err(store_fault)?.is_empty() {
         return Ok(uri);
     }
@@ -167,7 +161,8 @@ fn outputs_as_artifacts(
     run: &Run,
     path: &str,
 ) -> Result<Vec<Artifact>, CommandError> {
-    let Some(root) = run.artifact_uri.strip_prefix(ROOT) else {
+    // Clients would look for them where nobody writes them.
+    let Some(root) = proxied_path(&run.artifact_uri) else {
         return Ok(Vec::new());
     };
     if run.recipe.is_none() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entities::Timestamp;
+use locations::{FolderRoot, Locations, Root};
 use migrate::{MigrateError, Source};
 use server::{
     AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, WebOptions,
@@ -227,21 +228,60 @@ pub(super) fn artifacts(
             .hint("`--default-artifact-root` names another place, or leave `--no-serve-artifacts` out"));
         }
         if !root.starts_with("mlflow-artifacts:") {
-            let option = if is_proxy_closed {
-                "--no-serve-artifacts"
-            } else {
-                "--default-artifact-root"
-            };
-            output.say(&format!(
-                "clients write the artifacts of new experiments to {} by themselves, so their bytes are not on record; without `{option}` they are",
-                safe(&without_password(root))
-            ));
+            tell_root(root, is_proxy_closed, output);
         }
     }
     Ok(ArtifactOptions {
+        locations: locations(root.as_deref(), &arguments.serve_artifacts_from)?,
         root,
         is_proxy_closed,
+        taking_over: None,
     })
+}
+
+/// Says what happens with what clients write by themselves.
+fn tell_root(root: &str, is_proxy_closed: bool, output: &Output) {
+    let option = if is_proxy_closed {
+        "--no-serve-artifacts"
+    } else {
+        "--default-artifact-root"
+    };
+    let shown = safe(&without_password(root));
+    let told = if FolderRoot::new(root).is_some() {
+        format!(
+            "clients write the artifacts of new experiments to {shown} by themselves; they are taken over when a run ends, and without `{option}` as they come"
+        )
+    } else {
+        format!(
+            "clients write the artifacts of new experiments to {shown} by themselves, so their bytes are not on record; without `{option}` they are"
+        )
+    };
+    output.say(&told);
+}
+
+/// Where the server may look for what clients wrote: below the default root and below what else is named.
+///
+/// *Errors*: E0022 for a place that cannot be one.
+fn locations(root: Option<&str>, others: &[String]) -> Result<Locations, CommandError> {
+    let mut roots: Vec<Arc<dyn Root>> = Vec::new();
+    // Where clients can write and the server cannot look, it shows nothing.
+    let default = root.and_then(FolderRoot::new);
+    roots.extend(default.map(|root| Arc::new(root) as _));
+    for other in others.iter().filter(|other| !other.is_empty()) {
+        let found = FolderRoot::new(&whole_root(other)?);
+        let found = found.ok_or_else(|| {
+            CommandError::usage(
+                "E0022",
+                format!(
+                    "`--serve-artifacts-from {}` is no folder of this machine",
+                    safe(&without_password(other))
+                ),
+            )
+            .hint("name a folder below `/`, such as `/data/mlartifacts`, in which clients write artifacts")
+        })?;
+        roots.push(Arc::new(found));
+    }
+    Ok(Locations::new(roots))
 }
 
 /// What those who run the server asked of it.

@@ -205,16 +205,11 @@ fn metrics(page: &mut Page, detail: &RunDetail) {
 }
 
 fn logged(page: &mut Page, known: &Known) {
-    let folder = known
-        .detail()
-        .run
-        .artifact_uri
-        .strip_prefix("mlflow-artifacts:/")
-        .unwrap_or_default();
+    let folder = known.detail().run.artifact_folder();
     let artifacts = known.artifacts.iter().map(|artifact| {
         let name = artifact
             .path
-            .strip_prefix(folder)
+            .strip_prefix(&folder)
             .unwrap_or(&artifact.path)
             .trim_start_matches('/');
         [

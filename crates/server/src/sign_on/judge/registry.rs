@@ -1,11 +1,10 @@
 //! Requests about the registry.
 
 use access::{Action, Need};
-use entities::{ANY_RESOURCE, PROMPT_TAG, Resource, ResourceKind};
+use entities::{ANY_RESOURCE, PROMPT_TAG, Resource, ResourceKind, proxied_path};
 use percent_encoding::percent_decode_str;
 
 use super::{Judge, Needs, refused};
-use crate::artifacts::proxied_path;
 use crate::error::RequestError;
 use crate::sign_on::needs::{inner_needs, registered_kind, registered_needs, versions_of};
 use crate::sign_on::rules::Rule;

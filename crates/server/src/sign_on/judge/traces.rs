@@ -1,10 +1,9 @@
 //! Requests about traces and what is said of them.
 
 use access::{Action, Need};
-use entities::{Resource, ResourceKind, TRACE_ARTIFACTS_TAG, TraceId};
+use entities::{Resource, ResourceKind, TRACE_ARTIFACTS_TAG, TraceId, proxied_path};
 
 use super::{Judge, Needs, each, read_all, refused};
-use crate::artifacts::proxied_path;
 use crate::error::RequestError;
 use crate::sign_on::needs::{deleting_traces, inner_needs, making_needs, trace_needs};
 use crate::sign_on::rules::Rule;
