@@ -52,6 +52,23 @@ pub struct MetricBlock {
     pub points: Vec<Metric>,
 }
 
+/// A point as it stands in an encoded block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EncodedPoint<'b> {
+    /// As in `Metric`.
+    pub key: &'b str,
+    /// As in `Metric`.
+    pub value: f64,
+    /// As in `Metric`.
+    pub timestamp_ms: i64,
+    /// As in `Metric`.
+    pub step: i64,
+    /// The id of the logged model that it speaks of, not checked.
+    pub model: Option<&'b str>,
+    /// As in `Metric`.
+    pub dataset: Option<(&'b str, &'b str)>,
+}
+
 /// Bytes that are not a metric block, or are a damaged one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -115,7 +132,31 @@ impl MetricBlock {
 
     /// Decodes what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, MetricBlockError> {
-        decode(bytes).ok_or(MetricBlockError {
+        let mut points = Vec::new();
+        Self::read(bytes, |point| {
+            points.push(Metric {
+                key: point.key.to_owned(),
+                value: point.value,
+                timestamp_ms: point.timestamp_ms,
+                step: point.step,
+                model: point.model.map(str::parse).transpose().ok()?,
+                dataset: point
+                    .dataset
+                    .map(|(name, digest)| (name.to_owned(), digest.to_owned())),
+            });
+            Some(())
+        })?;
+        Ok(Self { points })
+    }
+
+    /// Shows the points of an encoded block one after the other, without keeping any.
+    ///
+    /// A reader that says `None` refuses the block; points before a damaged place have been shown by then.
+    pub fn read<'b>(
+        bytes: &'b [u8],
+        reader: impl FnMut(EncodedPoint<'b>) -> Option<()>,
+    ) -> Result<(), MetricBlockError> {
+        read(bytes, reader).ok_or(MetricBlockError {
             length_bytes: bytes.len(),
         })
     }
@@ -141,10 +182,10 @@ impl<'a> TextTable<'a> {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<MetricBlock> {
+fn read<'b>(bytes: &'b [u8], mut reader: impl FnMut(EncodedPoint<'b>) -> Option<()>) -> Option<()> {
     let mut rest = bytes.strip_prefix(HEADER)?;
     let text_count = read_varint(&mut rest)? as usize;
-    // A text takes a byte at least and a point 14, so a forged count cannot make us reserve more than was sent.
+    // A text takes a byte at least, so a forged count cannot make us reserve more than was sent.
     let mut texts = Vec::with_capacity(text_count.min(rest.len()));
     for _ in 0..text_count {
         let length = read_varint(&mut rest)? as usize;
@@ -152,39 +193,34 @@ fn decode(bytes: &[u8]) -> Option<MetricBlock> {
         texts.push(std::str::from_utf8(text).ok()?);
         rest = after;
     }
-    let point_count = read_varint(&mut rest)? as usize;
-    let mut points = Vec::with_capacity(point_count.min(rest.len() / 14));
+    let point_count = read_varint(&mut rest)?;
     let (mut timestamp_ms, mut step) = (0_i64, 0_i64);
     let text_at = |place: u64| texts.get(place as usize).copied();
     for _ in 0..point_count {
-        let key = text_at(read_varint(&mut rest)?)?.to_owned();
+        let key = text_at(read_varint(&mut rest)?)?;
         let model = match read_varint(&mut rest)? {
             0 => None,
-            place => Some(text_at(place - 1)?.parse().ok()?),
+            place => Some(text_at(place - 1)?),
         };
         let dataset = match (read_varint(&mut rest)?, read_varint(&mut rest)?) {
             (0, 0) => None,
             (0, _) | (_, 0) => return None,
-            (name, digest) => Some((
-                text_at(name - 1)?.to_owned(),
-                text_at(digest - 1)?.to_owned(),
-            )),
+            (name, digest) => Some((text_at(name - 1)?, text_at(digest - 1)?)),
         };
         timestamp_ms = timestamp_ms.wrapping_add(unzigzag(read_varint(&mut rest)?));
         step = step.wrapping_add(unzigzag(read_varint(&mut rest)?));
         let (value, after) = rest.split_first_chunk::<8>()?;
         rest = after;
-        let value = f64::from_bits(u64::from_le_bytes(*value));
-        points.push(Metric {
+        reader(EncodedPoint {
             key,
-            value,
+            value: f64::from_bits(u64::from_le_bytes(*value)),
             timestamp_ms,
             step,
             model,
             dataset,
-        });
+        })?;
     }
-    rest.is_empty().then_some(MetricBlock { points })
+    rest.is_empty().then_some(())
 }
 
 fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {

@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "issues",
         text: include_str!("../migrations/0003_issues.sql"),
     },
+    Migration {
+        version: 4,
+        name: "histories",
+        text: include_str!("../migrations/0004_histories.sql"),
+    },
 ];
 
 /// The schema that this program knows.

@@ -17,6 +17,12 @@ use crate::verify::verify_projection;
 /// Rows that follow from no event.
 const NOT_PROJECTED: &[&str] = &["lease", "webhook_progress", "writer"];
 
+/// Tables that may be emptied: a copy that is gone is made anew.
+const MAY_BE_GONE: &[&str] = &["metric_history"];
+
+/// A copy that is of no run is never read.
+const NEVER_READ: &[(&str, &str)] = &[("metric_history", "run")];
+
 /// Numbers that count up.
 struct Counting(AtomicU64);
 
@@ -82,7 +88,7 @@ fn every_column_of_every_table_that_is_edited_is_found() {
         let [table, name, kind] = parts[..] else {
             panic!("{column}")
         };
-        if NOT_PROJECTED.contains(&table) {
+        if NOT_PROJECTED.contains(&table) || NEVER_READ.contains(&(table, name)) {
             continue;
         }
         // One more, or one byte more: no column keeps its value.
@@ -119,11 +125,12 @@ fn rows_and_parts_of_the_schema_that_come_or_go_are_found() {
     let emptied = tables
         .iter()
         .filter(|table| !matches!(table.as_str(), "lease" | "webhook_progress"))
+        .filter(|table| !MAY_BE_GONE.contains(&table.as_str()))
         .map(|table| format!("DELETE FROM \"{table}\""));
     let others = [
         "INSERT INTO param (run, key, value) SELECT number, 'new', 'v' FROM run LIMIT 1",
         "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES ('run:a', 1, 0)",
-        "INSERT INTO event SELECT position + 100, writer, wseq + 100, kind, leaf, salt, body FROM event LIMIT 1",
+        "INSERT INTO event SELECT position + 10000, writer, wseq + 10000, kind, leaf, salt, body FROM event LIMIT 1",
         "INSERT INTO sequenced_event (place, position) SELECT MAX(place) + 1, -1 FROM sequenced_event",
         "UPDATE writer SET name = name || 'x'",
         "CREATE TABLE extra (a INTEGER)",

@@ -16,6 +16,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         crate::apply::all_statements(),
         crate::read::all_statements(),
         crate::commit::ALL.to_vec(),
+        crate::history::all_statements(),
         crate::deliveries::ALL.to_vec(),
         crate::leases::ALL.to_vec(),
         crate::search::ALL.to_vec(),

@@ -1,7 +1,7 @@
 //! Rebuilds every row from the events in a second database, and compares.
 //!
 //! Not compared are the rows that follow from nothing: leases, how far webhooks were told, and how far the ledger is
-//! published, whose evidence are the tiles.
+//! published, whose evidence are the tiles. Copies of histories, which are there or not, are compared with their blocks.
 
 mod compare;
 mod replay;
@@ -13,6 +13,7 @@ use store::{RowFault, StoreError};
 pub use self::replay::Counting;
 use self::replay::{Decoded, Replayer, StoredRow, decode};
 use crate::fault::database_fault;
+use crate::history::verify_copies;
 
 /// Events that are read at once, and decoded while those before them are applied.
 const CHUNK_LENGTH: usize = 2048;
@@ -33,7 +34,10 @@ pub fn verify_rows(
     if let Some(fault) = replay_all(original, rebuilt, counting)? {
         return Ok(Some(fault));
     }
-    compare::compare_tables(rebuilt, original, counting)
+    if let Some(fault) = compare::compare_tables(rebuilt, original, counting)? {
+        return Ok(Some(fault));
+    }
+    verify_copies(original)
 }
 
 /// Applies all events to the empty database; one thread decodes ahead of the one that applies.

@@ -94,6 +94,12 @@ const MIGRATIONS: &[Migration] = &[
         text: include_str!("../migrations/0009_issues.sql"),
         fill: None,
     },
+    Migration {
+        version: 10,
+        name: "histories",
+        text: include_str!("../migrations/0010_histories.sql"),
+        fill: None,
+    },
 ];
 
 /// The schema that this program knows.
@@ -259,6 +265,31 @@ mod tests {
             .map(Result::unwrap)
             .collect();
         assert_eq!(times, [1, 3]);
+    }
+
+    #[test]
+    fn series_of_an_older_store_still_name_their_blocks() {
+        let mut connection = open_scratch().unwrap();
+        migrate_to(&mut connection, 9).unwrap();
+        connection
+            .pragma_update(None, "foreign_keys", false)
+            .unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO metric_series (run, key, earliest_ms, block, latest_ms)
+                VALUES (7, 'loss', 50, 2, 60), (7, 'loss', 90, 1, 95), (8, 'acc', 1, 3, 1)",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let series: Vec<(i64, String, i64)> = connection
+            .prepare("SELECT run, key, block FROM metric_series ORDER BY run, key, block")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let (loss, acc) = ("loss".to_owned(), "acc".to_owned());
+        assert_eq!(series, [(7, loss.clone(), 1), (7, loss, 2), (8, acc, 3)]);
     }
 
     #[test]

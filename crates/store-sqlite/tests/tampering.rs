@@ -10,6 +10,12 @@ use store::conformance::populate;
 /// Rows that follow from no event; see the module `verify`.
 const NOT_PROJECTED: &[&str] = &["lease", "webhook_progress"];
 
+/// Tables that may be emptied: a copy that is gone is made anew.
+const MAY_BE_GONE: &[&str] = &["metric_history"];
+
+/// A copy that is of no run is never read.
+const NEVER_READ: &[(&str, &str)] = &[("metric_history", "run")];
+
 fn list(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();
@@ -97,6 +103,9 @@ async fn every_column_of_every_table_that_is_edited_is_found() {
             &format!("SELECT name FROM pragma_table_info('{table}')"),
         );
         for column in columns {
+            if NEVER_READ.contains(&(table.as_str(), column.as_str())) {
+                continue;
+            }
             // One more, or one byte more: no column keeps its value, and texts and blobs keep their type.
             let edit = format!(
                 "UPDATE {table} SET {column} = CASE typeof({column})
@@ -132,7 +141,7 @@ async fn every_row_that_is_deleted_or_added_is_found() {
     let tampering = Tampering::new().await;
     let original = tampering.original();
     for table in tables(&original) {
-        if NOT_PROJECTED.contains(&table.as_str()) {
+        if NOT_PROJECTED.contains(&table.as_str()) || MAY_BE_GONE.contains(&table.as_str()) {
             continue;
         }
         let delete = format!("DELETE FROM {table} WHERE 1 = 1");
@@ -146,7 +155,7 @@ async fn every_row_that_is_deleted_or_added_is_found() {
         "INSERT INTO latest_metric (run, key, value, is_nan, timestamp_ms, step) VALUES (2, 'new', 1, 0, 1, 1)",
         "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES ('run:a', 1, 0)",
         "INSERT INTO metric_block (run, digest, points, encoded) VALUES (1, x'00', 1, x'00')",
-        "INSERT INTO event SELECT position + 100, writer, wseq + 100, kind, leaf, salt, body FROM event LIMIT 1",
+        "INSERT INTO event SELECT position + 10000, writer, wseq + 10000, kind, leaf, salt, body FROM event LIMIT 1",
     ] {
         assert!(
             tampering.find_fault(insert).await.is_some(),

@@ -62,6 +62,8 @@ macro_rules! conformance_tests {
             latest_is_by_step_then_time_then_value
             a_history_is_in_order_and_holds_each_point_once
             a_history_comes_in_pages
+            a_long_history_is_sampled_and_paged_as_a_short_one
+            a_long_history_is_read_by_several_at_once
             inputs_outputs_and_replays_are_kept
             artifacts_are_put_listed_replaced_and_deleted
             logged_models_live_and_die

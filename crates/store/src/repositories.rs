@@ -1,6 +1,7 @@
 //! One trait a noun.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use entities::{
@@ -140,6 +141,16 @@ pub trait RunStore: Send + Sync {
         key: &str,
         page: &PageRequest,
     ) -> Result<Page<Metric>, StoreError>;
+
+    /// An even sample of the points of a metric whose steps are among these, by step, time and value: the first of each
+    /// of `limit` even parts, and the last of all in place of the last part's first; all where there are no more.
+    async fn sample_metric_points(
+        &self,
+        run: &RunId,
+        key: &str,
+        steps: RangeInclusive<i64>,
+        limit: usize,
+    ) -> Result<Vec<Metric>, StoreError>;
 
     /// The datasets that runs of experiments declared, with their contexts, each once; at most `limit`.
     async fn list_datasets(

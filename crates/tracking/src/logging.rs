@@ -1,6 +1,7 @@
 //! What is logged to a run: metrics, params, tags, inputs and outputs.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use entities::{Caller, Change, DatasetInput, ExperimentId, Metric, ModelId, ModelOutput, RunId};
 use store::{DatasetSummary, Page, PageRequest};
@@ -210,6 +211,19 @@ impl Tracking {
         }
         self.get_bare_run(run).await?;
         Ok(self.store().list_metric_points(run, key, page).await?)
+    }
+
+    /// An even sample of one metric by step, time and value, with its last point; none for one that is not there.
+    pub async fn sample_metric_points(
+        &self,
+        run: &RunId,
+        key: &str,
+        steps: RangeInclusive<i64>,
+        limit: usize,
+    ) -> Result<Vec<Metric>, TrackingError> {
+        self.get_bare_run(run).await?;
+        let sampling = self.store().sample_metric_points(run, key, steps, limit);
+        Ok(sampling.await?)
     }
 
     /// Every point of every metric: by key, then by time, step and value.

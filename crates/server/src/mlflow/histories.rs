@@ -181,9 +181,13 @@ pub(super) async fn samples(State(app): State<App>, query: Query) -> Answer {
     };
     let mut found = Vec::with_capacity(runs.len());
     for run in runs {
-        let points = read_steps(&app, &run, key, &steps).await?;
-        let sample = sample(points, limit).into_iter();
-        let metrics = sample.map(|point| Metric::new(key, point.value, point.time_ms, point.step));
+        let sampling = app
+            .tracking
+            .sample_metric_points(&run, key, steps.clone(), limit);
+        let points = sampling.await?.into_iter();
+        // As MLflow has it, samples do not say what was measured.
+        let metrics =
+            points.map(|point| Metric::new(key, point.value, point.timestamp_ms, point.step));
         found.push((run, metrics.collect()));
     }
     answer_of_runs(&app, &found)
@@ -216,103 +220,4 @@ fn answer_of_runs(app: &App, found: &[(RunId, Vec<Metric>)]) -> Answer {
     json(&Points {
         metrics: views.collect(),
     })
-}
-
-/// A point without its key, so that a million of them take 24 MB.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
-    step: i64,
-    time_ms: i64,
-    value: f64,
-}
-
-async fn read_steps(
-    app: &App,
-    run: &RunId,
-    key: &str,
-    steps: &std::ops::RangeInclusive<i64>,
-) -> Result<Vec<Point>, RequestError> {
-    let mut page = PageRequest::first(HISTORY_PAGE);
-    let mut points = Vec::new();
-    loop {
-        let read = app.tracking.list_metric_points(run, key, &page).await?;
-        let wanted = read
-            .items
-            .iter()
-            .filter(|point| steps.contains(&point.step));
-        points.extend(wanted.map(|point| Point {
-            step: point.step,
-            time_ms: point.timestamp_ms,
-            value: point.value,
-        }));
-        let Some(token) = read.next else {
-            return Ok(points);
-        };
-        page.token = Some(token);
-    }
-}
-
-/// The first point of each of `limit` even parts, by step, and the last point of all.
-///
-/// *Source*: `_sample_rows_with_window_functions` of MLflow's `sqlalchemy_store.py`, whose parts are those of SQL's
-/// `NTILE`: the first ones have one point more where they cannot all have as many.
-fn sample(mut points: Vec<Point>, limit: usize) -> Vec<Point> {
-    points.sort_by(|one, other| {
-        (one.step, one.time_ms)
-            .cmp(&(other.step, other.time_ms))
-            .then_with(|| one.value.total_cmp(&other.value))
-    });
-    let Some(&last) = points.last() else {
-        return points;
-    };
-    if points.len() <= limit {
-        return points;
-    }
-    let (size, larger) = (points.len() / limit, points.len() % limit);
-    let firsts = (0..limit).map(|part| part * size + part.min(larger));
-    let mut sampled: Vec<_> = firsts.map(|at| points[at]).collect();
-    if let Some(end) = sampled.last_mut() {
-        *end = last;
-    }
-    sampled
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn points(count: i64) -> Vec<Point> {
-        let point = |step| Point {
-            step,
-            time_ms: 0,
-            value: 0.0,
-        };
-        (0..count).rev().map(point).collect()
-    }
-
-    fn steps(sampled: &[Point]) -> Vec<i64> {
-        sampled.iter().map(|point| point.step).collect()
-    }
-
-    #[test]
-    fn a_sample_has_the_begin_of_each_part_and_the_end() {
-        assert_eq!(steps(&sample(points(0), 3)), [0; 0]);
-        assert_eq!(steps(&sample(points(3), 3)), [0, 1, 2]);
-        // NTILE(3) over 10 rows has parts of 4, 3 and 3.
-        assert_eq!(steps(&sample(points(10), 3)), [0, 4, 9]);
-        assert_eq!(steps(&sample(points(10), 1)), [9]);
-        assert_eq!(steps(&sample(points(7), 5)), [0, 2, 4, 5, 6]);
-    }
-
-    #[test]
-    fn many_points_of_one_step_are_sampled_by_time_and_value() {
-        let at_once = (0..100).rev().map(|time_ms| Point {
-            step: 0,
-            time_ms,
-            value: f64::NAN,
-        });
-        let sampled = sample(at_once.collect(), 4);
-        let times: Vec<_> = sampled.iter().map(|point| point.time_ms).collect();
-        assert_eq!(times, [0, 25, 50, 99]);
-    }
 }

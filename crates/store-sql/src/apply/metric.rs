@@ -11,7 +11,7 @@ use super::Applier;
 statements! {
     ADD_BLOCK = "INSERT INTO metric_block (run, digest, points, encoded, number) VALUES (?1, ?2, ?3, ?4, ?5)
         RETURNING number";
-    ADD_SERIES = "INSERT INTO metric_series (run, key, earliest_ms, block, latest_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+    ADD_SERIES = "INSERT INTO metric_series (run, key, block) VALUES (?1, ?2, ?3)";
     SET_LATEST = "INSERT INTO latest_metric
             (run, key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -24,13 +24,6 @@ statements! {
             (model, key, dataset_name, dataset_digest, run, value, is_nan, timestamp_ms, step)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
         ON CONFLICT DO NOTHING";
-}
-
-/// What a block holds of one key.
-struct Series<'b> {
-    latest: &'b Metric,
-    earliest_ms: i64,
-    latest_ms: i64,
 }
 
 impl Applier<'_> {
@@ -52,17 +45,16 @@ impl Applier<'_> {
         let kept: &[u8] = if self.keeps_blocks { encoded } else { &[] };
         let row = params![run, digest.as_bytes(), points as i64, kept];
         let number = self.insert_new(ADD_BLOCK, row)?;
-        let mut series: BTreeMap<&str, Series<'_>> = BTreeMap::new();
+        let mut latest: BTreeMap<&str, &Metric> = BTreeMap::new();
         for point in &block.points {
-            series
+            latest
                 .entry(&point.key)
-                .and_modify(|series| series.add(point))
-                .or_insert_with(|| Series::of(point));
+                .and_modify(|there| *there = later(there, point))
+                .or_insert(point);
         }
-        for (key, series) in &series {
-            let row = params![run, key, series.earliest_ms, number, series.latest_ms];
-            self.execute(ADD_SERIES, row)?;
-            self.set_latest(run, series.latest)?;
+        for (key, point) in &latest {
+            self.execute(ADD_SERIES, params![run, key, number])?;
+            self.set_latest(run, point)?;
         }
         self.add_model_points(run, &block.points)
     }
@@ -111,22 +103,6 @@ impl Applier<'_> {
             point.step,
         ];
         self.execute(ADD_MODEL_POINT, row).map(drop)
-    }
-}
-
-impl<'b> Series<'b> {
-    fn of(point: &'b Metric) -> Self {
-        Self {
-            latest: point,
-            earliest_ms: point.timestamp_ms,
-            latest_ms: point.timestamp_ms,
-        }
-    }
-
-    fn add(&mut self, point: &'b Metric) {
-        self.latest = later(self.latest, point);
-        self.earliest_ms = self.earliest_ms.min(point.timestamp_ms);
-        self.latest_ms = self.latest_ms.max(point.timestamp_ms);
     }
 }
 

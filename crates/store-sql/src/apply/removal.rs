@@ -9,6 +9,7 @@ use entities::{ExperimentId, HOLD_TAG, Lifecycle, RunId, TraceId};
 use store::StoreError;
 
 use super::Applier;
+use crate::history::remove_copies;
 use crate::rows::{folder_range, read_id, read_lifecycle};
 
 statements! {
@@ -89,6 +90,7 @@ impl Applier<'_> {
         for model in &models {
             self.remove_model(model)?;
         }
+        remove_copies(self.connection, number)?;
         for sql in [
             DELETE_PARAMS,
             DELETE_TAGS,

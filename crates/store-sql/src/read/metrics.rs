@@ -1,165 +1,209 @@
-//! The history of a metric, out of the blocks that hold points of its key.
-//!
-//! Blocks come in the order of their earliest point; a point is given out once every block that may hold an
-//! earlier one has been read, so a page costs what it holds, not what the whole history does.
+//! The history of a metric: pages of it by time, and samples of it by step.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use crate::params;
 use crate::sql::{self, Connection, Row};
-use entities::{Metric, MetricBlock, ObjectId, RunId};
+use crate::{Backend, SqlStore};
+use entities::{Metric, ObjectId, RunId};
 use store::{Page, PageRequest, StoreError};
 
 use super::find_row;
-use crate::fault::{damaged, database_fault};
+use crate::history::{CHUNK_POINTS, History, Place, Points, plan_compaction, write_compaction};
 
 statements! {
     FIND_RUN = "SELECT number FROM run WHERE id = ?1";
-    LIST_SERIES = "SELECT earliest_ms, block FROM metric_series
-        WHERE run = ?1 AND key = ?2 AND latest_ms >= ?3 AND (earliest_ms, block) > (?4, ?5)
-        ORDER BY earliest_ms, block
-        LIMIT ?6";
-    FIND_BLOCK = "SELECT digest, encoded FROM metric_block WHERE number = ?1";
 }
 
-/// How many blocks are looked up at once.
-const BLOCKS_AT_ONCE: i64 = 1000;
-
-/// The place of a point in a history: NaN stands above all numbers, and both zeros are one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
-    timestamp_ms: i64,
-    step: i64,
-    value: f64,
+/// A history that can be read.
+pub(super) struct MetricReader<'c> {
+    connection: &'c dyn Connection,
+    run: &'c RunId,
+    key: &'c str,
+    history: History,
 }
 
-impl Place {
-    fn of(point: &Metric) -> Self {
-        // Adding zero turns the negative zero into the positive one.
-        let value = if point.value.is_nan() {
-            f64::NAN
-        } else {
-            point.value + 0.0
+impl<B: Backend> SqlStore<B> {
+    /// Reads the history of a metric, with its copy brought up to date where it has to be.
+    pub(super) async fn read_history<T: Send + 'static>(
+        &self,
+        run: RunId,
+        key: String,
+        work: impl Fn(&MetricReader<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let (run, key, work) = (Arc::new(run), Arc::new(key), Arc::new(work));
+        let reading = {
+            let (run, key, work) = (Arc::clone(&run), Arc::clone(&key), Arc::clone(&work));
+            move |connection: &dyn Connection| {
+                let number = get_run(connection, &run)?;
+                let history = History::open(connection, number, &key)?;
+                let read = |history| {
+                    work(&MetricReader {
+                        connection,
+                        run: &run,
+                        key: &key,
+                        history,
+                    })
+                };
+                history.map(read).transpose()
+            }
         };
-        Self {
-            timestamp_ms: point.timestamp_ms,
-            step: point.step,
-            value,
+        if let Some(found) = self.read(reading.clone()).await? {
+            return Ok(found);
         }
+        match self.bring_up_to_date(&run, &key).await {
+            // A store that may not be written is read all the same.
+            Ok(()) | Err(StoreError::ReadOnly | StoreError::Newer { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(found) = self.read(reading).await? {
+            return Ok(found);
+        }
+        self.read(move |connection| {
+            let number = get_run(connection, &run)?;
+            work(&MetricReader {
+                connection,
+                run: &run,
+                key: &key,
+                history: History::without_copy(connection, number, &key)?,
+            })
+        })
+        .await
+    }
+
+    async fn bring_up_to_date(&self, run: &RunId, key: &str) -> Result<(), StoreError> {
+        let (run, key) = (run.clone(), key.to_owned());
+        // Reading, sorting and encoding are done where nobody waits for them.
+        let planned = self.read(move |connection| {
+            let number = get_run(connection, &run)?;
+            plan_compaction(connection, number, &key)
+        });
+        let Some(compaction) = planned.await? else {
+            return Ok(());
+        };
+        self.write(move |connection| write_compaction(connection, &compaction))
+            .await
     }
 }
 
-impl Eq for Place {}
+fn get_run(connection: &dyn Connection, run: &RunId) -> Result<i64, StoreError> {
+    let number = find_row(connection, FIND_RUN, [run.as_str()], |row| row.get(0))?;
+    number.ok_or_else(|| StoreError::NoRun { id: run.clone() })
+}
 
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.timestamp_ms, self.step)
-            .cmp(&(other.timestamp_ms, other.step))
-            .then_with(|| self.value.total_cmp(&other.value))
+impl MetricReader<'_> {
+    /// A page of the points by time, step and value, each once.
+    pub(super) fn list_page(&self, page: &PageRequest) -> Result<Page<Metric>, StoreError> {
+        let after = match &page.token {
+            Some(token) => Some(read_token(self.run, self.key, token)?),
+            None => None,
+        };
+        let mut points = self.collect(after.as_ref(), page.limit.saturating_add(1))?;
+        let has_more = points.items.len() > page.limit;
+        points.items.truncate(page.limit);
+        let next = match points.items.last() {
+            Some(last) if has_more => Some(write_token(self.run, self.key, &Place::of(last))),
+            _ => None,
+        };
+        let items = points.items.iter();
+        Ok(Page {
+            items: items.map(|point| points.metric(self.key, point)).collect(),
+            next,
+        })
     }
-}
 
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// A page of a key's points by time, step and value, each once.
-pub(super) fn list_points(
-    connection: &dyn Connection,
-    run: &RunId,
-    key: &str,
-    page: &PageRequest,
-) -> Result<Page<Metric>, StoreError> {
-    let after = match &page.token {
-        Some(token) => Some(read_token(run, key, token)?),
-        None => None,
-    };
-    let number: Option<i64> = find_row(connection, FIND_RUN, [run.as_str()], |row| row.get(0))?;
-    let Some(number) = number else {
-        return Err(StoreError::NoRun { id: run.clone() });
-    };
-    let mut points = collect_points(connection, number, key, after, page.limit)?;
-    let has_more = points.len() > page.limit;
-    points.truncate(page.limit);
-    let next = match points.last() {
-        Some((place, _)) if has_more => Some(write_token(run, key, place)),
-        _ => None,
-    };
-    Ok(Page {
-        items: points.into_iter().map(|(_, point)| point).collect(),
-        next,
-    })
-}
-
-/// Points after a place, in order: more than `limit` where there are more.
-fn collect_points(
-    connection: &dyn Connection,
-    run: i64,
-    key: &str,
-    after: Option<Place>,
-    limit: usize,
-) -> Result<Vec<(Place, Metric)>, StoreError> {
-    let fault = || database_fault("reading the history of a metric");
-    let from_ms = after.map_or(i64::MIN, |place| place.timestamp_ms);
-    let mut ready = Vec::new();
-    let mut waiting: BTreeMap<Place, Metric> = BTreeMap::new();
-    let mut last = (i64::MIN, i64::MIN);
-    loop {
-        let next = params![run, key, from_ms, last.0, last.1, BLOCKS_AT_ONCE];
-        let blocks: Vec<(i64, i64)> = connection
-            .list(LIST_SERIES, next, |row| Ok((row.get(0)?, row.get(1)?)))
-            .map_err(fault())?;
-        for &(earliest_ms, block) in &blocks {
-            release_before(&mut waiting, earliest_ms, &mut ready);
-            if ready.len() > limit {
-                return Ok(ready);
+    /// At least as many points after a place as are wanted, in order, where there are as many.
+    fn collect(&self, after: Option<&Place>, wanted: usize) -> Result<Points, StoreError> {
+        let is_after = |place: Place| after.is_none_or(|after| place > *after);
+        let mut points = Points::default();
+        let mut ordinal = 0;
+        if let Some(ranked) = &self.history.ranked {
+            let is_seekable = self.history.is_in_time_order;
+            if let (Some(after), true) = (after, is_seekable) {
+                ordinal = ranked.chunk_after(self.connection, after)?;
             }
-            for point in read_block(connection, block)?.points {
-                let place = Place::of(&point);
-                if point.key == key && after.is_none_or(|after| place > after) {
-                    waiting.entry(place).or_insert(point);
-                }
+            while ordinal < ranked.chunks() && !(is_seekable && points.items.len() >= wanted) {
+                let missing = (wanted - points.items.len().min(wanted)) as u64;
+                let end = if is_seekable {
+                    ranked
+                        .chunks()
+                        .min(ordinal + missing.div_ceil(CHUNK_POINTS) + 1)
+                } else {
+                    ranked.chunks()
+                };
+                let mut read = ranked.read_chunks(self.connection, self.key, ordinal..end)?;
+                read.items.retain(|point| is_after(Place::of(point)));
+                points.append(&read);
+                ordinal = end;
             }
         }
-        match blocks.last() {
-            Some(block) if blocks.len() as i64 == BLOCKS_AT_ONCE => last = *block,
-            _ => break,
+        let mut tail = self.history.tail.clone();
+        tail.items.retain(|point| is_after(Place::of(point)));
+        points.append(&tail);
+        if !self.history.is_in_time_order {
+            points.sort_by_time();
+        }
+        Ok(points)
+    }
+
+    /// As `RunStore::sample_metric_points`.
+    pub(super) fn sample(
+        &self,
+        steps: &RangeInclusive<i64>,
+        limit: usize,
+    ) -> Result<Vec<Metric>, StoreError> {
+        let from = self.rank_of_step(*steps.start())?;
+        let to = match steps.end().checked_add(1) {
+            Some(after) => self.rank_of_step(after)?,
+            None => self.history.length(),
+        };
+        let ranks = sample_ranks(to.saturating_sub(from), limit as u64);
+        let ranks: Vec<u64> = ranks.into_iter().map(|rank| from + rank).collect();
+        let in_copy = self.history.ranked_length();
+        let split = ranks.partition_point(|rank| *rank < in_copy);
+        let mut points = match &self.history.ranked {
+            Some(ranked) => ranked.read_ranks(self.connection, self.key, &ranks[..split])?,
+            None => Points::default(),
+        };
+        let mut tail = self.history.tail.clone();
+        let places = ranks[split..].iter().map(|rank| (rank - in_copy) as usize);
+        tail.items = places.map(|place| self.history.tail.items[place]).collect();
+        points.append(&tail);
+        let items = points.items.iter();
+        Ok(items.map(|point| points.metric(self.key, point)).collect())
+    }
+
+    /// How many points have a smaller step.
+    fn rank_of_step(&self, step: i64) -> Result<u64, StoreError> {
+        let tail = &self.history.tail.items;
+        let smaller = tail.partition_point(|point| point.step < step) as u64;
+        match &self.history.ranked {
+            Some(ranked) if smaller == 0 => ranked.rank_of_step(self.connection, self.key, step),
+            Some(ranked) => Ok(ranked.points + smaller),
+            None => Ok(smaller),
         }
     }
-    ready.extend(waiting);
-    Ok(ready)
 }
 
-/// Moves the points that no later block can precede.
-fn release_before(
-    waiting: &mut BTreeMap<Place, Metric>,
-    earliest_ms: i64,
-    ready: &mut Vec<(Place, Metric)>,
-) {
-    while let Some(entry) = waiting.first_entry() {
-        if entry.key().timestamp_ms >= earliest_ms {
-            return;
-        }
-        ready.push(entry.remove_entry());
+/// The first of each of `limit` even parts, and the last of all; all where there are no more.
+///
+/// *Source*: `_sample_rows_with_window_functions` of MLflow's `sqlalchemy_store.py`, whose parts are those of SQL's
+/// `NTILE`: the first ones have one point more where they cannot all have as many.
+fn sample_ranks(count: u64, limit: u64) -> Vec<u64> {
+    if count <= limit {
+        return (0..count).collect();
     }
-}
-
-/// Reads a block and checks it against its digest.
-fn read_block(connection: &dyn Connection, number: i64) -> Result<MetricBlock, StoreError> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let found: Option<([u8; 32], Vec<u8>)> = find_row(connection, FIND_BLOCK, [number], read)?;
-    let Some((digest, encoded)) = found else {
-        return Err(damaged(format!("metric block {number} is missing")));
-    };
-    if MetricBlock::digest(&encoded) != ObjectId::from_bytes(digest) {
-        return Err(damaged(format!(
-            "metric block {number} does not have its digest"
-        )));
+    if limit == 0 {
+        return Vec::new();
     }
-    MetricBlock::decode(&encoded).map_err(|error| damaged(error.to_string()))
+    let (size, larger) = (count / limit, count % limit);
+    let mut ranks: Vec<_> = (0..limit)
+        .map(|part| part * size + part.min(larger))
+        .collect();
+    if let Some(end) = ranks.last_mut() {
+        *end = count - 1;
+    }
+    ranks
 }
 
 /// Reads a value out of the two columns that it stands in.
@@ -203,4 +247,20 @@ fn read_token(run: &RunId, key: &str, token: &str) -> Result<Place, StoreError> 
 /// Ties a token to its run and key.
 fn series_name(run: &RunId, key: &str) -> String {
     ObjectId::of(format!("{run}/{key}").as_bytes()).short()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_the_begin_of_each_part_and_the_end() {
+        assert_eq!(sample_ranks(0, 3), [0; 0]);
+        assert_eq!(sample_ranks(3, 3), [0, 1, 2]);
+        // NTILE(3) over 10 rows has parts of 4, 3 and 3.
+        assert_eq!(sample_ranks(10, 3), [0, 4, 9]);
+        assert_eq!(sample_ranks(10, 1), [9]);
+        assert_eq!(sample_ranks(7, 5), [0, 2, 4, 5, 6]);
+        assert_eq!(sample_ranks(7, 0), [0; 0]);
+    }
 }

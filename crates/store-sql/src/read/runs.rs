@@ -1,8 +1,9 @@
 //! Runs and their details, as callers see them.
 
 use crate::params;
-use crate::sql::{self, Connection, Row, ToValue};
+use crate::sql::{self, Connection, Row};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use entities::{
@@ -18,6 +19,7 @@ use crate::rows::{
     read_run_status, read_time, read_time_if_any,
 };
 use crate::search::{Search, Subject};
+use crate::several::Several;
 use crate::{Backend, SqlStore};
 
 statements! {
@@ -130,7 +132,19 @@ impl<B: Backend> RunStore for SqlStore<B> {
         page: &PageRequest,
     ) -> Result<Page<Metric>, StoreError> {
         let (run, key, page) = (run.clone(), key.to_owned(), page.clone());
-        self.read(move |connection| metrics::list_points(connection, &run, &key, &page))
+        self.read_history(run, key, move |history| history.list_page(&page))
+            .await
+    }
+
+    async fn sample_metric_points(
+        &self,
+        run: &RunId,
+        key: &str,
+        steps: RangeInclusive<i64>,
+        limit: usize,
+    ) -> Result<Vec<Metric>, StoreError> {
+        let (run, key) = (run.clone(), key.to_owned());
+        self.read_history(run, key, move |history| history.sample(&steps, limit))
             .await
     }
 
@@ -218,13 +232,6 @@ fn read_run(row: &Row<'_>) -> sql::Result<Run> {
     })
 }
 
-/// How many runs are read at once. Statements are kept for these counts; a list is filled up to the next of them.
-const COUNTS: [usize; 3] = [1, 10, 100];
-
-/// Stands in the statements below for the numbers of the runs.
-const NUMBERS: &str = ":numbers";
-
-// Statements on several runs at once: a page of a thousand is read with dozens of statements, not with thousands.
 const READ_RUNS: &str = "SELECT number, id, experiment, name, \"user\", status, started_at, ended_at, lifecycle,
         artifact_uri, parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted,
         recipe, record
@@ -250,7 +257,7 @@ fn read_details(
     numbers: &[i64],
 ) -> Result<Vec<RunDetail>, StoreError> {
     let mut details = Vec::with_capacity(numbers.len());
-    for some in numbers.chunks(COUNTS[COUNTS.len() - 1]) {
+    for some in Several::split(numbers) {
         let mut read = read_some(connection, some)?;
         for number in some {
             let detail = read.remove(number);
@@ -330,39 +337,6 @@ fn of(details: &mut BTreeMap<i64, RunDetail>, run: i64) -> Result<&mut RunDetail
     details
         .get_mut(&run)
         .ok_or_else(|| damaged("a row belongs to a run that was not asked for"))
-}
-
-/// Some runs, which statements are about.
-struct Several<'c> {
-    connection: &'c dyn Connection,
-    numbers: Vec<i64>,
-}
-
-impl<'c> Several<'c> {
-    fn of(connection: &'c dyn Connection, numbers: &[i64]) -> Self {
-        let mut numbers = numbers.to_vec();
-        let count = COUNTS.into_iter().find(|count| *count >= numbers.len());
-        if let (Some(count), Some(last)) = (count, numbers.last().copied()) {
-            numbers.resize(count, last);
-        }
-        Self {
-            connection,
-            numbers,
-        }
-    }
-
-    fn list<T, C: FromIterator<T>>(
-        &self,
-        sql: &str,
-        read: impl FnMut(&Row<'_>) -> sql::Result<T>,
-    ) -> Result<C, StoreError> {
-        let places = 1..=self.numbers.len();
-        let names: Vec<_> = places.map(|place| format!("?{place}")).collect();
-        let sql = sql.replace(NUMBERS, &names.join(", "));
-        let numbers = self.numbers.iter();
-        let values: Vec<_> = numbers.map(|number| number as &dyn ToValue).collect();
-        list_rows(self.connection, &sql, values.as_slice(), read)
-    }
 }
 
 fn read_latest(row: &Row<'_>) -> sql::Result<Metric> {

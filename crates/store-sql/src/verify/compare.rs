@@ -12,11 +12,13 @@ use store::{RowFault, StoreError};
 
 use crate::fault::database_fault;
 
-/// The first is checked event by event; the others follow from no event.
+/// The first is checked event by event; copies of histories are checked by themselves; the others follow from no event.
 const NOT_PROJECTED: &[&str] = &[
     "event",
     "ledger_state",
     "lease",
+    "metric_chunk",
+    "metric_history",
     "webhook_progress",
     "writer",
 ];

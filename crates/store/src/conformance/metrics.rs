@@ -1,5 +1,7 @@
 //! Cases of metric points.
 
+use std::collections::BTreeMap;
+
 use entities::{Change, Metric};
 
 use super::{all, id, log, refuse, with_runs};
@@ -135,4 +137,164 @@ pub async fn a_history_comes_in_pages(store: &dyn Store) {
         assert!(matches!(error, StoreError::PageToken { .. }), "{error}");
     }
     assert_eq!(joined, whole);
+}
+
+/// A history as it should come, out of all that was logged.
+#[derive(Default)]
+struct Oracle {
+    /// By time, step and value; the first of equal ones stays.
+    points: BTreeMap<(i64, i64, u64), Metric>,
+}
+
+impl Oracle {
+    fn add(&mut self, points: &[Metric]) {
+        for point in points {
+            // These values are not negative, so that their bits are in their order.
+            let place = (point.timestamp_ms, point.step, point.value.to_bits());
+            self.points.entry(place).or_insert_with(|| point.clone());
+        }
+    }
+
+    fn sample(&self, from: i64, to: i64, limit: usize) -> Vec<Metric> {
+        let mut points: Vec<_> = self.points.values().cloned().collect();
+        points.retain(|point| (from..=to).contains(&point.step));
+        points.sort_by_key(|point| (point.step, point.timestamp_ms, point.value.to_bits()));
+        if points.len() <= limit {
+            return points;
+        }
+        // The first of each part of SQL's NTILE: parts differ by one point at most, the longer ones first.
+        let mut begins = Vec::new();
+        let mut begin = 0;
+        for part in 0..limit {
+            begins.push(begin);
+            begin += points.len() / limit + usize::from(part < points.len() % limit);
+        }
+        begins[limit - 1] = points.len() - 1;
+        begins.into_iter().map(|at| points[at].clone()).collect()
+    }
+}
+
+/// Compares pages and samples with what they should be.
+async fn compare(store: &dyn Store, oracle: &Oracle, page_length: usize) {
+    let expected: Vec<_> = oracle.points.values().cloned().collect();
+    let mut found = Vec::new();
+    let mut page = PageRequest::first(page_length);
+    loop {
+        let read = store
+            .list_metric_points(&id("a"), "m", &page)
+            .await
+            .unwrap();
+        assert!(read.items.len() <= page_length);
+        found.extend(read.items);
+        page.token = read.next;
+        if page.token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, expected);
+    let steps = [
+        (i64::MIN, i64::MAX),
+        (0, 0),
+        (3, 700),
+        (250, i64::MAX),
+        (i64::MIN, 1000),
+        (900_000, 1_000_000),
+        (5, 4),
+    ];
+    for (from, to) in steps {
+        for limit in [1, 2, 7, 320, 2500] {
+            let found = store
+                .sample_metric_points(&id("a"), "m", from..=to, limit)
+                .await
+                .unwrap();
+            assert_eq!(
+                found,
+                oracle.sample(from, to, limit),
+                "{limit} of {from} to {to}"
+            );
+        }
+    }
+}
+
+/// Logs points to the run and to what is expected of it.
+async fn note(store: &dyn Store, oracle: &mut Oracle, points: Vec<Metric>) {
+    oracle.add(&points);
+    // What is of other keys is left alone.
+    let other = Metric::new("n", 1.0, 1, 1);
+    log(store, "a", [points, vec![other]].concat()).await;
+}
+
+/// However a history came: point by point, in blocks, out of order, with repeats, and read in between.
+pub async fn a_long_history_is_sampled_and_paged_as_a_short_one(store: &dyn Store) {
+    with_runs(store, &["a", "b"]).await;
+    let mut oracle = Oracle::default();
+    let point = |step: i64| Metric::new("m", (step % 50) as f64, 1_000 + step * 10, step);
+    log(store, "b", (0..300).map(point).collect()).await;
+    for step in 0..150 {
+        note(store, &mut oracle, vec![point(step)]).await;
+    }
+    compare(store, &oracle, 40).await;
+    // In order, some at a time: appended.
+    for block in 0..70 {
+        let first = 150 + block * 7;
+        note(store, &mut oracle, (first..first + 7).map(point).collect()).await;
+    }
+    compare(store, &oracle, 1000).await;
+    // A repeat, and one that names what it was measured on.
+    note(store, &mut oracle, (600..640).map(point).collect()).await;
+    let mut of_model = point(900);
+    of_model.model = Some("m-1".parse().unwrap());
+    of_model.dataset = Some(("train".to_owned(), "d1".to_owned()));
+    note(store, &mut oracle, vec![of_model, point(901)]).await;
+    compare(store, &oracle, 99).await;
+    // Steps in one order, times in the other; many points of one step.
+    for block in 0..80 {
+        let at = |step| Metric::new("m", 3.0, 900_000 - step, step);
+        note(
+            store,
+            &mut oracle,
+            (0..5).map(|place| at(block * 5 + place)).collect(),
+        )
+        .await;
+    }
+    note(
+        store,
+        &mut oracle,
+        (0..250)
+            .map(|place| Metric::new("m", f64::from(place), 7, 0))
+            .collect(),
+    )
+    .await;
+    note(
+        store,
+        &mut oracle,
+        vec![
+            Metric::new("m", f64::INFINITY, 7, i64::MAX),
+            Metric::new("m", 0.0, 7, i64::MIN),
+        ],
+    )
+    .await;
+    compare(store, &oracle, 200).await;
+    compare(store, &oracle, 10_000).await;
+}
+
+/// Readers that come at once, to a history that nobody has read yet, see the same.
+pub async fn a_long_history_is_read_by_several_at_once(store: &dyn Store) {
+    with_runs(store, &["a"]).await;
+    let mut oracle = Oracle::default();
+    for step in (0..100).rev() {
+        note(
+            store,
+            &mut oracle,
+            vec![Metric::new("m", 1.0, 5 + step, step)],
+        )
+        .await;
+    }
+    let run = id("a");
+    let read = || store.sample_metric_points(&run, "m", 0..=1000, 10);
+    let found = futures_util::future::join_all([read(), read(), read(), read()]).await;
+    let expected = oracle.sample(0, 1000, 10);
+    for found in found {
+        assert_eq!(found.unwrap(), expected);
+    }
 }

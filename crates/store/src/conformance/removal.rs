@@ -6,7 +6,7 @@ use entities::{
 };
 
 use super::{
-    at, commit, experiment, find, id, initialisation, log, make, map, model_version, refuse,
+    all, at, commit, experiment, find, id, initialisation, log, make, map, model_version, refuse,
     registered_model, run, traces::with_traces, with_runs, zero,
 };
 use crate::{Bond, Deleted, Store, StoreError};
@@ -95,7 +95,12 @@ pub async fn removed_runs_leave_nothing_but_their_events(store: &dyn Store) {
     for run in ["a", "b", "c"] {
         fill(store, run).await;
     }
-    log(store, "b", vec![Metric::new("loss", 2.0, 2, 2)]).await;
+    // Long enough that it is kept in order a second time once it was read.
+    for step in 2..80 {
+        log(store, "b", vec![Metric::new("loss", 2.0, 2, step)]).await;
+    }
+    let read = store.list_metric_points(&id("b"), "loss", &all()).await;
+    assert_eq!(read.unwrap().items.len(), 79);
     log(store, "c", vec![Metric::new("loss", 3.0, 3, 3)]).await;
     delete(store, "b", 2_000).await;
     delete(store, "c", 3_000).await;
@@ -129,6 +134,8 @@ pub async fn removed_runs_leave_nothing_but_their_events(store: &dyn Store) {
     log(store, "b", vec![Metric::new("loss", 9.0, 9, 9)]).await;
     log(store, "a", vec![Metric::new("loss", 8.0, 8, 8)]).await;
     assert_eq!(find(store, "metrics.loss = 9", &[]).await, ["b"]);
+    let read = store.list_metric_points(&id("b"), "loss", &all()).await;
+    assert_eq!(read.unwrap().items, [Metric::new("loss", 9.0, 9, 9)]);
 }
 
 /// What was taken over of files that clients wrote elsewhere goes with the run and its models.

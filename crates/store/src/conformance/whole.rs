@@ -9,8 +9,8 @@ use entities::{
 };
 
 use super::{
-    all, artifacts_are_put_listed_replaced_and_deleted, at, commit, id, make, map, model_version,
-    registered_model, run, with_runs, zero,
+    all, artifacts_are_put_listed_replaced_and_deleted, at, commit, id, log, make, map,
+    model_version, registered_model, run, with_runs, zero,
 };
 use crate::{Store, StoreError, View};
 
@@ -45,6 +45,13 @@ pub async fn populate(store: &dyn Store) {
         )
         .await;
     }
+    // Long enough that it is kept in order a second time once it was read.
+    for step in 0..70 {
+        let point = Metric::new("loss", 0.5, 1_000 + step, step);
+        log(store, "a", vec![point]).await;
+    }
+    let read = store.list_metric_points(&id("a"), "loss", &all()).await;
+    assert_eq!(read.unwrap().items.len(), 70);
     let model: ModelId = "m-1".parse().unwrap();
     let mut point = Metric::new("acc", 0.9, 1, 1);
     point.model = Some(model.clone());

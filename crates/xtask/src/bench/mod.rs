@@ -1,5 +1,6 @@
 //! Benchmarks: each figure beside its peer's from the same run.
 
+mod bulk;
 mod capture;
 mod cas;
 mod corpus;
@@ -56,6 +57,8 @@ enum Part {
     Search,
     /// Tracking requests per second, beside stock `mlflow server`
     Server,
+    /// Starting, memory, a history of 1,000,000 points and a file of 1 GiB, beside stock `mlflow server`
+    Bulk,
     /// Taking over MLflow's folder of files, beside MLflow's own migration
     Migrate,
     /// How many scripts of the corpus are recreated
@@ -75,6 +78,7 @@ impl Part {
             Self::Ledger => ledger::measure(bench),
             Self::Search => search::measure(bench),
             Self::Server => server::measure(bench),
+            Self::Bulk => bulk::measure(bench),
             Self::Migrate => migrate::measure(bench),
             Self::Corpus => corpus::measure(bench),
         }

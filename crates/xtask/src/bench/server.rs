@@ -1,6 +1,7 @@
 //! Tracking requests per second, beside stock `mlflow server`, from one client script.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::postgres::{Durability, PrivatePostgres};
 use crate::process::{self, program};
 
 /// How long each kind of request is sent.
-const SECONDS: &str = "8";
+pub(super) const SECONDS: &str = "8";
 /// Stock MLflow imports for many seconds on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -60,9 +61,9 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
 }
 
 /// Where each of the two keeps its record in PostgreSQL.
-struct Addresses {
-    reproof: String,
-    stock: String,
+pub(super) struct Addresses {
+    pub(super) reproof: String,
+    pub(super) stock: String,
 }
 
 /// Measures both on SQLite, or on PostgreSQL.
@@ -113,13 +114,13 @@ impl Figures {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Peer {
+pub(super) enum Peer {
     Reproof,
     Stock,
 }
 
 impl Peer {
-    fn command(
+    pub(super) fn command(
         self,
         bench: &Bench<'_>,
         project: &Project,
@@ -177,29 +178,46 @@ fn measure_server(
     json_lines(&text, "tracking_client.py")
 }
 
+/// Whether a server there is well.
+fn answers(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
+    let mut answer = [0; 15];
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .and_then(|()| stream.read_exact(&mut answer))
+        .is_ok_and(|()| &answer == b"HTTP/1.1 200 OK")
+}
+
 /// A port that nobody listens on.
-fn free_port() -> Result<u16, TaskError> {
+pub(super) fn free_port() -> Result<u16, TaskError> {
     let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     Ok(port.map_err(TaskError::file("a port of loopback"))?.port())
 }
 
 /// A server of ours to measure; ended with its children when dropped.
-struct Server {
-    child: Child,
+pub(super) struct Server {
+    pub(super) child: Child,
+    /// From the start of its process until it answered.
+    pub(super) start_ms: f64,
 }
 
 impl Server {
-    fn start(mut command: Command, port: u16, log: &Path) -> Result<Self, TaskError> {
+    pub(super) fn start(mut command: Command, port: u16, log: &Path) -> Result<Self, TaskError> {
         let file = File::create(log).map_err(TaskError::file(log))?;
         let other = file.try_clone().map_err(TaskError::file(log))?;
+        let start = Instant::now();
         let child = command
             .stdout(file)
             .stderr(other)
             .process_group(0)
             .spawn()
             .map_err(TaskError::file(command.get_program()))?;
-        let mut server = Self { child };
-        let start = Instant::now();
+        let mut server = Self {
+            child,
+            start_ms: 0.0,
+        };
         while start.elapsed() < START_TIMEOUT {
             let has_ended = server
                 .child
@@ -209,10 +227,11 @@ impl Server {
             if has_ended {
                 break;
             }
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            if answers(port) {
+                server.start_ms = start.elapsed().as_secs_f64() * 1000.0;
                 return Ok(server);
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(2));
         }
         let text = fs::read_to_string(log).unwrap_or_default();
         let last_lines: Vec<_> = text.lines().rev().take(5).collect();

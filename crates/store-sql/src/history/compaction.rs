@@ -1,0 +1,296 @@
+//! Brings the copy of a history up to date, and compares copies with what they follow from.
+
+use std::sync::LazyLock;
+
+use entities::{Metric, MetricBlock};
+use store::{RowFault, StoreError};
+
+use super::chunks::{CHUNK_POINTS, Chunk, Ranked, list_chunks, row_number};
+use super::points::{Place, Points, by_step};
+use super::tail::{list_blocks, read_all};
+use crate::fault::database_fault;
+use crate::params;
+use crate::sql::{Connection, ToValue};
+
+statements! {
+    ADD_HISTORY = "INSERT INTO metric_history (number, run, key, through_block, points, is_in_time_order)
+        SELECT coalesce((SELECT MAX(number) FROM metric_history), 0) + 1, number, ?2,
+            CAST(?3 AS BIGINT), CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)
+        FROM run WHERE number = ?1
+        ON CONFLICT DO NOTHING
+        RETURNING number";
+    UPDATE_HISTORY = "UPDATE metric_history SET through_block = ?1, points = ?2, is_in_time_order = ?3
+        WHERE number = ?4 AND through_block = ?5";
+    REMOVE_CHUNKS = "DELETE FROM metric_chunk WHERE number >= ?1 AND number < ?2";
+    ADD_CHUNK = "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) VALUES (?1, ?2, ?3, ?4)";
+    LIST_COPIES_OF_RUN = "SELECT number FROM metric_history WHERE run = ?1";
+    REMOVE_COPIES = "DELETE FROM metric_history WHERE run = ?1";
+    LIST_COPIES = "SELECT metric_history.number, metric_history.run, metric_history.key, run.id,
+            metric_history.is_in_time_order
+        FROM metric_history JOIN run ON run.number = metric_history.run
+        ORDER BY metric_history.number";
+}
+
+/// Chunks that one statement adds, since a statement is a way to the database and back.
+const CHUNKS_AT_ONCE: usize = 32;
+
+static ADD_CHUNKS: LazyLock<String> = LazyLock::new(|| {
+    let row = |row: usize| {
+        let first = row * 4 + 1;
+        format!("(?{first}, ?{}, ?{}, ?{})", first + 1, first + 2, first + 3)
+    };
+    let rows: Vec<_> = (0..CHUNKS_AT_ONCE).map(row).collect();
+    let rows = rows.join(", ");
+    format!(
+        "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) VALUES {rows}"
+    )
+});
+
+/// What makes a copy complete.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    run: i64,
+    key: String,
+    /// As it was when this was planned.
+    before: Option<Ranked>,
+    through_block: i64,
+    points: u64,
+    is_in_time_order: bool,
+    /// Chunks from here on are replaced.
+    first_ordinal: u64,
+    chunks: Vec<Chunk>,
+}
+
+/// Reads all that is not in the copy, and where it belongs; none where nothing is missing.
+///
+/// *Cost*: memory for the points that came since, and for those of the copy that they stand before.
+pub(crate) fn plan_compaction(
+    connection: &dyn Connection,
+    run: i64,
+    key: &str,
+) -> Result<Option<Compaction>, StoreError> {
+    let before = Ranked::find(connection, run, key)?;
+    let after = before
+        .as_ref()
+        .map_or(i64::MIN, |ranked| ranked.through_block);
+    let blocks = list_blocks(connection, run, key, after, i64::MAX)?;
+    let Some(&through_block) = blocks.last() else {
+        return Ok(None);
+    };
+    let mut came = Points::default();
+    came.add_blocks(connection, &blocks, key)?;
+    came.sort_by_step();
+    let (mut first_ordinal, mut is_in_time_order, mut last) = (0, true, None);
+    if let Some(ranked) = &before {
+        first_ordinal = first_touched(connection, ranked, key, &came)?;
+        let mut points = ranked.read_chunks(connection, key, first_ordinal..ranked.chunks())?;
+        // Those that are there stay in front of equal ones that came.
+        points.append(&came);
+        points.sort_by_step();
+        came = points;
+        if let Some(ordinal) = first_ordinal.checked_sub(1) {
+            is_in_time_order = ranked.is_in_time_order;
+            let chunk = ranked.read_chunks(connection, key, ordinal..first_ordinal)?;
+            last = chunk.items.last().map(Place::of);
+        }
+    }
+    for point in &came.items {
+        let place = Some(Place::of(point));
+        is_in_time_order &= last < place;
+        last = place;
+    }
+    Ok(Some(Compaction {
+        run,
+        key: key.to_owned(),
+        before,
+        through_block,
+        points: first_ordinal * CHUNK_POINTS + came.items.len() as u64,
+        is_in_time_order,
+        first_ordinal,
+        chunks: cut(&came, key),
+    }))
+}
+
+/// The first chunk that changes: the last one where it is not full, or the one that the first point belongs to.
+fn first_touched(
+    connection: &dyn Connection,
+    ranked: &Ranked,
+    key: &str,
+    came: &Points,
+) -> Result<u64, StoreError> {
+    let full = ranked.points / CHUNK_POINTS;
+    let Some(first) = came.items.first() else {
+        return Ok(full);
+    };
+    let rank = ranked.rank_of_step(connection, key, first.step)?;
+    Ok(full.min(rank / CHUNK_POINTS))
+}
+
+fn cut(points: &Points, key: &str) -> Vec<Chunk> {
+    debug_assert!(
+        points
+            .items
+            .is_sorted_by(|one, other| by_step(one, other).is_lt())
+    );
+    let chunks = points.items.chunks(CHUNK_POINTS as usize);
+    chunks
+        .map(|chunk| Chunk {
+            first_step: chunk[0].step,
+            first_timestamp_ms: chunk[0].timestamp_ms,
+            encoded: MetricBlock {
+                points: chunk
+                    .iter()
+                    .map(|point| points.metric(key, point))
+                    .collect::<Vec<Metric>>(),
+            }
+            .encode(),
+        })
+        .collect()
+}
+
+/// Writes what was planned, unless somebody else was quicker.
+pub(crate) fn write_compaction(
+    connection: &dyn Connection,
+    compaction: &Compaction,
+) -> Result<(), StoreError> {
+    let fault = || database_fault("keeping the history of a metric in order");
+    let Compaction {
+        run,
+        key,
+        before,
+        through_block,
+        points,
+        is_in_time_order,
+        first_ordinal,
+        chunks,
+    } = compaction;
+    let points = *points as i64;
+    let number = match before {
+        None => connection
+            .find(
+                ADD_HISTORY,
+                params![run, key, through_block, points, is_in_time_order],
+                |row| row.get(0),
+            )
+            .map_err(fault())?,
+        Some(before) => {
+            let changed = connection.change(
+                UPDATE_HISTORY,
+                params![
+                    through_block,
+                    points,
+                    is_in_time_order,
+                    before.number,
+                    before.through_block
+                ],
+            );
+            (changed.map_err(fault())? == 1).then_some(before.number)
+        }
+    };
+    let Some(number) = number else {
+        return Ok(());
+    };
+    let replaced = [
+        row_number(number, *first_ordinal)?,
+        row_number(number + 1, 0)?,
+    ];
+    connection
+        .change(REMOVE_CHUNKS, replaced)
+        .map_err(fault())?;
+    let rows = number_rows(number, *first_ordinal, chunks)?;
+    for some in rows.chunks(CHUNKS_AT_ONCE) {
+        add_chunks(connection, some)?;
+    }
+    Ok(())
+}
+
+/// Chunks with the numbers of their rows, from one on.
+fn number_rows<C>(
+    history: i64,
+    first_ordinal: u64,
+    chunks: impl IntoIterator<Item = C>,
+) -> Result<Vec<(i64, C)>, StoreError> {
+    (first_ordinal..)
+        .zip(chunks)
+        .map(|(ordinal, chunk)| Ok((row_number(history, ordinal)?, chunk)))
+        .collect()
+}
+
+fn add_chunks(connection: &dyn Connection, rows: &[(i64, &Chunk)]) -> Result<(), StoreError> {
+    let fault = || database_fault("keeping the history of a metric in order");
+    let values: Vec<&dyn ToValue> = rows
+        .iter()
+        .flat_map(|(number, chunk)| {
+            let columns: [&dyn ToValue; 4] = [
+                number,
+                &chunk.first_step,
+                &chunk.first_timestamp_ms,
+                &chunk.encoded,
+            ];
+            columns
+        })
+        .collect();
+    if rows.len() == CHUNKS_AT_ONCE {
+        connection
+            .change(&ADD_CHUNKS, values.as_slice())
+            .map_err(fault())?;
+        return Ok(());
+    }
+    for row in values.chunks(4) {
+        connection.change(ADD_CHUNK, row).map_err(fault())?;
+    }
+    Ok(())
+}
+
+/// Removes the copies of a run's histories.
+pub(crate) fn remove_copies(connection: &dyn Connection, run: i64) -> Result<(), StoreError> {
+    let fault = || database_fault("removing the histories of a run's metrics");
+    let copies: Vec<i64> = connection
+        .list(LIST_COPIES_OF_RUN, [run], |row| row.get(0))
+        .map_err(fault())?;
+    for number in copies {
+        let chunks = [row_number(number, 0)?, row_number(number + 1, 0)?];
+        connection.change(REMOVE_CHUNKS, chunks).map_err(fault())?;
+    }
+    connection.change(REMOVE_COPIES, [run]).map_err(fault())?;
+    Ok(())
+}
+
+/// Looks for the first copy that does not follow from the blocks; one of a run that is not there is never read.
+pub(crate) fn verify_copies(connection: &dyn Connection) -> Result<Option<RowFault>, StoreError> {
+    type Copy = (i64, i64, String, String, i64);
+    let copies: Vec<Copy> = connection
+        .list(LIST_COPIES, params![], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ))
+        })
+        .map_err(database_fault("listing the histories of metrics"))?;
+    for (number, run, key, id, in_time_order) in copies {
+        let Some(ranked) = Ranked::find(connection, run, &key)? else {
+            continue;
+        };
+        let blocks = list_blocks(connection, run, &key, i64::MIN, ranked.through_block)?;
+        let points = read_all(connection, run, &key, ranked.through_block)?;
+        let expected = number_rows(number, 0, cut(&points, &key))?;
+        let is_in_time_order = points.items.is_sorted_by_key(Place::of);
+        let found = list_chunks(connection, number)?;
+        let is_same = ranked.points == points.items.len() as u64
+            && blocks.last() == Some(&ranked.through_block)
+            && i64::from(is_in_time_order) == in_time_order
+            && found == expected;
+        if !is_same {
+            return Ok(Some(RowFault {
+                table: "metric_history".to_owned(),
+                key: format!("run {id}, metric {key}"),
+                expected: Some(format!("{} points in order", points.items.len())),
+                found: Some("others, or in another order".to_owned()),
+            }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,140 @@
+"""What the clients of the benchmarks share: one connection that is kept open, and the server's use of the machine.
+
+Only the standard library is used, so that the client costs the same whatever it measures.
+"""
+
+import http.client
+import json
+import os
+import sys
+import threading
+import time
+import urllib.parse
+
+URL = urllib.parse.urlparse(sys.argv[1])
+SERVER = int(sys.argv[2])
+SECONDS = float(sys.argv[3])
+
+
+def processes():
+    """All processes: parent and CPU ticks by process id."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    fields = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            found[int(name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+    return found
+
+
+def family(found):
+    """The server's process and its descendants."""
+    members = {SERVER}
+    while True:
+        more = {pid for pid, (parent, _) in found.items() if parent in members} - members
+        if not more:
+            return members & found.keys()
+        members |= more
+
+
+def cpu_ms():
+    """CPU time that the server has used."""
+    found = processes()
+    ticks = sum(found[pid][1] for pid in family(found))
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mib(field):
+    """Memory of the server, as /proc tells it: VmRSS is what it has, VmHWM the most that it had."""
+    total = 0
+    for pid in family(processes()):
+        with open(f"/proc/{pid}/status") as file:
+            for line in file:
+                if line.startswith(field + ":"):
+                    total += int(line.split()[1])
+    return total / 1024
+
+
+class Client:
+    """One connection that is kept open."""
+
+    def __init__(self):
+        self.connection = http.client.HTTPConnection(URL.hostname, URL.port, timeout=120)
+
+    def post(self, path, body, **headers):
+        path = path if path.startswith("/") else "/api/2.0/mlflow/" + path
+        return self.send("POST", path, json.dumps(body).encode(), headers)
+
+    def get(self, path):
+        return self.send("GET", path, None, {})
+
+    def send(self, method, path, text, headers):
+        headers = {"Content-Type": "application/json", **headers}
+        for attempt in range(2):
+            try:
+                self.connection.request(method, path, text, headers)
+                response = self.connection.getresponse()
+                break
+            except (ConnectionError, http.client.RemoteDisconnected):
+                # The server may close a connection that was idle.
+                self.connection.close()
+                if attempt:
+                    raise
+        answer = response.read()
+        if response.status != 200:
+            raise SystemExit(f"{path}: {response.status} {answer[:300]}")
+        is_json = response.getheader("Content-Type", "").startswith("application/json")
+        return json.loads(answer or b"{}") if is_json else {}
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def settle():
+    """Waits until the server has done what it does at its start."""
+    for _ in range(60):
+        before = cpu_ms()
+        time.sleep(0.5)
+        if cpu_ms() - before < 20:
+            return
+
+
+def measure(name, make_sender, connections=1):
+    """Sends from some connections at once for SECONDS, and prints what it took.
+
+    `make_sender` is given a connection and returns what sends one request, given its number.
+    """
+    senders = [make_sender(Client()) for _ in range(connections)]
+    latencies = []
+    cpu_before, start = cpu_ms(), time.perf_counter()
+
+    def work(send):
+        number = 0
+        while time.perf_counter() - start < SECONDS:
+            sent = time.perf_counter()
+            send(number)
+            latencies.append(time.perf_counter() - sent)
+            number += 1
+
+    threads = [threading.Thread(target=work, args=(send,)) for send in senders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - start
+    cpu_after = cpu_ms()
+    latencies.sort()
+    count = len(latencies)
+    figures = {
+        "name": name,
+        "requests": count,
+        "requests_per_s": count / elapsed,
+        "latency_ms_p50": latencies[count // 2] * 1000,
+        "latency_ms_p95": latencies[min(count - 1, count * 95 // 100)] * 1000,
+        "cpu_ms_per_request": (cpu_after - cpu_before) / count,
+    }
+    print(json.dumps(figures), flush=True)
