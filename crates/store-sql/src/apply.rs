@@ -22,6 +22,7 @@ use store::StoreError;
 
 use crate::fault::{damaged, database_fault};
 use crate::numbers::Numbers;
+use crate::several;
 
 /// Applies changes to a database.
 pub struct Applier<'c> {
@@ -230,6 +231,15 @@ impl<'c> Applier<'c> {
         self.connection
             .change(sql, values)
             .map_err(database_fault("writing a change"))
+    }
+
+    /// Adds rows by a statement that names `:rows`; tells how many it added or changed.
+    fn add_rows<const COLUMNS: usize>(
+        &self,
+        sql: &str,
+        rows: &[[&dyn ToValue; COLUMNS]],
+    ) -> Result<usize, StoreError> {
+        several::add_rows(self.connection, sql, rows).map_err(database_fault("writing a change"))
     }
 
     /// Runs a statement that adds a numbered row, whose number is its last value; tells the number, or that there is

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::params;
-use crate::sql::Connection;
+use crate::sql::{Connection, ToValue};
 use entities::{
     Change, Commit, LARGEST_SUBJECT_COUNT, Leaf, Random, WriterId, canonical_json, commitment,
 };
@@ -14,6 +14,7 @@ use crate::apply::Applier;
 use crate::deliveries::write_deliveries;
 use crate::fault::{damaged, database_fault};
 use crate::numbers::Numbers;
+use crate::several::add_rows;
 
 statements! {
     FIND_LAST_NUMBER = "SELECT MAX(wseq) FROM event WHERE writer = ?1";
@@ -25,9 +26,10 @@ statements! {
     ADD_EVENT = "INSERT INTO event (writer, wseq, kind, leaf, salt, body, position)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
         RETURNING position";
-    ADD_SUBJECT = "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES (?1, ?2, ?3)
-        ON CONFLICT DO NOTHING";
 }
+
+const ADD_SUBJECTS: &str = "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES :rows
+    ON CONFLICT DO NOTHING";
 
 /// An `EventBody` that is about to be written.
 #[derive(Serialize)]
@@ -120,11 +122,13 @@ pub(crate) fn write_subjects(
         _ => Vec::new(),
     });
     let listed = listed.map(|subject| (subject, false));
-    for (subject, is_in_leaf) in named.chain(listed) {
-        connection
-            .change(ADD_SUBJECT, params![subject, position, is_in_leaf])
-            .map_err(database_fault("writing the subjects of an event"))?;
-    }
+    let subjects: Vec<(String, bool)> = named.chain(listed).collect();
+    let rows: Vec<[&dyn ToValue; 3]> = subjects
+        .iter()
+        .map(|(subject, is_in_leaf)| [subject as _, &position as _, is_in_leaf as _])
+        .collect();
+    add_rows(connection, ADD_SUBJECTS, &rows)
+        .map_err(database_fault("writing the subjects of an event"))?;
     Ok(())
 }
 

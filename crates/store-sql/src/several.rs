@@ -1,9 +1,12 @@
-//! Statements about several rows at once: a page of a thousand is read with dozens of statements, not with thousands.
+//! Statements about several rows at once: a statement is a way to the database and back.
 
 use store::StoreError;
 
 use crate::fault::database_fault;
 use crate::sql::{self, Connection, Row, ToValue};
+
+/// Stands in a statement for the values of the rows that it adds.
+const ROWS: &str = ":rows";
 
 /// How many are read at once. Statements are kept for these counts; a list is filled up to the next of them.
 const COUNTS: [usize; 3] = [1, 10, 100];
@@ -50,5 +53,79 @@ impl<'c> Several<'c> {
         self.connection
             .list(&sql, values.as_slice(), read)
             .map_err(database_fault("reading rows"))
+    }
+}
+
+/// Adds rows, a hundred, ten or one by one statement, which names `:rows`; tells how many it added or changed.
+///
+/// No two rows may have the same key where the statement changes what is there.
+pub(crate) fn add_rows<const COLUMNS: usize>(
+    connection: &dyn Connection,
+    sql: &str,
+    rows: &[[&dyn ToValue; COLUMNS]],
+) -> sql::Result<usize> {
+    let (mut rest, mut changed) = (rows, 0);
+    for count in COUNTS.into_iter().rev() {
+        let text = (rest.len() >= count).then(|| with_rows(sql, count, COLUMNS));
+        while let (Some(text), Some((some, after))) = (&text, rest.split_at_checked(count)) {
+            changed += connection.execute(text, some.as_flattened())?;
+            rest = after;
+        }
+    }
+    Ok(changed)
+}
+
+/// The statement with names for the values of some rows.
+fn with_rows(sql: &str, count: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let places = 1..=columns;
+        let names: Vec<_> = places
+            .map(|place| format!("?{}", row * columns + place))
+            .collect();
+        format!("({})", names.join(", "))
+    };
+    let rows: Vec<_> = (0..count).map(row).collect();
+    sql.replace(ROWS, &rows.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::ops::ControlFlow;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Listener {
+        counts: RefCell<Vec<usize>>,
+    }
+
+    impl Connection for Listener {
+        fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> sql::Result<usize> {
+            assert!(sql.ends_with(&format!("?{})", values.len())), "{sql}");
+            self.counts.borrow_mut().push(values.len());
+            Ok(values.len() / 2)
+        }
+
+        fn query(
+            &self,
+            _: &str,
+            _: &[&dyn ToValue],
+            _: &mut dyn FnMut(&Row<'_>) -> sql::Result<ControlFlow<()>>,
+        ) -> sql::Result<()> {
+            unreachable!("nothing is read")
+        }
+    }
+
+    #[test]
+    fn rows_are_added_by_few_statements() {
+        let listener = Listener::default();
+        let numbers: Vec<i64> = (0..223).collect();
+        let rows: Vec<[&dyn ToValue; 2]> = numbers.iter().map(|n| [n as _, n as _]).collect();
+        let added = add_rows(&listener, "INSERT INTO a (b, c) VALUES :rows", &rows);
+        assert_eq!(added.unwrap(), 223);
+        assert_eq!(*listener.counts.borrow(), [200, 200, 20, 20, 2, 2, 2]);
+        let none: [[&dyn ToValue; 2]; 0] = [];
+        assert_eq!(add_rows(&listener, "", &none).unwrap(), 0);
     }
 }

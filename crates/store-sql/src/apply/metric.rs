@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::params;
+use crate::sql::ToValue;
 use entities::{Metric, MetricBlock, ModelId, ObjectId, RunId};
 use store::StoreError;
 
@@ -11,20 +12,21 @@ use super::Applier;
 statements! {
     ADD_BLOCK = "INSERT INTO metric_block (run, digest, points, encoded, number) VALUES (?1, ?2, ?3, ?4, ?5)
         RETURNING number";
-    ADD_SERIES = "INSERT INTO metric_series (run, key, block) VALUES (?1, ?2, ?3)";
-    SET_LATEST = "INSERT INTO latest_metric
-            (run, key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-        ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, is_nan = excluded.is_nan,
-            timestamp_ms = excluded.timestamp_ms, step = excluded.step, model = excluded.model,
-            dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
-        WHERE (excluded.step, excluded.timestamp_ms, excluded.is_nan, excluded.value)
-            > (latest_metric.step, latest_metric.timestamp_ms, latest_metric.is_nan, latest_metric.value)";
     ADD_MODEL_POINT = "INSERT INTO model_metric
             (model, key, dataset_name, dataset_digest, run, value, is_nan, timestamp_ms, step)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
         ON CONFLICT DO NOTHING";
 }
+
+const ADD_SERIES: &str = "INSERT INTO metric_series (run, key, block) VALUES :rows";
+const SET_LATEST: &str = "INSERT INTO latest_metric
+        (run, key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest)
+    VALUES :rows
+    ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, is_nan = excluded.is_nan,
+        timestamp_ms = excluded.timestamp_ms, step = excluded.step, model = excluded.model,
+        dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
+    WHERE (excluded.step, excluded.timestamp_ms, excluded.is_nan, excluded.value)
+        > (latest_metric.step, latest_metric.timestamp_ms, latest_metric.is_nan, latest_metric.value)";
 
 impl Applier<'_> {
     pub(super) fn log_metrics(
@@ -52,10 +54,12 @@ impl Applier<'_> {
                 .and_modify(|there| *there = later(there, point))
                 .or_insert(point);
         }
-        for (key, point) in &latest {
-            self.execute(ADD_SERIES, params![run, key, number])?;
-            self.set_latest(run, point)?;
-        }
+        let series: Vec<[&dyn ToValue; 3]> = latest
+            .keys()
+            .map(|key| [&run as _, key as _, &number as _])
+            .collect();
+        self.add_rows(ADD_SERIES, &series)?;
+        self.set_latest(run, latest.values().copied())?;
         self.add_model_points(run, &block.points)
     }
 
@@ -69,20 +73,50 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn set_latest(&self, run: i64, point: &Metric) -> Result<(), StoreError> {
-        let (value, is_nan) = value_in_columns(point.value);
-        let row = params![
-            run,
-            point.key,
-            value,
-            is_nan,
-            point.timestamp_ms,
-            point.step,
-            point.model.as_ref().map(ModelId::as_str),
-            point.dataset.as_ref().map(|(name, _)| name),
-            point.dataset.as_ref().map(|(_, digest)| digest),
-        ];
-        self.execute(SET_LATEST, row).map(drop)
+    /// Points of different keys.
+    fn set_latest<'p>(
+        &self,
+        run: i64,
+        points: impl Iterator<Item = &'p Metric>,
+    ) -> Result<(), StoreError> {
+        struct Latest<'p> {
+            point: &'p Metric,
+            value: f64,
+            is_nan: bool,
+            model: Option<&'p str>,
+            dataset_name: Option<&'p String>,
+            dataset_digest: Option<&'p String>,
+        }
+        let points: Vec<_> = points
+            .map(|point| {
+                let (value, is_nan) = value_in_columns(point.value);
+                Latest {
+                    point,
+                    value,
+                    is_nan,
+                    model: point.model.as_ref().map(ModelId::as_str),
+                    dataset_name: point.dataset.as_ref().map(|(name, _)| name),
+                    dataset_digest: point.dataset.as_ref().map(|(_, digest)| digest),
+                }
+            })
+            .collect();
+        let rows: Vec<[&dyn ToValue; 9]> = points
+            .iter()
+            .map(|latest| {
+                [
+                    &run as _,
+                    &latest.point.key as _,
+                    &latest.value as _,
+                    &latest.is_nan as _,
+                    &latest.point.timestamp_ms as _,
+                    &latest.point.step as _,
+                    &latest.model as _,
+                    &latest.dataset_name as _,
+                    &latest.dataset_digest as _,
+                ]
+            })
+            .collect();
+        self.add_rows(SET_LATEST, &rows).map(drop)
     }
 
     fn add_model_point(&self, model: &ModelId, run: i64, point: &Metric) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ use store::StoreError;
 
 use super::Applier;
 use crate::rows::{level_text, read_lifecycle};
+use crate::sql::ToValue;
 
 statements! {
     FIND_NUMBER = "SELECT number, lifecycle FROM run WHERE id = ?1";
@@ -27,9 +28,6 @@ statements! {
     SET_LIFECYCLE = "UPDATE run SET lifecycle = ?2 WHERE number = ?1";
     SET_MANIFEST = "UPDATE run SET recipe = ?2, record = ?3 WHERE number = ?1";
     FIND_PARAM = "SELECT value FROM param WHERE run = ?1 AND key = ?2";
-    ADD_PARAM = "INSERT INTO param (run, key, value) VALUES (?1, ?2, ?3)";
-    SET_TAG = "INSERT INTO tag (run, key, value) VALUES (?1, ?2, ?3)
-        ON CONFLICT (run, key) DO UPDATE SET value = excluded.value";
     DELETE_TAG = "DELETE FROM tag WHERE run = ?1 AND key = ?2";
     SET_DATASET = "INSERT INTO dataset_input (run, name, digest, source_type, source, schema, profile)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -45,6 +43,11 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
         RETURNING number";
 }
+
+const ADD_PARAMS: &str =
+    "INSERT INTO param (run, key, value) VALUES :rows ON CONFLICT (run, key) DO NOTHING";
+const SET_TAGS: &str = "INSERT INTO tag (run, key, value) VALUES :rows
+    ON CONFLICT (run, key) DO UPDATE SET value = excluded.value";
 
 impl Applier<'_> {
     pub(super) fn create_run(&self, run: &Run) -> Result<(), StoreError> {
@@ -143,16 +146,17 @@ impl Applier<'_> {
         params: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         let run = self.get_active_run(id)?;
+        let added = self.add_pairs(ADD_PARAMS, run, params)?;
+        if added == params.len() {
+            return Ok(());
+        }
+        // Some were there: a param that is logged again must be the same.
         let mut conflicts = Vec::new();
         for (key, value) in params {
             let there: Option<String> =
                 self.find(FIND_PARAM, params![run, key], |row| row.get(0))?;
-            match there {
-                None => drop(self.execute(ADD_PARAM, params![run, key, value])?),
-                Some(there) if &there != value => {
-                    conflicts.push((key.clone(), there, value.clone()));
-                }
-                Some(_) => {}
+            if let Some(there) = there.filter(|there| there != value) {
+                conflicts.push((key.clone(), there, value.clone()));
             }
         }
         if conflicts.is_empty() {
@@ -171,10 +175,21 @@ impl Applier<'_> {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         let run = self.get_active_run(id)?;
-        for (key, value) in tags {
-            self.execute(SET_TAG, params![run, key, value])?;
-        }
-        Ok(())
+        self.add_pairs(SET_TAGS, run, tags).map(drop)
+    }
+
+    /// Adds what runs have by key; tells how many rows that added or changed.
+    fn add_pairs(
+        &self,
+        sql: &str,
+        run: i64,
+        pairs: &BTreeMap<String, String>,
+    ) -> Result<usize, StoreError> {
+        let rows: Vec<[&dyn ToValue; 3]> = pairs
+            .iter()
+            .map(|(key, value)| [&run as _, key as _, value as _])
+            .collect();
+        self.add_rows(sql, &rows)
     }
 
     pub(super) fn delete_tag(&self, id: &RunId, key: &str) -> Result<(), StoreError> {

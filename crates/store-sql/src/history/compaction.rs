@@ -1,7 +1,5 @@
 //! Brings the copy of a history up to date, and compares copies with what they follow from.
 
-use std::sync::LazyLock;
-
 use entities::{Metric, MetricBlock};
 use store::{RowFault, StoreError};
 
@@ -10,6 +8,7 @@ use super::points::{Place, Points, by_step};
 use super::tail::{list_blocks, read_all};
 use crate::fault::database_fault;
 use crate::params;
+use crate::several::add_rows;
 use crate::sql::{Connection, ToValue};
 
 statements! {
@@ -22,7 +21,6 @@ statements! {
     UPDATE_HISTORY = "UPDATE metric_history SET through_block = ?1, points = ?2, is_in_time_order = ?3
         WHERE number = ?4 AND through_block = ?5";
     REMOVE_CHUNKS = "DELETE FROM metric_chunk WHERE number >= ?1 AND number < ?2";
-    ADD_CHUNK = "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) VALUES (?1, ?2, ?3, ?4)";
     LIST_COPIES_OF_RUN = "SELECT number FROM metric_history WHERE run = ?1";
     REMOVE_COPIES = "DELETE FROM metric_history WHERE run = ?1";
     LIST_COPIES = "SELECT metric_history.number, metric_history.run, metric_history.key, run.id,
@@ -31,20 +29,8 @@ statements! {
         ORDER BY metric_history.number";
 }
 
-/// Chunks that one statement adds, since a statement is a way to the database and back.
-const CHUNKS_AT_ONCE: usize = 32;
-
-static ADD_CHUNKS: LazyLock<String> = LazyLock::new(|| {
-    let row = |row: usize| {
-        let first = row * 4 + 1;
-        format!("(?{first}, ?{}, ?{}, ?{})", first + 1, first + 2, first + 3)
-    };
-    let rows: Vec<_> = (0..CHUNKS_AT_ONCE).map(row).collect();
-    let rows = rows.join(", ");
-    format!(
-        "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) VALUES {rows}"
-    )
-});
+const ADD_CHUNKS: &str =
+    "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) VALUES :rows";
 
 /// What makes a copy complete.
 #[derive(Debug)]
@@ -198,9 +184,23 @@ pub(crate) fn write_compaction(
         .change(REMOVE_CHUNKS, replaced)
         .map_err(fault())?;
     let rows = number_rows(number, *first_ordinal, chunks)?;
-    for some in rows.chunks(CHUNKS_AT_ONCE) {
-        add_chunks(connection, some)?;
-    }
+    let rows: Vec<[&dyn ToValue; 4]> = rows
+        .iter()
+        .map(|(number, chunk)| {
+            let Chunk {
+                first_step,
+                first_timestamp_ms,
+                encoded,
+            } = *chunk;
+            [
+                number as _,
+                first_step as _,
+                first_timestamp_ms as _,
+                encoded as _,
+            ]
+        })
+        .collect();
+    add_rows(connection, ADD_CHUNKS, &rows).map_err(fault())?;
     Ok(())
 }
 
@@ -214,32 +214,6 @@ fn number_rows<C>(
         .zip(chunks)
         .map(|(ordinal, chunk)| Ok((row_number(history, ordinal)?, chunk)))
         .collect()
-}
-
-fn add_chunks(connection: &dyn Connection, rows: &[(i64, &Chunk)]) -> Result<(), StoreError> {
-    let fault = || database_fault("keeping the history of a metric in order");
-    let values: Vec<&dyn ToValue> = rows
-        .iter()
-        .flat_map(|(number, chunk)| {
-            let columns: [&dyn ToValue; 4] = [
-                number,
-                &chunk.first_step,
-                &chunk.first_timestamp_ms,
-                &chunk.encoded,
-            ];
-            columns
-        })
-        .collect();
-    if rows.len() == CHUNKS_AT_ONCE {
-        connection
-            .change(&ADD_CHUNKS, values.as_slice())
-            .map_err(fault())?;
-        return Ok(());
-    }
-    for row in values.chunks(4) {
-        connection.change(ADD_CHUNK, row).map_err(fault())?;
-    }
-    Ok(())
 }
 
 /// Removes the copies of a run's histories.
