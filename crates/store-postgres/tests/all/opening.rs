@@ -123,7 +123,10 @@ async fn a_history_that_is_not_ours_is_refused() {
         return;
     };
     schema.open(1).await.commit(initialisation()).await.unwrap();
-    schema.run("UPDATE schema_migration SET checksum = 'other'");
+    schema.run(
+        "DELETE FROM schema_migration WHERE version > 1;
+        UPDATE schema_migration SET version = 0, checksum = 'other'",
+    );
     let error = Postgres::open(schema.address(), options(Access::Write))
         .await
         .unwrap_err();
