@@ -3,6 +3,8 @@
 
 mod cache;
 mod error;
+mod foreign;
+mod forms;
 mod guesses;
 mod password;
 mod rights;
@@ -14,6 +16,8 @@ mod users;
 mod validation;
 
 pub use error::*;
+pub use foreign::{ForeignHashError, take_over_hash};
+pub use forms::FormTokenError;
 pub use password::{HashingCost, Password};
 pub use rights::*;
 pub use roles::*;
@@ -21,4 +25,4 @@ pub use services::*;
 pub use sign_on::*;
 pub use tokens::*;
 pub use users::*;
-pub use validation::{parse_kind, parse_permission};
+pub use validation::{check_right, check_role_name, check_user_name, parse_kind, parse_permission};

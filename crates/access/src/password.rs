@@ -10,6 +10,7 @@ use entities::{PasswordHash, Random};
 use tokio::sync::Semaphore;
 
 use crate::AccessError;
+use crate::foreign::ForeignHash;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
@@ -110,18 +111,51 @@ impl Hasher {
     }
 
     /// Whether a hash is that of a password; without a hash it is not, after the same time.
+    ///
+    /// Where somebody has a hash that another program made, one such is computed for everybody beside one of ours, since
+    /// they differ in time: who has which, and which names there are, is told by neither.
     pub(crate) async fn is_right(
         &self,
         password: &Password,
         hash: Option<&PasswordHash>,
+        somebodys_foreign: Option<&PasswordHash>,
     ) -> Result<bool, AccessError> {
-        let known = hash.map(|hash| Phc::decode(&hash.encoded).ok_or(AccessError::DamagedHash));
-        let known = known.transpose()?;
-        let phc = known.as_ref().unwrap_or(&self.nobody);
-        let found = self.compute(password, phc.cost, phc.salt).await?;
-        // Digests are compared in constant time.
-        let is_same = blake3::hash(&found) == blake3::hash(&phc.hash);
-        Ok(is_same && known.is_some())
+        let known = hash.map(Kept::decode).transpose()?;
+        let decoy = somebodys_foreign.map(Kept::decode).transpose()?;
+        let is_right = match &known {
+            Some(known) => self.check(password, known).await?,
+            None => {
+                self.check(password, &Kept::Own(Arc::clone(&self.nobody)))
+                    .await?;
+                false
+            }
+        };
+        match (&known, &decoy) {
+            (_, None) => {}
+            (Some(Kept::Foreign(_)), Some(_)) => {
+                self.check(password, &Kept::Own(Arc::clone(&self.nobody)))
+                    .await?;
+            }
+            (_, Some(decoy)) => {
+                self.check(password, decoy).await?;
+            }
+        }
+        Ok(is_right)
+    }
+
+    async fn check(&self, password: &Password, kept: &Kept) -> Result<bool, AccessError> {
+        match kept {
+            Kept::Own(phc) => {
+                let found = self.compute(password, phc.cost, phc.salt).await?;
+                // Digests are compared in constant time.
+                Ok(blake3::hash(&found) == blake3::hash(&phc.hash))
+            }
+            Kept::Foreign(hash) => {
+                let (hash, password) = (Arc::clone(hash), password.clone());
+                self.run(move || hash.is_of(password.as_str().as_bytes()))
+                    .await
+            }
+        }
     }
 
     async fn compute(
@@ -130,14 +164,23 @@ impl Hasher {
         cost: HashingCost,
         salt: [u8; SALT_BYTES],
     ) -> Result<[u8; HASH_BYTES], AccessError> {
+        let password = password.clone();
+        self.run(move || compute(password.as_str().as_bytes(), cost, &salt))
+            .await
+    }
+
+    /// Computes a hash when fewer than too many are computed.
+    async fn run<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce() -> Option<T> + Send + 'static,
+    ) -> Result<T, AccessError> {
         let running = Arc::clone(&self.running).acquire_owned().await;
         let running = running.map_err(|_| AccessError::Hashing)?;
         self.count.fetch_add(1, Ordering::Relaxed);
-        let password = password.clone();
         let computing = tokio::task::spawn_blocking(move || {
             // Held to the end, also when nobody waits for it any more.
             let _running = running;
-            compute(password.as_str().as_bytes(), cost, &salt)
+            compute()
         });
         computing
             .await
@@ -163,6 +206,28 @@ fn draw_salt(random: &dyn Random) -> [u8; SALT_BYTES] {
     let mut salt = [0; SALT_BYTES];
     random.fill(&mut salt);
     salt
+}
+
+/// A hash that can be checked.
+enum Kept {
+    Own(Arc<Phc>),
+    Foreign(Arc<ForeignHash>),
+}
+
+impl Kept {
+    fn decode(hash: &PasswordHash) -> Result<Self, AccessError> {
+        if let Some(own) = Phc::decode(&hash.encoded) {
+            return Ok(Self::Own(Arc::new(own)));
+        }
+        let foreign = ForeignHash::decode(&hash.encoded);
+        let foreign = foreign.map_err(|_| AccessError::DamagedHash)?;
+        Ok(Self::Foreign(Arc::new(foreign)))
+    }
+}
+
+/// Whether another program made a hash.
+pub(crate) fn is_foreign(hash: &PasswordHash) -> bool {
+    Phc::decode(&hash.encoded).is_none() && ForeignHash::decode(&hash.encoded).is_ok()
 }
 
 /// A hash with what it was made with.
@@ -233,13 +298,13 @@ mod tests {
         assert_ne!(first, second);
         assert!(first.encoded.starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
         for hash in [&first, &second] {
-            assert!(hasher.is_right(&right, Some(hash)).await.unwrap());
+            assert!(hasher.is_right(&right, Some(hash), None).await.unwrap());
             for wrong in ["", "correct hors", "correct horse ", "Correct horse"] {
                 let wrong = password(wrong);
-                assert!(!hasher.is_right(&wrong, Some(hash)).await.unwrap());
+                assert!(!hasher.is_right(&wrong, Some(hash), None).await.unwrap());
             }
         }
-        assert!(!hasher.is_right(&right, None).await.unwrap());
+        assert!(!hasher.is_right(&right, None, None).await.unwrap());
     }
 
     #[tokio::test]
@@ -249,10 +314,29 @@ mod tests {
         let hash = hasher.hash(&password("right"), &random).await.unwrap();
         let wrong = password("wrong");
         let before = hasher.count();
-        assert!(!hasher.is_right(&wrong, Some(&hash)).await.unwrap());
+        assert!(!hasher.is_right(&wrong, Some(&hash), None).await.unwrap());
         assert_eq!(hasher.count(), before + 1);
-        assert!(!hasher.is_right(&wrong, None).await.unwrap());
+        assert!(!hasher.is_right(&wrong, None, None).await.unwrap());
         assert_eq!(hasher.count(), before + 2);
+    }
+
+    #[tokio::test]
+    async fn where_somebody_has_a_foreign_hash_everybody_costs_one_of_each() {
+        let random = SeededRandom::new(1);
+        let hasher = Hasher::new(HashingCost::LEAST, &random);
+        let own = hasher.hash(&password("right"), &random).await.unwrap();
+        // Of the password `right`.
+        let foreign = PasswordHash::of("pbkdf2:sha256:7$tGVgE1CZXfNf8MxV$3807a9ab5c528264ff56fc493cfe98db869a60ffb84309558bfcd37734f92f91".to_owned());
+        for hash in [Some(&own), Some(&foreign), None] {
+            for (text, is_right) in [("right", hash.is_some()), ("wrong", false)] {
+                let before = hasher.count();
+                let found = hasher.is_right(&password(text), hash, Some(&foreign)).await;
+                assert_eq!(found.unwrap(), is_right, "{hash:?}");
+                assert_eq!(hasher.count(), before + 2);
+            }
+        }
+        assert!(is_foreign(&foreign) && !is_foreign(&own));
+        assert!(!is_foreign(&PasswordHash::of(String::new())));
     }
 
     #[test]

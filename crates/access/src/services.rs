@@ -6,6 +6,7 @@ use entities::{Caller, Change, Clock, Commit, Permission, Random, Timestamp};
 use store::Store;
 
 use crate::cache::Verified;
+use crate::forms::FormKey;
 use crate::guesses::Guesses;
 use crate::password::Hasher;
 use crate::{AccessError, HashingCost};
@@ -24,6 +25,7 @@ struct Inner {
     random: Arc<dyn Random>,
     default_permission: Permission,
     hasher: Hasher,
+    forms: FormKey,
     verified: Mutex<Verified>,
     guesses: Mutex<Guesses>,
 }
@@ -40,6 +42,8 @@ pub struct AccountsParts {
     pub default_permission: Permission,
     /// How much work a password's hash takes.
     pub cost: HashingCost,
+    /// What the key of forms follows from, where several servers share one; drawn where there is none.
+    pub form_secret: Option<String>,
 }
 
 impl Accounts {
@@ -51,7 +55,9 @@ impl Accounts {
             random,
             default_permission,
             cost,
+            form_secret,
         } = parts;
+        let forms = FormKey::new(form_secret.as_deref(), random.as_ref());
         let hasher = Hasher::new(cost, random.as_ref());
         let verified = Mutex::new(Verified::new(random.as_ref()));
         Self {
@@ -61,6 +67,7 @@ impl Accounts {
                 random,
                 default_permission,
                 hasher,
+                forms,
                 verified,
                 guesses: Mutex::new(Guesses::default()),
             }),
@@ -87,6 +94,10 @@ impl Accounts {
 
     pub(crate) fn hasher(&self) -> &Hasher {
         &self.inner.hasher
+    }
+
+    pub(crate) fn form_key(&self) -> &FormKey {
+        &self.inner.forms
     }
 
     pub(crate) fn verified(&self) -> &Mutex<Verified> {

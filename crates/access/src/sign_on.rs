@@ -2,9 +2,11 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use entities::TokenId;
+use entities::{Actor, Caller, Change, PasswordHash, TokenId};
 use store::{KnownUser, StoreError};
 
+use crate::password::is_foreign;
+use crate::services::user_subject;
 use crate::tokens::{TOKEN_PREFIX, digest_of};
 use crate::{AccessError, Accounts, Password, Rights};
 
@@ -132,13 +134,64 @@ impl Accounts {
         }
         self.begin_guess(name)?;
         let hash = user.as_ref().map(|user| &user.password);
-        let is_right = self.hasher().is_right(password, hash).await?;
+        let foreign = self.find_foreign_hash().await?;
+        let is_right = self
+            .hasher()
+            .is_right(password, hash, foreign.as_ref())
+            .await?;
         let Some(user) = user.filter(|_| is_right) else {
             return Err(SignOnError::Unknown);
         };
         self.end_guesses(name);
+        let user = if is_foreign(&user.password) {
+            self.renew_hash(user, password).await?
+        } else {
+            user
+        };
         lock(self.verified()).note(name, password, &user.password.digest, now);
         Ok(user)
+    }
+
+    /// A hash that another program made, where somebody still has one.
+    pub(crate) async fn find_foreign_hash(&self) -> Result<Option<PasswordHash>, AccessError> {
+        let users = self.store().list_users().await?;
+        let mut hashes = users.into_iter().map(|user| user.password);
+        Ok(hashes.find(is_foreign))
+    }
+
+    /// Puts a hash of ours in place of the one that another program made of the same password.
+    ///
+    /// A password that was set meanwhile stays.
+    async fn renew_hash(
+        &self,
+        user: KnownUser,
+        password: &Password,
+    ) -> Result<KnownUser, AccessError> {
+        let fresh = self.hasher().hash(password, self.random()).await?;
+        let change = Change::UserPasswordSet {
+            name: user.name.clone(),
+            password: fresh.clone(),
+            replaces: Some(user.password.digest),
+            at: self.now(),
+        };
+        let caller = Caller {
+            actor: Actor {
+                id: format!("u:{}", user.name),
+                auth: "password".to_owned(),
+            },
+            request: None,
+            user: None,
+        };
+        let subjects = vec![user_subject(&user.name)];
+        let renewed = self.commit(&caller, "user.password_rehashed", subjects, change);
+        match renewed.await {
+            Ok(()) => Ok(KnownUser {
+                password: fresh,
+                ..user
+            }),
+            Err(AccessError::Store(StoreError::PasswordReplaced { .. })) => Ok(user),
+            Err(error) => Err(error),
+        }
     }
 
     /// Notes a guess at a user's password, before it is checked.

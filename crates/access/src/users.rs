@@ -81,6 +81,7 @@ impl Accounts {
         let change = Change::UserPasswordSet {
             name: user.name,
             password,
+            replaces: None,
             at: self.now(),
         };
         let subjects = vec![user_subject(name)];
@@ -102,11 +103,12 @@ impl Accounts {
         let current = current.ok_or(AccessError::NoCurrentPassword)?;
         let user = self.get_user(name).await?;
         self.begin_guess(name)?;
-        if !self
+        let foreign = self.find_foreign_hash().await?;
+        let is_right = self
             .hasher()
-            .is_right(current, Some(&user.password))
-            .await?
-        {
+            .is_right(current, Some(&user.password), foreign.as_ref())
+            .await?;
+        if !is_right {
             return Err(AccessError::WrongCurrentPassword);
         }
         self.end_guesses(name);
@@ -166,6 +168,23 @@ impl Accounts {
         Err(AccessError::LastAdmin {
             name: user.name.clone(),
         })
+    }
+
+    /// Whether a hash is that of a password.
+    pub async fn is_hash_of(
+        &self,
+        hash: &PasswordHash,
+        password: &Password,
+    ) -> Result<bool, AccessError> {
+        self.hasher().is_right(password, Some(hash), None).await
+    }
+
+    /// Draws a hash that nobody has the password of.
+    pub async fn draw_hash(&self) -> Result<PasswordHash, AccessError> {
+        let mut drawn = [0; 32];
+        self.random().fill(&mut drawn);
+        let text = drawn.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.hash(&Password::new(text)).await
     }
 
     async fn hash(&self, password: &Password) -> Result<PasswordHash, AccessError> {

@@ -17,7 +17,7 @@ const LONGEST_NAME: usize = 255;
 const RESERVED: &str = "__user_";
 
 /// A name must be able to stand before the colon of a request's credentials, and in a line of a log.
-pub(crate) fn check_user_name(name: &str) -> Result<(), AccessError> {
+pub fn check_user_name(name: &str) -> Result<(), AccessError> {
     if name.is_empty() {
         return Err(AccessError::EmptyUserName);
     }
@@ -43,7 +43,8 @@ pub(crate) fn check_password(password: &Password) -> Result<(), AccessError> {
     Ok(())
 }
 
-pub(crate) fn check_role_name(name: &str) -> Result<(), AccessError> {
+/// Refuses a name that no role may have.
+pub fn check_role_name(name: &str) -> Result<(), AccessError> {
     if name.trim().is_empty() {
         return Err(AccessError::EmptyRoleName);
     }
@@ -76,7 +77,7 @@ pub fn parse_permission(word: &str) -> Result<Permission, AccessError> {
 }
 
 /// Refuses a right that would say nothing.
-pub(crate) fn check_right(resource: &Resource, permission: Permission) -> Result<(), AccessError> {
+pub fn check_right(resource: &Resource, permission: Permission) -> Result<(), AccessError> {
     check_permission_of(resource.kind, permission)?;
     check_pattern(resource)
 }

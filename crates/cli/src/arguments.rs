@@ -284,12 +284,16 @@ pub(crate) enum MigrateCommand {
     Mlflow {
         /// sqlite:///mlflow.db, postgresql://USER@HOST/DATABASE, http://HOST:PORT, or the path of a database or of an
         /// `mlruns` folder
-        #[arg(required_unless_present = "reverse", conflicts_with = "reverse")]
+        #[arg(required_unless_present_any = ["reverse", "auth_db"], conflicts_with = "reverse")]
         source: Option<String>,
         /// Folder in which the MLflow server kept artifacts (`--artifacts-destination`), or is to keep them;
         /// `mlartifacts` beside the database, or here, if not given
         #[arg(long, value_name = "DIR")]
         artifacts: Option<PathBuf>,
+        /// Take over users, with their passwords, roles and rights, from MLflow's database of them:
+        /// sqlite:///basic_auth.db, or postgresql://USER@HOST/DATABASE
+        #[arg(long, value_name = "URI", conflicts_with = "reverse")]
+        auth_db: Option<String>,
         /// The other way round: write all that this store holds into a new MLflow database, sqlite:///mlflow.db
         #[arg(long, value_name = "URI")]
         reverse: Option<String>,

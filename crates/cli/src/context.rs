@@ -32,7 +32,10 @@ use crate::publishing::Publishing;
 use crate::sealing::{SealingFile, webhook_network};
 use crate::settings::{Orphans, Settings};
 use crate::signed::{SignedFiles, signed_directory};
-use crate::system::{SystemClock, SystemRandom, user_name};
+use crate::system::{SystemClock, SystemRandom, user_name, variable};
+
+/// What several servers share, so that each takes the forms of the others: MLflow's servers have it there, too.
+const FORM_SECRET: &str = "MLFLOW_FLASK_SERVER_SECRET_KEY";
 
 /// Everything that a command works with.
 pub(crate) struct Context {
@@ -346,6 +349,7 @@ impl Context {
             random: Arc::clone(&self.bench.random),
             default_permission,
             cost: HashingCost::default(),
+            form_secret: variable(FORM_SECRET).filter(|secret| !secret.is_empty()),
         })
     }
 

@@ -58,6 +58,7 @@ pub(crate) fn store_fault(error: StoreError) -> CommandError {
         | StoreError::RunDeleted { .. }
         | StoreError::Kept { .. }
         | StoreError::UserNameTaken { .. }
+        | StoreError::PasswordReplaced { .. }
         | StoreError::RoleNameTaken { .. }
         | StoreError::RoleMemberExists { .. }
         | StoreError::RightExists { .. }
@@ -187,6 +188,7 @@ pub(crate) fn migrate_fault(error: MigrateError) -> CommandError {
         MigrateError::Store(error) => store_fault(error),
         MigrateError::Registry(error) => registry_fault(error),
         MigrateError::Cas(error) => objects_fault(error),
+        MigrateError::Access(error) => access_fault(error),
         MigrateError::File { .. } => CommandError::system("E0018", text)
             .hint("once it can be read, the same command goes on where it was"),
         MigrateError::NeedsArtifacts { .. } => CommandError::usage("E0025", text)
@@ -204,6 +206,16 @@ pub(crate) fn migrate_fault(error: MigrateError) -> CommandError {
                 .hint("the same command begins anew, and takes away what this one left")
         }
         _ => CommandError::usage("E0025", text),
+    }
+}
+
+/// What cannot be read of users.
+pub(crate) fn users_fault(error: MigrateError) -> CommandError {
+    match error {
+        MigrateError::NotMlflow { .. } | MigrateError::Database { .. } => {
+            CommandError::usage("E0035", with_causes(&error))
+        }
+        error => migrate_fault(error),
     }
 }
 

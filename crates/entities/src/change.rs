@@ -567,6 +567,9 @@ pub enum Change {
     },
     /// A user was given another password; fails if there is no such user.
     UserPasswordSet {
+        /// The hash in whose place alone it comes: it is one of the same password. None where the password is another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<ObjectId>,
         /// Who.
         name: String,
         /// What the password is checked against from now on.

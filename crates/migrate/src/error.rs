@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use access::AccessError;
 use cas::CasError;
 use registry::RegistryError;
 use store::StoreError;
@@ -148,6 +149,9 @@ pub enum MigrateError {
     /// A secret of a webhook cannot be sealed or opened.
     #[error(transparent)]
     Webhooks(#[from] WebhooksError),
+    /// A hash of a password cannot be made or checked.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The objects failed.
     #[error(transparent)]
     Cas(#[from] CasError),

@@ -15,6 +15,7 @@ mod reverse;
 mod source;
 mod sources;
 mod tensorboard;
+mod users;
 mod wandb;
 
 pub use error::*;
@@ -23,3 +24,4 @@ pub use mlflow::{FernetKey, ServerAccess};
 pub use report::*;
 pub use reverse::{ReverseOptions, ReverseReport, write_back};
 pub use sources::Source;
+pub use users::{UsersReport, UsersSource, UsersTarget, take_over_users};

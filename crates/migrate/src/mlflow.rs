@@ -1,6 +1,8 @@
 //! What MLflow has on record: a database, a folder of files, or a server that runs.
 
 mod assessment;
+mod auth;
+mod cells;
 mod database;
 mod fernet;
 mod folder;
@@ -10,6 +12,7 @@ mod span;
 mod time;
 
 pub(crate) use self::assessment::SOURCE_RUN_KEY;
+pub(crate) use self::auth::{AuthDatabase, SourceRole, SourceUser};
 pub(crate) use self::database::{
     COST_COLUMNS, MlflowDatabase, SqliteFile, TOKEN_COLUMNS, WRAPPED_OUTPUTS,
 };

@@ -45,6 +45,11 @@ pub fn router(options: ServerOptions) -> Router {
         calls = calls.merge(mlflow::access_calls());
         calls_v3 = calls_v3.merge(mlflow::access_calls_v3());
     }
+    let page_to_sign_up = if app.accounts.is_some() {
+        mlflow::signup_calls()
+    } else {
+        Router::new()
+    };
     let proxy = Router::new()
         .nest("/api/2.0/mlflow-artifacts", proxy.clone())
         .nest("/ajax-api/2.0/mlflow-artifacts", proxy);
@@ -58,6 +63,7 @@ pub fn router(options: ServerOptions) -> Router {
         )
         .merge(proxy.clone())
         .merge(mlflow::server_calls())
+        .merge(page_to_sign_up)
         .merge(mlflow::slashless_calls())
         .merge(otlp::calls())
         .route("/get-artifact", get(artifacts::get_of_run))

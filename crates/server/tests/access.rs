@@ -16,4 +16,6 @@ mod routes;
 mod searches;
 #[path = "access/signing_on.rs"]
 mod signing_on;
+#[path = "access/signup.rs"]
+mod signup;
 mod support;

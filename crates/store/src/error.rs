@@ -98,6 +98,12 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// The password is another one than that of which a hash was to be renewed.
+    #[error("the password of user `{name}` was changed meanwhile")]
+    PasswordReplaced {
+        /// The name.
+        name: String,
+    },
     /// No such token.
     #[error("no token with id `{id}`")]
     NoToken {

@@ -140,6 +140,7 @@ impl TestBench {
             random: Arc::clone(&random) as _,
             default_permission: Permission::Read,
             cost: HashingCost::LEAST,
+            form_secret: None,
         });
         let tracking = Tracking::new(
             Arc::clone(&store),
@@ -182,6 +183,7 @@ impl TestBench {
             random: Arc::clone(&self.random) as _,
             default_permission,
             cost: HashingCost::LEAST,
+            form_secret: None,
         })
     }
 

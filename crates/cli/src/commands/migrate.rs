@@ -1,6 +1,7 @@
 //! `reproof migrate`
 
 mod reverse;
+mod users;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use entities::{Experiment, Lifecycle};
 use migrate::{
     Count, FernetKey, Migration, Progress, Report, ServerAccess, Source, SourceOptions, Target,
+    UsersReport,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -43,8 +45,14 @@ pub(crate) async fn run(
             ..
         } => reverse::run(&uri, artifacts, output).await,
         MigrateCommand::Mlflow {
-            source, artifacts, ..
-        } => from_mlflow(&source.unwrap_or_default(), artifacts, output).await,
+            source: Some(source),
+            artifacts,
+            auth_db,
+            ..
+        } => from_mlflow(&source, artifacts, auth_db.as_deref(), output).await,
+        MigrateCommand::Mlflow { auth_db, .. } => {
+            users_alone(&auth_db.unwrap_or_default(), output).await
+        }
         MigrateCommand::Tensorboard {
             directory,
             experiment,
@@ -65,6 +73,7 @@ pub(crate) async fn run(
 async fn from_mlflow(
     source: &str,
     artifacts: Option<PathBuf>,
+    auth_db: Option<&str>,
     output: &Output,
 ) -> Result<ExitCode, CommandError> {
     // First what may be wrong about the source, so that no store is made for nothing.
@@ -77,13 +86,37 @@ async fn from_mlflow(
         artifacts,
         webhook_key: webhook_key()?,
     };
+    let users = auth_db.map(users::open).transpose()?;
     let migration = Migration::plan(&opened, options).map_err(migrate_fault)?;
     let context = Context::open_or_create(output).await?;
-    let report = carry_out(&migration, &context, output).await?;
+    let mut report = carry_out(&migration, &context, output).await?;
+    let taken = match &users {
+        Some(users) => {
+            // They may stand in the same database.
+            report.left_behind.remove("users");
+            Some(users::take_over(users, &context, output).await?)
+        }
+        None => None,
+    };
     if let Some(note) = note {
         context.project().note_migrated(&note)?;
     }
-    Ok(end(&shown, &context, &report, output))
+    Ok(end(&shown, &context, &report, taken.as_ref(), output))
+}
+
+/// Takes over users, and nothing else.
+async fn users_alone(uri: &str, output: &Output) -> Result<ExitCode, CommandError> {
+    let source = users::open(uri)?;
+    let context = Context::open_or_create(output).await?;
+    let report = users::take_over(&source, &context, output).await?;
+    if output.is_json {
+        output.json(&json!({ "access": users::report_json(&report) }));
+    } else {
+        let root = context.bench.project.root.display();
+        output.line(&format!("migrated users into {root}"));
+        users::tell(&report, output);
+    }
+    Ok(ExitCode::from(u8::from(!users::is_whole(&report))))
 }
 
 /// Takes over a folder of a tool that has no experiments of its own. They are known when the store is open: so the folder
@@ -116,7 +149,7 @@ async fn from_folder(
     let migration = Migration::plan(&source, options).map_err(migrate_fault)?;
     let report = carry_out(&migration, &context, output).await?;
     let shown = directory.display().to_string();
-    Ok(end(&shown, &context, &report, output))
+    Ok(end(&shown, &context, &report, None, output))
 }
 
 /// The experiment of a name as it is, or one that is not there yet, with an id that none of these has.
@@ -181,15 +214,29 @@ fn target(context: &Context) -> Result<Target, CommandError> {
 }
 
 /// Tells what was done, and how it went.
-fn end(shown: &str, context: &Context, report: &Report, output: &Output) -> ExitCode {
+fn end(
+    shown: &str,
+    context: &Context,
+    report: &Report,
+    users: Option<&UsersReport>,
+    output: &Output,
+) -> ExitCode {
     if output.is_json {
-        output.json(&report_json(shown, &context.bench.project.root, report));
+        let mut told = report_json(shown, &context.bench.project.root, report);
+        if let Some(users) = users {
+            told["access"] = users::report_json(users);
+        }
+        output.json(&told);
     } else {
         tell(shown, &context.bench.project.root, report, output);
+        if let Some(users) = users {
+            users::tell(users, output);
+        }
     }
     let is_whole = report.differences.is_empty()
         && report.not_taken.is_empty()
-        && report.unreadable.is_empty();
+        && report.unreadable.is_empty()
+        && users.is_none_or(users::is_whole);
     if is_whole {
         ExitCode::SUCCESS
     } else {

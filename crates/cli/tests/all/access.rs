@@ -18,6 +18,11 @@ fn start(project: &Project) -> Server {
     Server::start_program(program, &["--app-name", "basic-auth"])
 }
 
+/// A server of a store that has an administrator.
+pub(crate) fn start_as_is(project: &Project) -> Server {
+    Server::start_with(project, &["--app-name", "basic-auth"])
+}
+
 /// Calls `reproof` with something on standard input.
 fn reproof_with(project: &Project, input: &str, arguments: &[&str]) -> Answer {
     let mut program = project.program();
@@ -35,7 +40,7 @@ fn reproof_with(project: &Project, input: &str, arguments: &[&str]) -> Answer {
     }
 }
 
-fn status(server: &Server, authorization: &str) -> u16 {
+pub(crate) fn status(server: &Server, authorization: &str) -> u16 {
     let request = server
         .agent
         .get(&format!("{}/api/2.0/mlflow/users/current", server.url))
@@ -43,7 +48,7 @@ fn status(server: &Server, authorization: &str) -> u16 {
     request.call().unwrap().status().as_u16()
 }
 
-fn basic(user: &str, password: &str) -> String {
+pub(crate) fn basic(user: &str, password: &str) -> String {
     let text = format!("{user}:{password}");
     // Three bytes in four letters: this needs no library.
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

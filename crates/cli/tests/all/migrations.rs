@@ -5,6 +5,7 @@ mod reverse;
 mod server;
 mod tensorboard;
 mod traces;
+mod users;
 mod wandb;
 
 use std::fmt::Write as _;

@@ -3,7 +3,6 @@
 //! *Source*: the tables of MLflow 2.0 to 3.18 (`mlflow/store/tracking/dbmodels/models.py`); what a release does not have
 //! yet is empty.
 
-mod cells;
 mod evaluations;
 mod rows;
 mod sqlite;
@@ -79,17 +78,7 @@ impl MlflowDatabase {
         name: String,
         folder: PathBuf,
     ) -> Result<Self, MigrateError> {
-        let sql = match dialect {
-            Dialect::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table'",
-            // Those that a name alone finds.
-            Dialect::Postgres => {
-                "SELECT relname FROM pg_class
-                 WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid)"
-            }
-        };
-        let tables: BTreeSet<String> = connection
-            .list(sql, params![], |row| row.get(0))
-            .map_err(database_fault(&name, "its tables"))?;
+        let tables = list_tables(connection.as_ref(), dialect, &name)?;
         let missing = FIRST_TABLES.iter().find(|table| !tables.contains(**table));
         if let Some(missing) = missing {
             return Err(MigrateError::NotMlflow {
@@ -496,7 +485,28 @@ fn version_of(name: &str, row: &Row<'_>) -> SqlResult<SourceVersion> {
     })
 }
 
-fn database_fault(name: &str, what: &'static str) -> impl Fn(SqlError) -> MigrateError + use<> {
+/// The tables of a database that a name alone finds.
+pub(super) fn list_tables(
+    connection: &dyn Connection,
+    dialect: Dialect,
+    name: &str,
+) -> Result<BTreeSet<String>, MigrateError> {
+    let sql = match dialect {
+        Dialect::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table'",
+        Dialect::Postgres => {
+            "SELECT relname FROM pg_class
+             WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid)"
+        }
+    };
+    connection
+        .list(sql, params![], |row| row.get(0))
+        .map_err(database_fault(name, "its tables"))
+}
+
+pub(super) fn database_fault(
+    name: &str,
+    what: &'static str,
+) -> impl Fn(SqlError) -> MigrateError + use<> {
     let path = name.to_owned();
     move |source| MigrateError::Database {
         path: path.clone(),

@@ -16,6 +16,7 @@ mod rights;
 mod roles;
 mod runs;
 mod scorers;
+mod signup;
 mod traces;
 mod traces_v2;
 mod users;
@@ -234,6 +235,13 @@ pub(crate) fn access_calls() -> Router<App> {
         .route("/users/delete", delete(users::delete))
         .merge(old_right_calls("/experiments", Old::Experiment))
         .merge(old_right_calls("/registered-models", Old::Registered))
+}
+
+/// The page on which somebody makes users, and what its form is sent to.
+pub(crate) fn signup_calls() -> Router<App> {
+    Router::new()
+        .route("/signup", get(signup::page))
+        .route(signup::FORM, post(signup::create))
 }
 
 /// Those about roles and rights, below `/api/3.0/mlflow`.

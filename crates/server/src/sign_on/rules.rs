@@ -175,6 +175,7 @@ fn split(path: &str) -> Option<(Version, &str)> {
 fn rule_of_root(method: &str, path: &str) -> Option<Rule> {
     Some(match (method, path) {
         ("GET", "/" | "/version" | "/metrics") => Rule::SignedOn,
+        ("GET", "/signup") => Rule::Manager,
         ("GET", "/get-artifact") => Rule::Run(Action::Read),
         ("GET", "/model-versions/get-artifact") => Rule::Version(Action::Read),
         ("POST", "/v1/traces") => Rule::ExportSpans,
@@ -349,7 +350,7 @@ fn rule_of_old_traces(method: &str, call: &str) -> Option<Rule> {
 
 fn rule_of_users(method: &str, call: &str) -> Option<Rule> {
     Some(match (method, call) {
-        ("POST", "users/create") => Rule::Manager,
+        ("POST", "users/create" | "users/create-ui") => Rule::Manager,
         ("GET", "users/get") | ("PATCH", "users/update-password") => Rule::Oneself,
         ("GET", "users/list" | "users/current") => Rule::SignedOn,
         ("PATCH", "users/update-admin") | ("DELETE", "users/delete") => Rule::Admin,

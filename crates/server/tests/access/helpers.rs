@@ -123,3 +123,15 @@ pub(crate) async fn refused(app: &TestApp, method: &str, call: &str, body: &Valu
         String::from_utf8_lossy(&answer.body)
     );
 }
+
+/// Gives a user a role that manages everything but administrators.
+pub(crate) async fn grant_everything(app: &TestApp, user: &str) {
+    let accounts = app.accounts.as_ref().unwrap();
+    let caller = &app.bench.caller;
+    let role = accounts.create_role(caller, "default", "managers", None);
+    let role = role.await.unwrap().number;
+    let everything = Resource::any(ResourceKind::Workspace);
+    let granting = accounts.grant_to_role(caller, role, everything, Permission::Manage);
+    granting.await.unwrap();
+    accounts.assign_role(caller, user, role).await.unwrap();
+}

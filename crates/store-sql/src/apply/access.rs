@@ -2,8 +2,8 @@
 
 use crate::params;
 use entities::{
-    ANY_RESOURCE, AccessToken, Change, ExperimentId, Holder, PasswordHash, Permission, Resource,
-    Timestamp, TokenId, scorer_pattern,
+    ANY_RESOURCE, AccessToken, Change, ExperimentId, Holder, ObjectId, PasswordHash, Permission,
+    Resource, Timestamp, TokenId, scorer_pattern,
 };
 use store::StoreError;
 
@@ -14,6 +14,7 @@ statements! {
     ADD_USER = "INSERT INTO access_user (name, is_admin, created_at, updated_at, number)
         VALUES (?1, ?2, ?3, ?3, ?4)
         RETURNING number";
+    FIND_PASSWORD = "SELECT digest FROM access_password WHERE account = ?1";
     SET_PASSWORD = "INSERT INTO access_password (account, digest, encoded) VALUES (?1, ?2, ?3)
         ON CONFLICT (account) DO UPDATE SET digest = excluded.digest, encoded = excluded.encoded";
     TOUCH_USER = "UPDATE access_user SET updated_at = ?2 WHERE number = ?1";
@@ -73,8 +74,16 @@ impl Applier<'_> {
                 password,
                 at,
             } => self.create_user(name, *is_admin, password, *at),
-            Change::UserPasswordSet { name, password, at } => {
+            Change::UserPasswordSet {
+                name,
+                password,
+                replaces,
+                at,
+            } => {
                 let user = self.get_user(name)?;
+                if let Some(replaced) = replaces {
+                    self.check_password_is(name, user, replaced)?;
+                }
                 self.execute(TOUCH_USER, params![user, at.as_micros()])?;
                 self.set_password(user, password)
             }
@@ -178,6 +187,21 @@ impl Applier<'_> {
         let PasswordHash { digest, encoded } = password;
         self.execute(SET_PASSWORD, params![user, digest.as_bytes(), encoded])
             .map(drop)
+    }
+
+    fn check_password_is(
+        &self,
+        name: &str,
+        user: i64,
+        expected: &ObjectId,
+    ) -> Result<(), StoreError> {
+        let digest: Option<[u8; 32]> = self.find(FIND_PASSWORD, [user], |row| row.get(0))?;
+        if digest == Some(*expected.as_bytes()) {
+            return Ok(());
+        }
+        Err(StoreError::PasswordReplaced {
+            name: name.to_owned(),
+        })
     }
 
     fn delete_user(&self, name: &str) -> Result<(), StoreError> {

@@ -122,6 +122,7 @@ pub async fn users_are_made_changed_and_deleted(store: &dyn Store) {
     };
     change(store, demoted).await;
     let changed = Change::UserPasswordSet {
+        replaces: None,
         name: "ann".to_owned(),
         password: PasswordHash::of("another".to_owned()),
         at: at(13),
@@ -131,6 +132,20 @@ pub async fn users_are_made_changed_and_deleted(store: &dyn Store) {
     assert!(!found.is_admin);
     assert_eq!(found.password.encoded, "another");
     assert_eq!(found.number, ann.number);
+    let renewed = |replaced: &str, fresh: &str| Change::UserPasswordSet {
+        replaces: Some(PasswordHash::of(replaced.to_owned()).digest),
+        name: "ann".to_owned(),
+        password: PasswordHash::of(fresh.to_owned()),
+        at: at(14),
+    };
+    let late = refuse(store, renewed("hash of ann", "late")).await;
+    assert!(
+        matches!(late, StoreError::PasswordReplaced { .. }),
+        "{late}"
+    );
+    change(store, renewed("another", "renewed")).await;
+    let found = store.find_user("ann").await.unwrap().unwrap();
+    assert_eq!(found.password.encoded, "renewed");
 
     grant(store, user("ann"), experiment("0"), Permission::Edit).await;
     let made = Change::TokenCreated {
@@ -420,6 +435,7 @@ pub(super) async fn with_access(store: &dyn Store) {
         change(store, made).await;
     }
     let changed = Change::UserPasswordSet {
+        replaces: None,
         name: "ann".to_owned(),
         password: PasswordHash::of("another".to_owned()),
         at: at(13),

@@ -12,8 +12,8 @@ use entities::{
 use serde_json::{Map, Value};
 use store_sql::params;
 
+use super::super::cells::Cells;
 use super::MlflowDatabase;
-use super::cells::Cells;
 use super::traces::kept;
 use crate::MigrateError;
 use crate::mlflow::time::time_of_millis;

@@ -41,7 +41,7 @@ impl SqliteFile {
     }
 
     /// Opens a file for reading.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(other)?;
         // The file may come from anybody: what its schema would have run is not run.

@@ -12,8 +12,8 @@ use entities::{
 use serde_json::{Map, Value};
 use store_sql::params;
 
+use super::super::cells::Cells;
 use super::MlflowDatabase;
-use super::cells::Cells;
 use crate::MigrateError;
 use crate::mlflow::assessment::{in_order, metadata_of, source_of, value_of};
 use crate::mlflow::json::read_json;

@@ -8,8 +8,8 @@ use entities::{Webhook, WebhookEvent, WebhookStatus};
 use store_sql::params;
 use webhooks::Secret;
 
+use super::super::cells::Cells;
 use super::MlflowDatabase;
-use super::cells::Cells;
 use super::evaluations::{read_id, time_at};
 use super::traces::kept;
 use crate::source::SourceWebhook;
