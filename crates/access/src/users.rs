@@ -183,8 +183,7 @@ impl Accounts {
     pub async fn draw_hash(&self) -> Result<PasswordHash, AccessError> {
         let mut drawn = [0; 32];
         self.random().fill(&mut drawn);
-        let text = drawn.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.hash(&Password::new(text)).await
+        self.hash(&Password::new(hex::encode(drawn))).await
     }
 
     async fn hash(&self, password: &Password) -> Result<PasswordHash, AccessError> {
