@@ -122,19 +122,15 @@ impl Hasher {
     ) -> Result<bool, AccessError> {
         let known = hash.map(Kept::decode).transpose()?;
         let decoy = somebodys_foreign.map(Kept::decode).transpose()?;
-        let is_right = match &known {
-            Some(known) => self.check(password, known).await?,
-            None => {
-                self.check(password, &Kept::Own(Arc::clone(&self.nobody)))
-                    .await?;
-                false
-            }
-        };
+        let nobody = Kept::Own(Arc::clone(&self.nobody));
+        let is_same = self
+            .check(password, known.as_ref().unwrap_or(&nobody))
+            .await?;
+        let is_right = is_same && known.is_some();
         match (&known, &decoy) {
             (_, None) => {}
             (Some(Kept::Foreign(_)), Some(_)) => {
-                self.check(password, &Kept::Own(Arc::clone(&self.nobody)))
-                    .await?;
+                self.check(password, &nobody).await?;
             }
             (_, Some(decoy)) => {
                 self.check(password, decoy).await?;

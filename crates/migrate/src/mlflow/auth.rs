@@ -125,16 +125,15 @@ impl AuthDatabase {
             .collect();
         let mut places: BTreeMap<i64, Holder> = BTreeMap::new();
         for role in self.role_rows(&mut found.faults)? {
-            let holder = match role.owner {
-                Some(owner) => numbers.get(&owner).copied().map(Holder::User),
-                None => {
-                    found.roles.push(SourceRole {
-                        name: role.name,
-                        description: role.description,
-                        rights: BTreeMap::new(),
-                    });
-                    Some(Holder::Role(found.roles.len() - 1))
-                }
+            let holder = if let Some(owner) = role.owner {
+                numbers.get(&owner).copied().map(Holder::User)
+            } else {
+                found.roles.push(SourceRole {
+                    name: role.name,
+                    description: role.description,
+                    rights: BTreeMap::new(),
+                });
+                Some(Holder::Role(found.roles.len() - 1))
             };
             if let Some(holder) = holder {
                 places.insert(role.number, holder);
