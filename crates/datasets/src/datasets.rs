@@ -1,6 +1,6 @@
 //! The services, the one way in which they write, and datasets without their records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use entities::{
@@ -72,6 +72,7 @@ impl Datasets {
         } = new;
         check_name(&name)?;
         check_tags(&tags)?;
+        let experiments = each_once(experiments);
         let at = self.now();
         let user = tags.get(USER_TAG).cloned();
         let dataset = EvaluationDataset {
@@ -190,6 +191,7 @@ impl Datasets {
         id: &DatasetId,
         experiments: Vec<ExperimentId>,
     ) -> Result<EvaluationDataset, DatasetsError> {
+        let experiments = each_once(experiments);
         let mut writing = about(caller, "dataset.linked", id);
         writing
             .subjects
@@ -290,6 +292,14 @@ impl Datasets {
 /// What an event about a dataset names as its subject.
 pub fn dataset_subject(id: &DatasetId) -> String {
     format!("dataset:{id}")
+}
+
+/// Experiments in the order in which they were named, without those that were named before.
+fn each_once(experiments: Vec<ExperimentId>) -> Vec<ExperimentId> {
+    let mut seen = BTreeSet::new();
+    let mut kept = experiments;
+    kept.retain(|id| seen.insert(id.clone()));
+    kept
 }
 
 pub(crate) fn experiment_subject(id: &ExperimentId) -> String {

@@ -278,6 +278,19 @@ impl RegistryError {
     }
 }
 
+impl RegistryError {
+    /// Says of a version that it is not there where its model is not, as MLflow does of what names a version.
+    pub(crate) fn about_version(self, version: entities::VersionNumber) -> Self {
+        match self {
+            Self::NoModel { name } => Self::NoVersion {
+                name,
+                version: version.to_string(),
+            },
+            other => other,
+        }
+    }
+}
+
 impl From<StoreError> for RegistryError {
     /// Says a refusal in MLflow's words; a failure stays what it is.
     fn from(error: StoreError) -> Self {

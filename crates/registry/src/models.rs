@@ -261,7 +261,8 @@ impl Registry {
             alias: alias.to_owned(),
             version,
         };
-        self.commit(writing, vec![change]).await
+        let committed = self.commit(writing, vec![change]).await;
+        committed.map_err(|error| error.about_version(version))
     }
 
     /// Deletes an alias; without one, nothing happens.
@@ -296,8 +297,9 @@ impl Registry {
         name: &str,
         alias: &str,
     ) -> Result<ModelVersionDetail, RegistryError> {
-        let model = self.get_model(name).await?;
+        check_name(name, "name")?;
         check_alias(alias)?;
+        let model = self.get_model(name).await?;
         if is_latest(alias) {
             let numbers = model.latest.iter().map(|version| version.version);
             let latest = numbers.max().ok_or_else(|| RegistryError::NoLatest {

@@ -333,15 +333,16 @@ impl Registry {
         (key, value): (&str, &str),
     ) -> Result<(), RegistryError> {
         check_name(name, "name")?;
-        let version = parse_version(name, version)?;
         check_tag(key, value)?;
+        let version = parse_version(name, version)?;
         let writing = version_writing(caller, name, version, "model_version.tagged");
         let change = Change::ModelVersionTagsSet {
             name: name.to_owned(),
             version,
             tags: BTreeMap::from([(key.to_owned(), value.to_owned())]),
         };
-        self.commit(writing, vec![change]).await
+        let committed = self.commit(writing, vec![change]).await;
+        committed.map_err(|error| error.about_version(version))
     }
 
     /// Deletes a tag; without one, nothing happens.

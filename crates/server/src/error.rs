@@ -197,6 +197,12 @@ pub(crate) enum RequestError {
         /// The name of the request.
         request: &'static str,
     },
+    /// A history of no metric was asked for.
+    #[error("{request} request must specify a metric_key.")]
+    NoMetricKey {
+        /// The name of the request.
+        request: &'static str,
+    },
     /// A history of too many runs was asked for.
     #[error(
         "{request} request cannot specify more than {limit} run_ids. Received {found} run_ids."
@@ -223,11 +229,16 @@ pub(crate) enum RequestError {
     #[error("If either start step or end step are specified, both must be specified.")]
     HalfStepRange,
     /// More or fewer points than may be asked for.
-    #[error("max_results must be between 1 and {limit}.")]
+    #[error(
+        "max_results must be between 1 and {limit}. See the API docs for more information about request parameters."
+    )]
     SampleSize {
         /// How many there may be.
         limit: usize,
     },
+    /// A metric of a dataset that is named by half.
+    #[error("Both dataset_name and dataset_digest must be provided if one is provided")]
+    HalfDataset,
     /// The description of a model that is not one.
     #[error("Malformed model info: it is not a JSON object with a run_id and an artifact_path.")]
     ModelInfo,
@@ -532,6 +543,8 @@ impl RequestError {
             | Self::TooManyRuns { .. }
             | Self::BackwardSteps { .. }
             | Self::HalfStepRange
+            | Self::HalfDataset
+            | Self::NoMetricKey { .. }
             | Self::SampleSize { .. }
             | Self::ModelInfo
             | Self::UnnamedDataset

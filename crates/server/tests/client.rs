@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::ffi::OsString;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -61,21 +62,50 @@ impl Listening {
 
 /// Runs a script of the client; none where no interpreter is named.
 async fn run_script(name: &'static str, url: &str, token: &'static str) -> Option<Output> {
-    run_script_with(name, url, token, Vec::new()).await
+    let script = Script {
+        name,
+        ..Script::default()
+    };
+    run_script_with(script, url, token).await
 }
 
-/// Likewise, with arguments.
+/// A script of the client, and what it is started with.
+#[derive(Default)]
+struct Script {
+    name: &'static str,
+    arguments: Vec<String>,
+    /// A folder with another client, which comes before all others.
+    client: Option<OsString>,
+}
+
+/// Where the client of a year ago is; says why nothing is tested where that is not told.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test is told by a variable where an older client is, and says why it starts none"
+)]
+fn old_client() -> Option<OsString> {
+    let folder = std::env::var_os("REPROOF_TEST_OLD_CLIENT");
+    if folder.is_none() {
+        println!(
+            "skipped: REPROOF_TEST_OLD_CLIENT names no older client; `cargo xtask test` lays one out"
+        );
+    }
+    folder
+}
+
+/// As `run_script`, with more than a name.
 #[expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "a test is told by a variable which Python to start, and says why it starts none"
 )]
-async fn run_script_with(
-    name: &'static str,
-    url: &str,
-    token: &'static str,
-    arguments: Vec<String>,
-) -> Option<Output> {
+async fn run_script_with(script: Script, url: &str, token: &'static str) -> Option<Output> {
+    let Script {
+        name,
+        arguments,
+        client,
+    } = script;
     let Some(python) = std::env::var_os("REPROOF_TEST_PYTHON") else {
         println!("skipped: REPROOF_TEST_PYTHON names no interpreter with mlflow and scikit-learn");
         return None;
@@ -84,7 +114,11 @@ async fn run_script_with(
     let running = tokio::task::spawn_blocking(move || {
         let folder = tempfile::tempdir().unwrap();
         let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client");
-        Command::new(python)
+        let mut command = Command::new(python);
+        if let Some(client) = client {
+            command.env("PYTHONPATH", client);
+        }
+        command
             .arg(format!("{scripts}/{name}"))
             .args(arguments)
             .current_dir(folder.path())
@@ -127,6 +161,41 @@ async fn the_real_client_registers_loads_and_moves_models_and_prompts() {
     run_script("registry.py", &server.url, "").await;
     server.stop().await;
     // Every call is an event, and the rows follow from the events.
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_of_a_year_ago_logs_searches_registers_traces_and_loads() {
+    let Some(client) = old_client() else { return };
+    let bench = TestBench::new().await;
+    let server = Listening::start(&bench, Scope::Team).await;
+    for script in ["plain.py", "registry.py", "traces_of_old.py", "parts.py"] {
+        let script = Script {
+            name: script,
+            client: Some(client.clone()),
+            ..Script::default()
+        };
+        run_script_with(script, &server.url, "").await;
+    }
+    server.stop().await;
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_flows_of_mlflow_s_tutorials_work() {
+    let bench = TestBench::new().await;
+    let server = Listening::start(&bench, Scope::Team).await;
+    run_script("tutorials.py", &server.url, "").await;
+    server.stop().await;
+    assert_eq!(bench.store.verify_projection().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xgboost_and_lightgbm_log_by_themselves() {
+    let bench = TestBench::new().await;
+    let server = Listening::start(&bench, Scope::Team).await;
+    run_script("boosting.py", &server.url, "").await;
+    server.stop().await;
     assert_eq!(bench.store.verify_projection().await.unwrap(), None);
 }
 
@@ -311,7 +380,12 @@ async fn the_real_client_writes_to_a_folder_and_the_server_shows_and_keeps_it() 
         ..options(&bench, Scope::Team)
     })
     .await;
-    let output = run_script_with("folder.py", &server.url, "", vec![root.clone()]).await;
+    let script = Script {
+        name: "folder.py",
+        arguments: vec![root.clone()],
+        ..Script::default()
+    };
+    let output = run_script_with(script, &server.url, "").await;
     server.stop().await;
     let Some(output) = output else { return };
     taking_over.carry_out_all().await;

@@ -26,13 +26,18 @@ async fn a_logged_run_is_answered_whole() {
         .as_str()
         .unwrap()
         .to_owned();
+    let model = app
+        .post("logged-models", &json!({"experiment_id": "0"}))
+        .await
+        .ok()["model"]["info"]["model_id"]
+        .clone();
     let batch = json!({
         "runId": id,
         "metrics": [
             {"key": "loss", "value": 0.5, "timestamp": 10, "step": 1},
             {"key": "loss", "value": "NaN", "timestamp": "11", "step": "2"},
             {"key": "huge", "value": "-Infinity", "timestamp": 1},
-            {"key": "of_model", "value": 1, "timestamp": 1, "model_id": "m-1", "dataset_name": "d", "dataset_digest": "x"}
+            {"key": "of_model", "value": 1, "timestamp": 1, "model_id": model, "dataset_name": "d", "dataset_digest": "x"}
         ],
         "params": [{"key": "lr", "value": "0.1"}, {"key": "none"}],
         "tags": [{"key": "t", "value": "ü"}],
@@ -277,7 +282,7 @@ async fn histories_are_paged_sampled_and_sent_whole() {
         .ok();
     assert_eq!(bulk["metrics"].as_array().unwrap().len(), 7);
     for (query, said) in [
-        ("metric_key=m", "at least one run_id"),
+        ("metric_key=m", "required parameter 'run_ids'"),
         (
             "run_ids=a&metric_key=m&start_step=2",
             "both must be specified",

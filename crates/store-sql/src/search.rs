@@ -381,7 +381,7 @@ impl Compiler {
         let ties: &[&str] = match self.subject {
             Subject::Runs => &["run.started_at DESC", "run.id"],
             Subject::Experiments => &[
-                "experiment.updated_at DESC",
+                "experiment.created_at DESC",
                 "length(experiment.id)",
                 "experiment.id",
             ],

@@ -124,6 +124,9 @@ pub enum TrackingError {
         /// The location.
         location: String,
     },
+    /// A location with a fragment, which clients would lose when they add to it.
+    #[error("'artifact_location' URL can't include fragments or params.")]
+    ArtifactLocationFragment,
     /// A location that is too long.
     #[error(
         "Invalid artifact path length. The length of the artifact path cannot be greater than {limit} characters."
@@ -347,6 +350,7 @@ impl TrackingError {
             | Self::InvalidExperimentId { .. }
             | Self::InvalidModelName { .. }
             | Self::InvalidArtifactLocation { .. }
+            | Self::ArtifactLocationFragment
             | Self::ArtifactLocationTooLong { .. }
             | Self::InvalidPath { .. }
             | Self::InvalidPageToken { .. }

@@ -1,6 +1,6 @@
 //! What is logged to a run: metrics, params, tags, inputs and outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use entities::{Caller, Change, DatasetInput, ExperimentId, Metric, ModelId, ModelOutput, RunId};
@@ -37,8 +37,11 @@ impl Tracking {
         experiments: &[ExperimentId],
     ) -> Result<Vec<DatasetSummary>, TrackingError> {
         let store = self.store();
+        // One that is named twice is looked at once.
+        let each_once: BTreeSet<_> = experiments.iter().cloned().collect();
+        let experiments: Vec<_> = each_once.into_iter().collect();
         Ok(store
-            .list_datasets(experiments, LARGEST_DATASET_LIST)
+            .list_datasets(&experiments, LARGEST_DATASET_LIST)
             .await?)
     }
 
@@ -50,6 +53,7 @@ impl Tracking {
         metric: Metric,
     ) -> Result<(), TrackingError> {
         check_metric(&metric, "")?;
+        self.check_models(std::slice::from_ref(&metric)).await?;
         let change = Change::metrics(run.clone(), vec![metric]);
         self.commit_to_run(caller, run, "run.logged", vec![change])
             .await
@@ -129,6 +133,7 @@ impl Tracking {
             params,
             tags,
         } = batch;
+        self.check_models(&metrics).await?;
         let mut changes = Vec::new();
         if !params.is_empty() {
             changes.push(Change::ParamsLogged {
@@ -248,6 +253,18 @@ impl Tracking {
     }
 
     /// Commits changes of one run; where there are none, still refuses what a change would be refused for.
+    /// A metric may be one of a logged model, which must be there.
+    async fn check_models(&self, metrics: &[Metric]) -> Result<(), TrackingError> {
+        let named: BTreeSet<_> = metrics
+            .iter()
+            .filter_map(|metric| metric.model.as_ref())
+            .collect();
+        for model in named {
+            self.get_model(model).await?;
+        }
+        Ok(())
+    }
+
     async fn commit_to_run(
         &self,
         caller: &Caller,
@@ -269,10 +286,11 @@ impl Tracking {
 }
 
 /// Sets tags, and the name of the run where one of them is its name.
-fn set_tags(run: &RunId, tags: BTreeMap<String, String>) -> Vec<Change> {
+fn set_tags(run: &RunId, mut tags: BTreeMap<String, String>) -> Vec<Change> {
     let mut changes = Vec::new();
-    // As in MLflow, an empty name renames nothing; the tag is kept as it was given.
-    if let Some(name) = tags.get(RUN_NAME_TAG).filter(|name| !name.is_empty()) {
+    // As in MLflow, an empty name changes nothing.
+    tags.retain(|key, value| key != RUN_NAME_TAG || !value.is_empty());
+    if let Some(name) = tags.get(RUN_NAME_TAG) {
         changes.push(Change::RunUpdated {
             run: run.clone(),
             status: None,

@@ -11,7 +11,7 @@ use store::{Page, PageRequest, View};
 use crate::experiments::join_location;
 use crate::names::draw_name;
 use crate::tracking::{Writing, experiment_subject, parse_query, run_subject};
-use crate::validation::{check_page, check_tag, check_tags};
+use crate::validation::{check_first_tags, check_page, check_tag};
 use crate::{Tracking, TrackingError};
 
 /// The tag that MLflow keeps a run's name in.
@@ -64,7 +64,7 @@ impl Tracking {
         caller: &Caller,
         new: NewRun,
     ) -> Result<RunDetail, TrackingError> {
-        check_tags(&new.tags)?;
+        check_first_tags(&new.tags)?;
         let experiment = self.get_active_experiment(&new.experiment).await?;
         let (run, tags) = self.make_run(new, &experiment.artifact_location).await?;
         let mut subjects = vec![run_subject(&run.id), experiment_subject(&run.experiment)];

@@ -79,9 +79,12 @@ pub(crate) fn check_tag(key: &str, value: &str, path: &str) -> Result<(), Tracki
     check_length(&join(path, "value"), LONGEST_VALUE, value)
 }
 
-pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), TrackingError> {
-    tags.iter()
-        .try_for_each(|(key, value)| check_tag(key, value, ""))
+/// Tags of a new run: their keys may hold any letter, as in MLflow, which checks them only where a tag is set later.
+pub(crate) fn check_first_tags(tags: &BTreeMap<String, String>) -> Result<(), TrackingError> {
+    tags.iter().try_for_each(|(key, value)| {
+        check_length("key", LONGEST_KEY, key)?;
+        check_length("value", LONGEST_VALUE, value)
+    })
 }
 
 pub(crate) fn check_experiment_tag(key: &str, value: &str) -> Result<(), TrackingError> {
@@ -104,6 +107,9 @@ pub(crate) fn check_artifact_location(location: &str) -> Result<(), TrackingErro
         return Err(TrackingError::InvalidArtifactLocation {
             location: location.to_owned(),
         });
+    }
+    if location.contains('#') {
+        return Err(TrackingError::ArtifactLocationFragment);
     }
     if location.chars().count() > LONGEST_ARTIFACT_LOCATION {
         return Err(TrackingError::ArtifactLocationTooLong {

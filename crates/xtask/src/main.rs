@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod differential;
 mod error;
 mod postgres;
 mod process;
@@ -43,6 +44,8 @@ enum Task {
     Ci,
     /// Check what no compiler checks: directions between rooms, sizes, links, wording
     Tidy,
+    /// Send the same requests to stock MLflow and to Reproof, and compare what they answer
+    Differential(differential::Arguments),
     /// Measure, each figure beside its peer's from the same run
     Bench(bench::Arguments),
 }
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         } => test::run(&context, packages, arguments),
         Task::Ci => ci::run(&context),
         Task::Tidy => tidy::run(&context),
+        Task::Differential(arguments) => differential::run(&context, arguments),
         Task::Bench(arguments) => bench::run(&context, arguments),
     });
     match done {

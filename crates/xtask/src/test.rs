@@ -155,6 +155,7 @@ impl Runner<'_> {
             .args(arguments)
             .arg("--locked")
             .env("REPROOF_TEST_PYTHON", &self.setup.python)
+            .env("REPROOF_TEST_OLD_CLIENT", &self.setup.old_client)
             // The demo installs packages, as the set-up before it did.
             .env("REPROOF_TEST_DEMO", "1")
             .current_dir(&self.context.root);

@@ -9,6 +9,7 @@
 
 mod access;
 mod crashes;
+mod differential;
 mod environments;
 mod given_back;
 mod listening;

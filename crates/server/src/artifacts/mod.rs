@@ -84,8 +84,11 @@ async fn upload(
 async fn delete(State(app): State<App>, By(caller): By, uri: Uri) -> Answer {
     let path = path_of(&uri, "/artifacts/")?;
     let real = app.access.writable_path(&path, &app.tracking).await?;
-    app.tracking.delete_artifact(&caller, &real).await?;
-    Ok(empty())
+    match app.tracking.delete_artifact(&caller, &real).await {
+        // Deleting again what is gone is no fault, as in MLflow.
+        Ok(()) | Err(TrackingError::NoArtifact { .. }) => Ok(empty()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[derive(Serialize)]

@@ -136,8 +136,9 @@ pub(super) async fn of_runs(State(app): State<App>, query: Query) -> Answer {
     let request = "GetMetricHistoryBulk";
     let mut runs = read_runs(&app, &query, "run_id", request)?;
     runs.sort();
+    runs.dedup();
     let key = query.text("metric_key");
-    let key = key.ok_or_else(|| crate::wire::missing("metric_key"))?;
+    let key = key.ok_or(RequestError::NoMetricKey { request })?;
     let limit = query.integer("max_results")?;
     let limit = limit
         .map_or(BULK_POINTS_MAX, page_limit)
@@ -158,7 +159,14 @@ pub(super) async fn of_runs(State(app): State<App>, query: Query) -> Answer {
             Err(error) => return Err(error.into()),
         }
     }
-    answer_of_runs(&app, &found)
+    /// As `Points`; without any there is an empty list, which MLflow writes by hand here.
+    #[derive(Serialize)]
+    struct All<'a> {
+        metrics: Vec<MetricView<'a>>,
+    }
+    json(&All {
+        metrics: views_of_runs(&app, &found),
+    })
 }
 
 /// `metrics/get-history-bulk-interval`: an even sample of one metric of several runs.
@@ -190,7 +198,9 @@ pub(super) async fn samples(State(app): State<App>, query: Query) -> Answer {
             points.map(|point| Metric::new(key, point.value, point.timestamp_ms, point.step));
         found.push((run, metrics.collect()));
     }
-    answer_of_runs(&app, &found)
+    json(&Points {
+        metrics: views_of_runs(&app, &found),
+    })
 }
 
 fn read_runs(
@@ -201,6 +211,8 @@ fn read_runs(
 ) -> Result<Vec<RunId>, RequestError> {
     let runs: Vec<_> = query.list(field).collect();
     match runs.len() {
+        // The one by a check of its own, the other by that of its protobuf.
+        0 if field == "run_ids" => Err(crate::wire::missing(field)),
         0 => Err(RequestError::NoRuns { request }),
         found if found > BULK_RUNS_MAX => Err(RequestError::TooManyRuns {
             request,
@@ -211,13 +223,11 @@ fn read_runs(
     }
 }
 
-fn answer_of_runs(app: &App, found: &[(RunId, Vec<Metric>)]) -> Answer {
+fn views_of_runs<'a>(app: &'a App, found: &'a [(RunId, Vec<Metric>)]) -> Vec<MetricView<'a>> {
     let views = found.iter().flat_map(|(run, points)| {
         points
             .iter()
             .map(|point| MetricView::of_run(run, point, &app.access))
     });
-    json(&Points {
-        metrics: views.collect(),
-    })
+    views.collect()
 }

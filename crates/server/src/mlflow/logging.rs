@@ -107,14 +107,21 @@ impl Point {
         };
         let key = key.filter(|key| !key.is_empty());
         let model = model_id.filter(|model| !model.is_empty());
-        let dataset = dataset_name.filter(|name| !name.is_empty());
+        let dataset = match (
+            dataset_name.filter(|name| !name.is_empty()),
+            dataset_digest.filter(|digest| !digest.is_empty()),
+        ) {
+            (None, None) => None,
+            (Some(name), Some(digest)) => Some((name, digest)),
+            _ => return Err(RequestError::HalfDataset),
+        };
         Ok(Metric {
             key: key.ok_or_else(|| lacks("key"))?,
             value: value.ok_or_else(|| lacks("value"))?.0,
             timestamp_ms: timestamp.ok_or_else(|| lacks("timestamp"))?.0,
             step: step.map_or(0, |step| step.0),
             model: model.map(|model| app.access.model(&model)).transpose()?,
-            dataset: dataset.map(|name| (name, dataset_digest.unwrap_or_default())),
+            dataset,
         })
     }
 }

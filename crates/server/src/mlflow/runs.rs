@@ -1,5 +1,7 @@
 //! Calls about runs.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use entities::{Caller, ExperimentId, ResourceKind, RunDetail, RunId, RunStatus, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -78,7 +80,10 @@ pub(super) async fn create(
             Claim::Child => create_child(&app, &caller, captured, new).await?,
         },
     };
-    answer(&app, &mut detail)
+    app.access.show_detail(&mut detail);
+    json(&Found {
+        run: RunView::made(&detail, &app.access),
+    })
 }
 
 #[derive(Serialize)]
@@ -369,12 +374,18 @@ pub(super) async fn search(
     })
 }
 
-/// Reads ids of experiments; one that cannot be any names none.
+/// Reads ids of experiments, each once, in their order; one that cannot be any names none.
 pub(super) fn experiment_ids_of(
     ids: Option<Vec<String>>,
 ) -> Result<Vec<ExperimentId>, RequestError> {
     let ids = ids.unwrap_or_default();
-    ids.iter().map(|id| Ok(parse_experiment_id(id)?)).collect()
+    let mut read = ids
+        .iter()
+        .map(|id| Ok(parse_experiment_id(id)?))
+        .collect::<Result<Vec<_>, RequestError>>()?;
+    let mut seen = BTreeSet::new();
+    read.retain(|id| seen.insert(id.clone()));
+    Ok(read)
 }
 
 /// Reads the tags of a request as they are kept.

@@ -109,7 +109,9 @@ pub(crate) struct RunView<'a> {
     info: RunInfoView<'a>,
     data: RunDataView<'a>,
     inputs: RunInputsView<'a>,
-    outputs: RunOutputsView<'a>,
+    /// Not there in the answer to the making of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<RunOutputsView<'a>>,
 }
 
 #[derive(Serialize)]
@@ -181,9 +183,19 @@ impl<'a> RunView<'a> {
                 dataset_inputs: datasets.iter().map(DatasetInputView::new).collect(),
                 model_inputs: model_inputs.collect(),
             },
-            outputs: RunOutputsView {
+            outputs: Some(RunOutputsView {
                 model_outputs: model_outputs.collect(),
-            },
+            }),
+        }
+    }
+
+    /// A run that was just made, of which MLflow tells no outputs.
+    pub(crate) fn made(detail: &'a RunDetail, access: &Access) -> Self {
+        let has_outputs = !detail.model_outputs.is_empty();
+        let view = Self::new(detail, access);
+        Self {
+            outputs: view.outputs.filter(|_| has_outputs),
+            ..view
         }
     }
 }
@@ -295,10 +307,9 @@ struct ModelInfoView<'a> {
     last_updated_timestamp_ms: i64,
     artifact_uri: Cow<'a, str>,
     status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_run_id: Option<Cow<'a, str>>,
+    // Empty where there is none, as MLflow tells both.
+    model_type: &'a str,
+    source_run_id: Cow<'a, str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<PairView<'a>>,
 }
@@ -325,8 +336,8 @@ impl<'a> ModelView<'a> {
                 last_updated_timestamp_ms: model.updated_at.as_millis(),
                 artifact_uri: access.shown_uri(&model.artifact_uri),
                 status: model.status.as_str(),
-                model_type: model.model_type.as_deref(),
-                source_run_id: source_run.map(|run| access.shown_id(run.as_str())),
+                model_type: model.model_type.as_deref().unwrap_or_default(),
+                source_run_id: access.shown_id(source_run.map_or("", RunId::as_str)),
                 tags: pair_views(&model.tags),
             },
             data: ModelDataView {

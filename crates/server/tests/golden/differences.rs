@@ -94,7 +94,6 @@ pub(crate) const DIFFERENT: &[Difference] = &[
 
 /// Likewise of traces.
 pub(crate) const DIFFERENT_TRACES: &[Difference] = &[
-    ("run", Kind::Body, "an empty list of outputs is told"),
     (
         "start bare",
         Kind::Status,
@@ -498,16 +497,6 @@ pub(crate) const DIFFERENT_ACCESS: &[Difference] = &[
         "read by name none",
         Kind::Message,
         "as MLflow says it without users",
-    ),
-    (
-        "run in ann",
-        Kind::Body,
-        "outputs are told where there are none",
-    ),
-    (
-        "run in bob by role",
-        Kind::Body,
-        "outputs are told where there are none",
     ),
     ("log no run", Kind::Message, "the name that clients use"),
     ("put by bob", Kind::Body, "one media type for all"),
