@@ -270,8 +270,10 @@ def log_batch(state):
 
 
 def log_inputs(state):
+    state.inputs = getattr(state, "inputs", 0) + 1
+
     def dataset():
-        made = {"name": state.pick(["d1", "d2"], ["", None, 1, "x" * 500, "x" * 501]), "digest": state.pick(["1", "2"], ["", None, "x" * 36, "x" * 37]), "source_type": state.pick(["local", "code"], [None, ""]), "source": state.pick(["s", "{}"], [None, ""]), "schema": state.pick([None, "{}"]), "profile": state.pick([None, "p"])}
+        made = {"name": state.pick(["d1", "d2"], ["", None, 1, "x" * 500, "x" * 501]), "digest": state.pick([str(state.inputs)], ["", None, "x" * 36, "x" * 37]), "source_type": state.pick(["local", "code"], [None, ""]), "source": state.pick(["s", "{}"], [None, ""]), "schema": state.pick([None, "{}"]), "profile": state.pick([None, "p"])}
         tags = [{"key": state.pick(["mlflow.data.context", "k"], ["", None, "x" * 256]), "value": state.pick(["train", "eval"], [None, ""])} for _ in range(state.pick([0, 1, 1, 2]))]
         return drop({"dataset": drop(made, state), "tags": tags}, state)
     body = {"run_id": state.one("run"), "datasets": state.some(dataset, 2)}
@@ -359,10 +361,15 @@ def next_page(state):
     known = getattr(state, "last_search", None)
     if not known:
         return search_runs(state)
-    path, body, page = known
-    following = state.new("page")
-    state.last_search = (path, body, following)
-    return step("POST", path, {**{key: value for key, value in body.items() if value is not None}, "page_token": f"@{page}@"}, binds={following: "/next_page_token"})
+    # From the first page on: what was made since then stands on other pages, by places in MLflow and by keys here.
+    path, body, _ = known
+    body = {key: value for key, value in body.items() if value is not None}
+    first, second = state.new("page"), state.new("page")
+    return [
+        step("POST", path, body, binds={first: "/next_page_token"}),
+        step("POST", path, {**body, "page_token": f"@{first}@"}, binds={second: "/next_page_token"}),
+        step("POST", path, {**body, "page_token": f"@{second}@"}),
+    ]
 
 
 def get_history(state):
@@ -572,7 +579,7 @@ REGISTRY_STEPS = [(4, make_registered), (2, make_run), (6, make_version), (3, ge
 
 # Artifacts.
 
-PATHS = ["a.txt", "d/b.txt", "d/e/c.json", "x y.txt", "%C3%BC.bin", "model/MLmodel", "d", "a%20b.txt", "dot.", "a+b.txt", "noext", "p.html", "q.png", "%F0%9F%98%80.txt", "a;b", "a,b", "semi:colon", "q%3Fm", "h%23h", "at@t"]
+PATHS = ["a.txt", "d/b.txt", "d/e/c.json", "x%20y.txt", "%C3%BC.bin", "model/MLmodel", "d", "a%20b.txt", "dot.", "a+b.txt", "noext", "p.html", "q.png", "%F0%9F%98%80.txt", "a;b", "a,b", "semi:colon", "q%3Fm", "h%23h", "at@t"]
 ODD_PATHS = ["..", "../x", "%2e%2e/x", "%2E%2E%2Fx", "%252e%252e%252fx", "d/../../x", "/etc/passwd", "%2Fetc%2Fpasswd", "C:%5Cx", "C:/x", "d%5C..%5Cx", "d//b.txt", "./a.txt", "", "d/", "%00", "a%00b", "~/x", "file:///etc/passwd", "..%5C..%5Cx", "d/./b.txt", "%25", "a%", "%zz", "....//x", "x" * 300]
 
 
@@ -804,7 +811,8 @@ def sequence(kind, source):
     weights, makers = zip(*weighted)
     length = source.randint(5, 15) if kind == "webhooks" else source.randint(15, 40)
     for make in source.choices(makers, weights, k=length):
-        steps.append(make(state))
+        made = make(state)
+        steps += made if isinstance(made, list) else [made]
     if kind == "webhooks":
         steps += [step("DELETE", f"{V2}/webhooks/@{name}@") for name in state.things.get("hook", [])]
     return steps

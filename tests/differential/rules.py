@@ -149,6 +149,22 @@ def _(step, place, theirs, ours):
     return asks(step, "/scorers/register") and place == "$status" and theirs[0] == 404 and ours[0] == 400 and "serialized_scorer" in ours[1]
 
 
+@rule("version of a scorer", "the number of a scorer's version is not given again")
+def _(step, place, theirs, ours):
+    return "/scorers/" in step["path"] and place.endswith("version") and isinstance(ours, int) and ours > theirs
+
+
+@rule("dataset again", "of a dataset that a run names again, what was said last counts")
+def _(step, place, theirs, ours):
+    return asks(step, "/runs/get", "/runs/search") and "/dataset_inputs/" in place
+
+
+@rule("search of nothing", "a search of no experiments finds nothing, whatever its filter")
+def _(step, place, theirs, ours):
+    body = step.get("body")
+    return isinstance(body, dict) and not body.get("experiment_ids") and place == "$status" and theirs[0] == 400 and ours == (200, "{}")
+
+
 @rule("path before its run", "a run that is not there is told as such, whatever the path")
 def _(step, place, theirs, ours):
     is_listing = asks(step, "/artifacts/list") or step["path"] == "/get-artifact"
@@ -335,11 +351,6 @@ def _(step, place, theirs, ours):
 @rule("run of a deleted experiment", "a run cannot be restored into a deleted experiment")
 def _(step, place, theirs, ours):
     return asks(step, "/runs/restore") and refuses(place, theirs, ours, "must be in the 'active' state")
-
-
-@rule("deleted again", "a model or dataset that is not there cannot be deleted")
-def _(step, place, theirs, ours):
-    return step["method"] == "DELETE" and place == "$status" and theirs[0] == 200 and ours[0] == 404
 
 
 @rule("experiment that is not there", "one form for every experiment that is not there")
