@@ -610,7 +610,6 @@ pub(crate) const DIFFERENT_FIGURES: &[Difference] = &[
 
 /// Likewise of issues and label schemas.
 pub(crate) const DIFFERENT_ISSUES: &[Difference] = &[
-    ("run", Kind::Body, "an empty list of outputs is told"),
     (
         "create bad status",
         Kind::Status,
