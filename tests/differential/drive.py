@@ -22,6 +22,7 @@ import urllib.request
 import compare
 import generate
 import rules
+import state
 from steps import Server
 
 KNOWN = pathlib.Path(__file__).with_name("known.jsonl")
@@ -246,7 +247,7 @@ def go(run, arguments):
         if found is None:
             continue
         index, left = found
-        key = (steps[index]["method"], generate.template(steps[index]["path"]), *shape(left[0]))
+        key = (steps[index]["method"], state.template(steps[index]["path"]), *shape(left[0]))
         if key in seen:
             continue
         seen.add(key)

@@ -1,4 +1,8 @@
 //! What the differential runner (`tests/differential`) once found to be unlike MLflow's answers, each in short.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
 
 mod support;
 

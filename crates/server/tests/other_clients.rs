@@ -2,6 +2,10 @@
 //!
 //! Java writes its messages as protobuf's JSON: 64-bit numbers in quotes, enumerations by name, both names of a run's id,
 //! and reads without a body. R writes every value as a text, numbers too, and sends what it reads by in the query.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
 
 mod support;
 
