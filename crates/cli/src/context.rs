@@ -71,6 +71,11 @@ impl Context {
         Self::compose(project, output).await
     }
 
+    /// Opens the store of a project and leaves the record as it is found.
+    pub(crate) async fn open_at(project: Project, output: &Output) -> Result<Self, CommandError> {
+        Self::compose(project, output).await
+    }
+
     /// Opens the store of the working directory, which must be there, to change something.
     pub(crate) async fn open_to_write(output: &Output) -> Result<Self, CommandError> {
         let project = Project::get(&working_directory()?)?;
@@ -509,7 +514,7 @@ impl Context {
     }
 }
 
-fn parse_verifier_key(text: &str) -> Result<VerifierKey, CommandError> {
+pub(crate) fn parse_verifier_key(text: &str) -> Result<VerifierKey, CommandError> {
     text.parse()
         .map_err(|error| CommandError::caused("E0011", &error))
 }

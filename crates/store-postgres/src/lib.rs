@@ -3,6 +3,7 @@
 
 mod address;
 mod connecting;
+mod copy;
 mod fault;
 mod ledger;
 mod locks;
@@ -20,5 +21,6 @@ mod verify;
 mod writer;
 
 pub use address::{AddressError, PostgresAddress};
+pub use copy::{PostgresCopy, restore_copy};
 pub use snapshot::PostgresSnapshot;
 pub use store::{Access, OpenOptions, Postgres, PostgresStore};

@@ -49,6 +49,7 @@ fn every_statement_fits_the_schema() {
         return;
     };
     let own = [
+        crate::copy::ALL,
         crate::ledger::ALL,
         crate::migrations::ALL,
         crate::store::ALL,

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod backups;
 mod crashes;
 mod environments;
 mod given_back;
