@@ -93,6 +93,8 @@ pub(crate) enum Command {
     /// Take over what another tool has on record
     #[command(subcommand)]
     Migrate(MigrateCommand),
+    /// Look whether all is well here, or with a server
+    Doctor(DoctorArguments),
     /// Show the first five minutes, on real data
     Demo(DemoArguments),
     /// Explain an error code
@@ -553,6 +555,16 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         rewritten: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Look at this server as its clients do: http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Send the server a small file, read it again and remove it; the ledger says so
+    #[arg(long, requires = "server")]
+    pub(crate) probe: bool,
 }
 
 #[derive(Debug, Args)]

@@ -376,6 +376,11 @@ impl Context {
         ))
     }
 
+    /// Whether this user can sign the ledger.
+    pub(crate) const fn has_key(&self) -> bool {
+        self.signing_key.is_some()
+    }
+
     pub(crate) fn project(&self) -> &Project {
         &self.project
     }

@@ -9,6 +9,7 @@ mod ledger;
 mod locks;
 mod migrations;
 mod session;
+mod settings;
 mod snapshot;
 #[cfg(test)]
 mod statements;
@@ -22,5 +23,6 @@ mod writer;
 
 pub use address::{AddressError, PostgresAddress};
 pub use copy::{PostgresCopy, restore_copy};
+pub use settings::{ServerSetting, server_settings};
 pub use snapshot::PostgresSnapshot;
 pub use store::{Access, OpenOptions, Postgres, PostgresStore};

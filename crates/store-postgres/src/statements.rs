@@ -52,6 +52,7 @@ fn every_statement_fits_the_schema() {
         crate::copy::ALL,
         crate::ledger::ALL,
         crate::migrations::ALL,
+        crate::settings::ALL,
         crate::store::ALL,
         crate::verify::ALL,
         crate::writer::ALL,

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod demo;
 mod diff;
+mod doctor;
 mod explain;
 mod forget;
 mod gc;
@@ -67,6 +68,7 @@ fn dispatch(command: Command, output: &Output) -> Answer {
         Command::Server(arguments) => block_on(server::run(*arguments, output)),
         Command::User(command) => block_on(user::run(command, output)),
         Command::Token(command) => block_on(token::run(command, output)),
+        Command::Doctor(arguments) => block_on(doctor::run(&arguments, output)),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
     }

@@ -10,6 +10,7 @@
 mod access;
 mod backups;
 mod crashes;
+mod doctor;
 mod environments;
 mod given_back;
 mod listening;
