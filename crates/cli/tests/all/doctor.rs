@@ -77,8 +77,6 @@ fn a_server_is_looked_at_as_its_clients_see_it() {
     ] {
         assert_eq!(find(&told, name)["state"], "ok", "{told}");
     }
-    let left = project.json(&["audit", "log", "--limit", "3"]).to_string();
-    assert!(left.contains("artifact"), "the probe is on record: {left}");
     let proxied = [
         ("HTTP_PROXY", "http://ann:s3cret@proxy:3128"),
         ("MLFLOW_TRACKING_URI", "http://bob:s3cret@elsewhere"),
@@ -97,6 +95,8 @@ fn a_server_is_looked_at_as_its_clients_see_it() {
         "{named}"
     );
     server.end();
+    let left = project.json(&["audit", "log", "--limit", "3"]).to_string();
+    assert!(left.contains("artifact"), "the probe is on record: {left}");
     let told = ask(&project, &["--server", &url], &[], 1);
     assert_eq!(find(&told, "reachable")["state"], "failed");
     for url in ["localhost:5000", "http://ann:s3cret@host", "ftp://host"] {
