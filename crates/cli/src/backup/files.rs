@@ -20,10 +20,7 @@ pub(crate) fn copy_file(
     mode: u32,
 ) -> Result<(ObjectId, u64), CommandError> {
     let mut source = open(from)?;
-    write_new(to, mode, |file| {
-        let mut writer = &*file;
-        io::copy(&mut source, &mut writer)
-    })?;
+    write_new(to, mode, |mut file| io::copy(&mut source, &mut file))?;
     digest_file(to)
 }
 

@@ -62,9 +62,12 @@ pub(crate) fn read_with_record<T>(
     .hint("try again"))
 }
 
+/// The bytes of a file, where it is there.
+type Found = Result<Option<Vec<u8>>, CommandError>;
+
 /// None where a tile is not there any more.
 fn read_replaced(
-    read: &dyn Fn(&str) -> Result<Option<Vec<u8>>, CommandError>,
+    read: &dyn Fn(&str) -> Found,
     checkpoint: Option<Vec<u8>>,
     key: &VerifierKey,
 ) -> Result<Option<LedgerFiles>, CommandError> {

@@ -122,15 +122,13 @@ impl Restore<'_> {
         let root = &self.staging.root;
         make_folder(root)?;
         let lock = std::fs::File::open(root).map_err(|error| cannot_write(root, &error))?;
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(CommandError::system(
-                    "E0013",
-                    format!("another backup is being restored in {}", root.display()),
-                ));
-            }
-            // Where the file system has no locks, it is on whoever calls two at once.
-            _ => {}
+        // Where the file system has no locks, it is on whoever calls two at once.
+        let locked = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        if locked == Err(rustix::io::Errno::WOULDBLOCK) {
+            return Err(CommandError::system(
+                "E0013",
+                format!("another backup is being restored in {}", root.display()),
+            ));
         }
         let mark = root.join(MARK);
         let wanted = format!("{}\n{}\n", self.place.root().display(), self.name);

@@ -41,12 +41,9 @@ pub(super) fn check_all(url: &str, is_probed: bool) -> Vec<Check> {
         Err(check) => return vec![*check],
     };
     let mut checks = Vec::new();
-    let health = match remote.check_reachable(&mut checks) {
-        Some(answer) => answer,
-        None => {
-            checks.extend(remote.check_variables());
-            return checks;
-        }
+    let Some(health) = remote.check_reachable(&mut checks) else {
+        checks.extend(remote.check_variables());
+        return checks;
     };
     checks.push(check_kind(&health));
     checks.push(remote.check_version());
