@@ -72,6 +72,10 @@ pub(crate) enum Command {
     Gc(GcArguments),
     /// Remove one object for good, such as a secret that slipped through
     Forget(ForgetArguments),
+    /// Copy the store to a folder of backups, while it is used
+    Backup(BackupArguments),
+    /// Put a store back from a backup, into a folder without one
+    RestoreBackup(RestoreBackupArguments),
     /// Register models, and say which is used
     #[command(subcommand)]
     Model(ModelCommand),
@@ -89,6 +93,8 @@ pub(crate) enum Command {
     /// Take over what another tool has on record
     #[command(subcommand)]
     Migrate(MigrateCommand),
+    /// Look whether all is well here, or with a server
+    Doctor(DoctorArguments),
     /// Show the first five minutes, on real data
     Demo(DemoArguments),
     /// Explain an error code
@@ -478,6 +484,44 @@ pub(crate) struct ForgetArguments {
     pub(crate) yes: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The folder of backups, which is made if it is not there; objects that it has are not copied again
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Copy the keys too: whoever reads the backup can sign in your name then
+    #[arg(long)]
+    pub(crate) with_keys: bool,
+    /// Keep the newest so many backups, and remove the older ones with the objects that only they have
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    pub(crate) keep: Option<usize>,
+    /// Do not read all objects of the folder again at the end
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only list the backups
+    #[arg(long, conflicts_with_all = ["with_keys", "keep", "quick"])]
+    pub(crate) list: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreBackupArguments {
+    /// The folder of backups
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Where to put the store; there must be none
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    /// Which backup, as `reproof backup DIR --list` names them; the newest if not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backup: Option<String>,
+    /// Where the record goes, if it was in PostgreSQL: postgresql://USER@HOST/DATABASE[?schema=NAME]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) postgresql: Option<String>,
+    /// Take the keys of the backup too, where they are not there
+    #[arg(long)]
+    pub(crate) with_keys: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// List events
@@ -511,6 +555,16 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         rewritten: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Look at this server as its clients do: http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Send the server a small file, read it again and remove it; the ledger says so
+    #[arg(long, requires = "server")]
+    pub(crate) probe: bool,
 }
 
 #[derive(Debug, Args)]

@@ -71,6 +71,11 @@ impl Context {
         Self::compose(project, output).await
     }
 
+    /// Opens the store of a project and leaves the record as it is found.
+    pub(crate) async fn open_at(project: Project, output: &Output) -> Result<Self, CommandError> {
+        Self::compose(project, output).await
+    }
+
     /// Opens the store of the working directory, which must be there, to change something.
     pub(crate) async fn open_to_write(output: &Output) -> Result<Self, CommandError> {
         let project = Project::get(&working_directory()?)?;
@@ -371,6 +376,11 @@ impl Context {
         ))
     }
 
+    /// Whether this user can sign the ledger.
+    pub(crate) const fn has_key(&self) -> bool {
+        self.signing_key.is_some()
+    }
+
     pub(crate) fn project(&self) -> &Project {
         &self.project
     }
@@ -509,7 +519,7 @@ impl Context {
     }
 }
 
-fn parse_verifier_key(text: &str) -> Result<VerifierKey, CommandError> {
+pub(crate) fn parse_verifier_key(text: &str) -> Result<VerifierKey, CommandError> {
     text.parse()
         .map_err(|error| CommandError::caused("E0011", &error))
 }

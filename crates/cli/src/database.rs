@@ -246,7 +246,7 @@ fn read_password_file() -> Option<String> {
 }
 
 /// The address that a store's folder holds.
-fn read_address(project: &Project) -> Result<Option<PostgresAddress>, CommandError> {
+pub(crate) fn read_address(project: &Project) -> Result<Option<PostgresAddress>, CommandError> {
     let path = project.address_file();
     match std::fs::read_to_string(&path) {
         Ok(text) => parse_address(text.trim()).map(Some),
@@ -262,7 +262,7 @@ fn read_address(project: &Project) -> Result<Option<PostgresAddress>, CommandErr
 }
 
 /// Keeps an address, for its user alone, whole or not at all.
-fn write_address(project: &Project, uri: &str) -> Result<(), CommandError> {
+pub(crate) fn write_address(project: &Project, uri: &str) -> Result<(), CommandError> {
     let path = project.address_file();
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {

@@ -1,7 +1,7 @@
 //! The pages behind error codes, in the binary so that help works offline.
 
 /// Code and page, in the order of the codes.
-pub(crate) const PAGES: [(&str, &str); 31] = [
+pub(crate) const PAGES: [(&str, &str); 33] = [
     ("E0001", include_str!("explain/E0001.md")),
     ("E0002", include_str!("explain/E0002.md")),
     ("E0003", include_str!("explain/E0003.md")),
@@ -31,6 +31,8 @@ pub(crate) const PAGES: [(&str, &str); 31] = [
     ("E0027", include_str!("explain/E0027.md")),
     ("E0028", include_str!("explain/E0028.md")),
     ("E0031", include_str!("explain/E0031.md")),
+    ("E0032", include_str!("explain/E0032.md")),
+    ("E0033", include_str!("explain/E0033.md")),
     ("E0034", include_str!("explain/E0034.md")),
     ("E0035", include_str!("explain/E0035.md")),
 ];

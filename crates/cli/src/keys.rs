@@ -40,6 +40,14 @@ pub(crate) fn key_patterns() -> Vec<String> {
         .collect()
 }
 
+/// Where the key is, or would be, whose public half signs a store's ledger.
+pub(crate) fn key_path(verifier_key: &str) -> Result<PathBuf, CommandError> {
+    let verifier: VerifierKey = verifier_key
+        .parse()
+        .map_err(|error| CommandError::caused("E0011", &error))?;
+    Ok(key_directory()?.join(file_name(&verifier)))
+}
+
 pub(crate) fn key_directory() -> Result<PathBuf, CommandError> {
     let directory = configuration_directory().ok_or_else(|| {
         CommandError::system(

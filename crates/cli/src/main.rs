@@ -1,6 +1,7 @@
 //! `reproof`: records ML experiments so completely that they can be run again, compared and proved.
 
 mod arguments;
+mod backup;
 mod commands;
 mod context;
 mod database;

@@ -20,7 +20,7 @@ mod wandb;
 
 pub use error::*;
 pub use import::*;
-pub use mlflow::{FernetKey, ServerAccess};
+pub use mlflow::{FernetKey, ServerAccess, web_agent};
 pub use report::*;
 pub use reverse::{ReverseOptions, ReverseReport, write_back};
 pub use sources::Source;

@@ -3,11 +3,13 @@
 
 mod address;
 mod connecting;
+mod copy;
 mod fault;
 mod ledger;
 mod locks;
 mod migrations;
 mod session;
+mod settings;
 mod snapshot;
 #[cfg(test)]
 mod statements;
@@ -20,5 +22,7 @@ mod verify;
 mod writer;
 
 pub use address::{AddressError, PostgresAddress};
+pub use copy::{PostgresCopy, restore_copy};
+pub use settings::{ServerSetting, server_settings};
 pub use snapshot::PostgresSnapshot;
 pub use store::{Access, OpenOptions, Postgres, PostgresStore};

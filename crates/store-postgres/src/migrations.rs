@@ -102,7 +102,36 @@ pub(crate) fn migrate(session: &Session, connecting: &Connecting) -> Result<(), 
     }
 }
 
+/// Makes the schema as it was at a version, in a transaction that stays open; it must not be there.
+///
+/// *Errors*: `Exists` where it is.
+pub(crate) fn make_schema(
+    session: &Session,
+    connecting: &Connecting,
+    version: u32,
+) -> Result<(), StoreError> {
+    let begin = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock({}); SELECT pg_advisory_xact_lock({}); CREATE SCHEMA IF NOT EXISTS {}",
+        connecting.names.migration(),
+        connecting.names.whole(),
+        quote(&connecting.schema),
+    );
+    session
+        .run(&begin)
+        .map_err(database_fault("making the schema"))?;
+    if find_version(session)? != 0 {
+        return Err(StoreError::Exists {
+            subject: format!("a store in schema `{}`", connecting.schema),
+        });
+    }
+    take_steps_to(session, version)
+}
+
 fn take_steps(session: &Session) -> Result<(), StoreError> {
+    take_steps_to(session, known_version())
+}
+
+fn take_steps_to(session: &Session, version: u32) -> Result<(), StoreError> {
     let fault = || database_fault("migrating the schema");
     let connection: &dyn Connection = session;
     check_encoding(connection)?;
@@ -123,7 +152,10 @@ fn take_steps(session: &Session) -> Result<(), StoreError> {
             .run(&functions_of_locale(connection)?)
             .map_err(fault())?;
     }
-    for migration in MIGRATIONS.iter().filter(|step| step.version > found) {
+    let missing = MIGRATIONS
+        .iter()
+        .filter(|step| step.version > found && step.version <= version);
+    for migration in missing {
         session.run(migration.text).map_err(fault())?;
         let row = params![migration.version, migration.name, checksum(migration)];
         connection.change(ADD_TO_HISTORY, row).map_err(fault())?;

@@ -49,8 +49,10 @@ fn every_statement_fits_the_schema() {
         return;
     };
     let own = [
+        crate::copy::ALL,
         crate::ledger::ALL,
         crate::migrations::ALL,
+        crate::settings::ALL,
         crate::store::ALL,
         crate::verify::ALL,
         crate::writer::ALL,

@@ -6,6 +6,7 @@ mod statements;
 
 mod apply;
 mod commit;
+mod copy;
 mod deliveries;
 mod fault;
 mod history;
@@ -22,6 +23,7 @@ mod verify;
 
 pub use apply::Applier;
 pub use commit::write_commit;
+pub use copy::{CopiedTable, copy_table};
 pub use fault::{damaged, database_fault};
 pub use ledger::{LedgerStatements, find_progress};
 pub use numbers::Numbers;

@@ -3,7 +3,7 @@
 //! Not compared are the rows that follow from nothing: leases, how far webhooks were told, and how far the ledger is
 //! published, whose evidence are the tiles. Copies of histories, which are there or not, are compared with their blocks.
 
-mod compare;
+pub(crate) mod compare;
 mod replay;
 
 use crate::sql::Connection;

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod connection;
+mod copy;
 mod fault;
 mod functions;
 mod ledger;
@@ -14,5 +15,6 @@ mod store;
 mod verify;
 mod writer;
 
+pub use copy::{SqliteSnapshot, TableFile};
 pub use store::{OpenOptions, Sqlite, SqliteStore};
 pub use verify::verify_elsewhere;

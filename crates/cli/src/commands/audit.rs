@@ -118,7 +118,7 @@ fn event_json(event: &StoredEvent, leaf: &Leaf, full: bool) -> Value {
 }
 
 /// What a verification looked at, and the first thing that is wrong.
-struct Finding {
+pub(super) struct Finding {
     events: u64,
     unsigned: u64,
     objects: Option<u64>,
@@ -126,7 +126,7 @@ struct Finding {
     forgotten: u64,
     /// How many events were signed at another place, where this is an older copy.
     older_than: Option<u64>,
-    fault: Option<String>,
+    pub(super) fault: Option<String>,
 }
 
 /// Reads a public key, or the file that holds it.
@@ -333,7 +333,7 @@ fn report(finding: &Finding, verifier_key: Option<&str>, output: &Output) -> Exi
     }
 }
 
-async fn find_fault(
+pub(super) async fn find_fault(
     context: &Context,
     quick: bool,
     remembered: Option<TreeHead>,

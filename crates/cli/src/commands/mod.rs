@@ -1,8 +1,10 @@
 //! One file a command.
 
 mod audit;
+mod backup;
 mod demo;
 mod diff;
+mod doctor;
 mod explain;
 mod forget;
 mod gc;
@@ -16,6 +18,7 @@ mod placeholders;
 mod references;
 mod replay;
 mod restore;
+mod restore_backup;
 pub(crate) mod run;
 mod runs;
 mod server;
@@ -58,11 +61,14 @@ fn dispatch(command: Command, output: &Output) -> Answer {
         Command::Replay(arguments) => block_on(replay::run(arguments, output)),
         Command::Gc(arguments) => block_on(gc::run(&arguments, output)),
         Command::Forget(arguments) => block_on(forget::run(&arguments, output)),
+        Command::Backup(arguments) => block_on(backup::run(&arguments, output)),
+        Command::RestoreBackup(arguments) => block_on(restore_backup::run(&arguments, output)),
         Command::Audit(command) => block_on(audit::run(&command, output)),
         Command::Migrate(command) => block_on(migrate::run(command, output)),
         Command::Server(arguments) => block_on(server::run(*arguments, output)),
         Command::User(command) => block_on(user::run(command, output)),
         Command::Token(command) => block_on(token::run(command, output)),
+        Command::Doctor(arguments) => block_on(doctor::run(&arguments, output)),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
     }

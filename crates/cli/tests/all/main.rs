@@ -8,7 +8,9 @@
 )]
 
 mod access;
+mod backups;
 mod crashes;
+mod doctor;
 mod differential;
 mod environments;
 mod given_back;

@@ -14,7 +14,7 @@ use entities::{Metric, RunId, TraceId, VersionNumber};
 use serde_json::{Value, json};
 
 pub(crate) use self::client::MlflowClient;
-pub use self::client::ServerAccess;
+pub use self::client::{ServerAccess, web_agent};
 use self::told::Told;
 use crate::MigrateError;
 use crate::mlflow::assessment::in_order;

@@ -67,14 +67,14 @@ pub(super) fn compare_tables(
     Ok(None)
 }
 
-struct Table {
-    name: String,
+pub(crate) struct Table {
+    pub(crate) name: String,
     /// Columns of the primary key first.
-    columns: Vec<String>,
-    key_length: usize,
+    pub(crate) columns: Vec<String>,
+    pub(crate) key_length: usize,
 }
 
-type Cells = Vec<OwnedValue>;
+pub(crate) type Cells = Vec<OwnedValue>;
 
 impl Table {
     fn read(connection: &dyn Connection, name: String) -> Result<Self, StoreError> {
@@ -97,8 +97,8 @@ impl Table {
         expected: &dyn Connection,
         found: &dyn Connection,
     ) -> Result<Option<RowFault>, SqlError> {
-        let mut expected = Pages::new(self, expected);
-        let mut found = Pages::new(self, found);
+        let mut expected = Pages::new(self, expected, PAGE_LENGTH);
+        let mut found = Pages::new(self, found, PAGE_LENGTH);
         loop {
             let (left, right) = (expected.next()?, found.next()?);
             let order = match (&left, &right) {
@@ -153,26 +153,32 @@ impl Table {
 }
 
 /// The rows of a table in the order of its key, some at a time.
-struct Pages<'t> {
+pub(crate) struct Pages<'t> {
     table: &'t Table,
     connection: &'t dyn Connection,
+    page_length: usize,
     page: std::vec::IntoIter<Cells>,
     last_key: Cells,
     is_over: bool,
 }
 
 impl<'t> Pages<'t> {
-    fn new(table: &'t Table, connection: &'t dyn Connection) -> Self {
+    pub(crate) fn new(
+        table: &'t Table,
+        connection: &'t dyn Connection,
+        page_length: usize,
+    ) -> Self {
         Self {
             table,
             connection,
+            page_length,
             page: Vec::new().into_iter(),
             last_key: Vec::new(),
             is_over: false,
         }
     }
 
-    fn next(&mut self) -> Result<Option<Cells>, SqlError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Cells>, SqlError> {
         if let Some(row) = self.page.next() {
             return Ok(Some(row));
         }
@@ -180,7 +186,7 @@ impl<'t> Pages<'t> {
             return Ok(None);
         }
         let page = self.read()?;
-        self.is_over = page.len() < PAGE_LENGTH;
+        self.is_over = page.len() < self.page_length;
         if let Some(last) = page.last() {
             self.last_key = last[..self.table.key_length].to_vec();
         }
@@ -205,7 +211,7 @@ impl<'t> Pages<'t> {
             write!(sql, " WHERE ({key}) > ({})", names.join(", "))
                 .expect("writing to a text does not fail");
         }
-        write!(sql, " ORDER BY {key} LIMIT {PAGE_LENGTH}")
+        write!(sql, " ORDER BY {key} LIMIT {}", self.page_length)
             .expect("writing to a text does not fail");
         let count = columns.len();
         self.connection.list(&sql, self.last_key.as_slice(), |row| {

@@ -35,6 +35,32 @@ pub struct ServerAccess {
     pub authorization: Option<String>,
 }
 
+/// What asks servers: it trusts the certificates that this machine trusts, follows nobody elsewhere and takes no proxy.
+///
+/// A status that is an error is an answer.
+pub fn web_agent(answer_time: Duration) -> ureq::Agent {
+    let certificates = rustls_native_certs::load_native_certs().certs;
+    let certificates: Vec<_> = certificates
+        .iter()
+        .map(|certificate| Certificate::from_der(certificate).to_owned())
+        .collect();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&certificates))
+        .build();
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // What another server is told would be told it in the name of whoever calls.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_connect(Some(CONNECTING_TIME))
+        .timeout_recv_response(Some(answer_time))
+        .user_agent(concat!("reproof/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls)
+        .build()
+        .into()
+}
+
 /// A server that is asked.
 pub(crate) struct MlflowClient {
     agent: ureq::Agent,
@@ -49,33 +75,12 @@ impl std::fmt::Debug for MlflowClient {
 
 impl MlflowClient {
     pub(crate) fn new(access: ServerAccess) -> Self {
-        let certificates = rustls_native_certs::load_native_certs().certs;
-        let certificates: Vec<_> = certificates
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&certificates))
-            .build();
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            // What another server is told would be told it in the name of whoever calls.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECTING_TIME))
-            .timeout_recv_response(Some(ANSWER_TIME))
-            .user_agent(concat!("reproof/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build();
+        let agent = web_agent(ANSWER_TIME);
         let access = ServerAccess {
             url: access.url.trim_end_matches('/').to_owned(),
             ..access
         };
-        Self {
-            agent: agent.into(),
-            access,
-        }
+        Self { agent, access }
     }
 
     pub(crate) fn url(&self) -> &str {
