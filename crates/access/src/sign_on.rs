@@ -161,7 +161,8 @@ impl Accounts {
 
     /// Puts a hash of ours in place of the one that another program made of the same password.
     ///
-    /// A password that was set meanwhile stays.
+    /// A password that was set meanwhile stays. Where nothing can be written now, the next sign-on tries again: the
+    /// password was right.
     async fn renew_hash(
         &self,
         user: KnownUser,
@@ -189,7 +190,7 @@ impl Accounts {
                 password: fresh,
                 ..user
             }),
-            Err(AccessError::Store(StoreError::PasswordReplaced { .. })) => Ok(user),
+            Err(AccessError::Store(_)) => Ok(user),
             Err(error) => Err(error),
         }
     }

@@ -131,6 +131,8 @@ pub async fn write_back(
     )
     .await?;
     files.verify(target, &mut report).await?;
+    // What has the name is whole: the files are durable before the database is given it.
+    files.make_durable()?;
     put_in_place(&partial, &database)?;
     files.finish()?;
     Ok(report)

@@ -17,6 +17,9 @@ const LARGEST_LIMIT: i64 = 100_000;
 /// Conditions of one request.
 const LARGEST_FILTER_COUNT: usize = 100;
 
+/// What is summed up of each group of one request.
+const LARGEST_AGGREGATION_COUNT: usize = 100;
+
 /// A figure that a client asks for.
 #[derive(Clone, Debug)]
 pub struct FigureRequest {
@@ -146,6 +149,14 @@ fn read_request(request: FigureRequest) -> Result<FigureQuery, TracesError> {
         known: python::list(&Figure::names(view)),
         name,
     })?;
+    if aggregations.len() > LARGEST_AGGREGATION_COUNT {
+        let reason = format!("There can be at most {LARGEST_AGGREGATION_COUNT} aggregations.");
+        return Err(invalid(
+            "aggregations",
+            aggregations.len().to_string(),
+            reason,
+        ));
+    }
     let aggregations = read_aggregations(figure, &aggregations)?;
     let groupings = read_groupings(figure, &groupings)?;
     let bucket_seconds = read_stretch(bucket_seconds, from_ms.zip(until_ms).is_some())?;
@@ -279,4 +290,29 @@ fn read_filters(view: FigureView, filters: &[String]) -> Result<Filters, TracesE
         }
     }
     Ok((traces, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_not_summed_up_than_anybody_reads() {
+        let request = |count| FigureRequest {
+            experiments: vec!["0".parse().unwrap()],
+            view: FigureView::Traces,
+            name: "latency".to_owned(),
+            aggregations: vec![("PERCENTILE", Some(50.0)); count],
+            groupings: Vec::new(),
+            filters: Vec::new(),
+            bucket_seconds: None,
+            from_ms: None,
+            until_ms: None,
+            limit: None,
+        };
+        assert!(read_request(request(LARGEST_AGGREGATION_COUNT)).is_ok());
+        let refused = read_request(request(LARGEST_AGGREGATION_COUNT + 1));
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("at most 100 aggregations"), "{message}");
+    }
 }

@@ -136,11 +136,15 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes it durable, and says that it is whole.
-    pub(super) fn finish(&self) -> Result<(), MigrateError> {
+    /// Makes all files durable.
+    pub(super) fn make_durable(&self) -> Result<(), MigrateError> {
         let fault = file_write_fault(&self.0);
         let folder = File::open(&self.0).map_err(&fault)?;
-        rustix::fs::syncfs(&folder).map_err(|error| fault(error.into()))?;
+        rustix::fs::syncfs(&folder).map_err(|error| fault(error.into()))
+    }
+
+    /// Says that it is whole.
+    pub(super) fn finish(&self) -> Result<(), MigrateError> {
         remove_if_there(&self.0.join(MARK))
     }
 }

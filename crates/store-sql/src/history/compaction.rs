@@ -1,6 +1,6 @@
 //! Brings the copy of a history up to date, and compares copies with what they follow from.
 
-use entities::{Metric, MetricBlock};
+use entities::{Metric, MetricBlock, RunId};
 use store::{RowFault, StoreError};
 
 use super::chunks::{CHUNK_POINTS, Chunk, Ranked, list_chunks, row_number};
@@ -15,11 +15,11 @@ statements! {
     ADD_HISTORY = "INSERT INTO metric_history (number, run, key, through_block, points, is_in_time_order)
         SELECT coalesce((SELECT MAX(number) FROM metric_history), 0) + 1, number, ?2,
             CAST(?3 AS BIGINT), CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)
-        FROM run WHERE number = ?1
+        FROM run WHERE number = ?1 AND id = ?6
         ON CONFLICT DO NOTHING
         RETURNING number";
     UPDATE_HISTORY = "UPDATE metric_history SET through_block = ?1, points = ?2, is_in_time_order = ?3
-        WHERE number = ?4 AND through_block = ?5";
+        WHERE number = ?4 AND through_block = ?5 AND run = ?6 AND key = ?7";
     REMOVE_CHUNKS = "DELETE FROM metric_chunk WHERE number >= ?1 AND number < ?2";
     LIST_COPIES_OF_RUN = "SELECT number FROM metric_history WHERE run = ?1";
     REMOVE_COPIES = "DELETE FROM metric_history WHERE run = ?1";
@@ -36,6 +36,8 @@ const ADD_CHUNKS: &str =
 #[derive(Debug)]
 pub(crate) struct Compaction {
     run: i64,
+    /// The number alone may be another run's by now.
+    run_id: RunId,
     key: String,
     /// As it was when this was planned.
     before: Option<Ranked>,
@@ -53,6 +55,7 @@ pub(crate) struct Compaction {
 pub(crate) fn plan_compaction(
     connection: &dyn Connection,
     run: i64,
+    run_id: &RunId,
     key: &str,
 ) -> Result<Option<Compaction>, StoreError> {
     let before = Ranked::find(connection, run, key)?;
@@ -87,6 +90,7 @@ pub(crate) fn plan_compaction(
     }
     Ok(Some(Compaction {
         run,
+        run_id: run_id.clone(),
         key: key.to_owned(),
         before,
         through_block,
@@ -142,6 +146,7 @@ pub(crate) fn write_compaction(
     let fault = || database_fault("keeping the history of a metric in order");
     let Compaction {
         run,
+        run_id,
         key,
         before,
         through_block,
@@ -155,7 +160,14 @@ pub(crate) fn write_compaction(
         None => connection
             .find(
                 ADD_HISTORY,
-                params![run, key, through_block, points, is_in_time_order],
+                params![
+                    run,
+                    key,
+                    through_block,
+                    points,
+                    is_in_time_order,
+                    run_id.as_str(),
+                ],
                 |row| row.get(0),
             )
             .map_err(fault())?,
@@ -167,7 +179,9 @@ pub(crate) fn write_compaction(
                     points,
                     is_in_time_order,
                     before.number,
-                    before.through_block
+                    before.through_block,
+                    run,
+                    key,
                 ],
             );
             (changed.map_err(fault())? == 1).then_some(before.number)

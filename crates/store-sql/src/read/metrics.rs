@@ -76,7 +76,7 @@ impl<B: Backend> SqlStore<B> {
         // Reading, sorting and encoding are done where nobody waits for them.
         let planned = self.read(move |connection| {
             let number = get_run(connection, &run)?;
-            plan_compaction(connection, number, &key)
+            plan_compaction(connection, number, &run, &key)
         });
         let Some(compaction) = planned.await? else {
             return Ok(());
