@@ -1,6 +1,7 @@
 //! The folder that holds backups.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::files::{
@@ -9,6 +10,7 @@ use super::files::{
 use super::{FORMAT, ListedFile, MANIFEST, Manifest};
 use crate::error::CommandError;
 use crate::output::safe;
+use crate::project::cannot_write;
 
 const MARK: &str = "reproof-backups";
 const OBJECTS: &str = "objects";
@@ -29,7 +31,13 @@ pub(crate) struct PlaceLock(#[expect(dead_code, reason = "it is held, not read")
 impl BackupPlace {
     /// Opens a folder to write to it, and makes it where it is not there or empty.
     pub(crate) fn make(root: &Path) -> Result<(Self, PlaceLock), CommandError> {
+        let is_new = root.symlink_metadata().is_err();
         make_folder(root)?;
+        if is_new {
+            // Whoever reads a backup reads the record, with the hashes of passwords in it.
+            std::fs::set_permissions(root, Permissions::from_mode(0o700))
+                .map_err(|error| cannot_write(root, &error))?;
+        }
         let place = Self {
             root: root.to_owned(),
         };
@@ -80,7 +88,7 @@ impl BackupPlace {
             .truncate(false)
             .write(true)
             .open(&path)
-            .map_err(|error| crate::project::cannot_write(&path, &error))?;
+            .map_err(|error| cannot_write(&path, &error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             // Where the file system has no locks, it is on whoever calls two at once.
             Ok(()) | Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS) => {
@@ -91,7 +99,7 @@ impl BackupPlace {
                 format!("another backup to {} is under way", self.root.display()),
             )
             .hint("try again when it has ended")),
-            Err(errno) => Err(crate::project::cannot_write(&path, &errno.into())),
+            Err(errno) => Err(cannot_write(&path, &errno.into())),
         }
     }
 
@@ -149,8 +157,7 @@ impl BackupPlace {
     pub(crate) fn finish(&self, folder: &Path, name: &str) -> Result<(), CommandError> {
         super::files::sync_folders(folder)?;
         let place = self.folder(name);
-        std::fs::rename(folder, &place)
-            .map_err(|error| crate::project::cannot_write(&place, &error))?;
+        std::fs::rename(folder, &place).map_err(|error| cannot_write(&place, &error))?;
         sync_folder(&self.root)
     }
 
@@ -220,8 +227,12 @@ impl BackupPlace {
     }
 
     /// Removes the oldest backups but some, and the packs that none of the rest has; gives the names of what went.
-    pub(crate) fn keep(&self, count: usize) -> Result<Vec<String>, CommandError> {
-        let names = self.list()?;
+    ///
+    /// The one that was just made stays, also where the clock was set back.
+    pub(crate) fn keep(&self, count: usize, made: &str) -> Result<Vec<String>, CommandError> {
+        let mut names = self.list()?;
+        names.retain(|name| name != made);
+        names.push(made.to_owned());
         let (old, rest) = names.split_at(names.len().saturating_sub(count));
         let mut wanted = std::collections::BTreeSet::new();
         // Read before anything goes: one that cannot be read keeps everything.
@@ -231,8 +242,7 @@ impl BackupPlace {
         for name in old {
             // Without its manifest it is no backup any more, whatever stays of it.
             let manifest = self.folder(name).join(MANIFEST);
-            std::fs::remove_file(&manifest)
-                .map_err(|error| crate::project::cannot_write(&manifest, &error))?;
+            std::fs::remove_file(&manifest).map_err(|error| cannot_write(&manifest, &error))?;
             remove_folder(&self.folder(name))?;
         }
         let packs = self.packs();
@@ -241,7 +251,7 @@ impl BackupPlace {
             let name = entry.file_name().to_string_lossy().into_owned();
             if !wanted.contains(&name) {
                 std::fs::remove_file(entry.path())
-                    .map_err(|error| crate::project::cannot_write(&entry.path(), &error))?;
+                    .map_err(|error| cannot_write(&entry.path(), &error))?;
             }
         }
         sync_folder(&packs)?;

@@ -401,7 +401,9 @@ pub(super) async fn find_fault(
 
 /// How many objects that a run, an artifact or a verdict refers to were removed on purpose, and the first that is not
 /// there for no such reason, though its bytes were kept.
-async fn find_missing_objects(context: &Context) -> Result<(u64, Option<String>), CommandError> {
+pub(super) async fn find_missing_objects(
+    context: &Context,
+) -> Result<(u64, Option<String>), CommandError> {
     let mut forgotten = 0;
     for (object, Reference { from, is_kept }) in References::collect(context).await?.objects {
         if !is_kept || context.bench.cas.contains(&object).map_err(objects_fault)? {

@@ -18,6 +18,7 @@ use crate::backup::place::BackupPlace;
 use crate::backup::{
     DatabaseKind, FORMAT, KEYS, LEDGER, ListedFile, MANIFEST, Manifest, RECORD, SETTINGS,
 };
+use crate::commands::audit::{find_fault, find_missing_objects};
 use crate::context::{Context, parse_verifier_key, working_directory};
 use crate::database::read_address;
 use crate::error::CommandError;
@@ -44,6 +45,9 @@ pub(crate) async fn run(
             .unwrap_or_default(),
         None => Vec::new(),
     };
+    if !arguments.quick {
+        check_store(&context, output).await?;
+    }
     let now = context.bench.clock.now();
     let name = name_of(now, &place)?;
     let folder = place.begin(&name)?;
@@ -62,7 +66,7 @@ pub(crate) async fn run(
     drop(working);
     place.finish(&folder, &name)?;
     let removed = match arguments.keep {
-        Some(count) => place.keep(count)?,
+        Some(count) => place.keep(count, &name)?,
         None => Vec::new(),
     };
     tell(
@@ -77,6 +81,24 @@ pub(crate) async fn run(
         output,
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is not sound cannot be put back, so that a copy of it must not take the place of a good one.
+async fn check_store(context: &Context, output: &Output) -> Result<(), CommandError> {
+    let finding = find_fault(context, true, None, output).await?;
+    let fault = match finding.fault {
+        None => find_missing_objects(context).await?.1,
+        fault => fault,
+    };
+    match fault {
+        None => Ok(()),
+        Some(fault) => Err(CommandError::system(
+            "E0032",
+            format!("the store itself is not sound: {fault}"),
+        )
+        .hint("no backup was made and none removed: the last good one stays")
+        .hint("`reproof audit verify` looks at everything; `--quick` keeps a copy as it is, which is never put back")),
+    }
 }
 
 /// Packs that were copied, and their bytes.

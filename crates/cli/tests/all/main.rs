@@ -10,8 +10,8 @@
 mod access;
 mod backups;
 mod crashes;
-mod doctor;
 mod differential;
+mod doctor;
 mod environments;
 mod given_back;
 mod listening;
