@@ -9,7 +9,7 @@ mod label_schemas;
 mod metrics;
 mod models;
 mod registry;
-mod removal;
+pub(crate) mod removal;
 mod runs;
 mod scorers;
 pub(crate) mod traces;

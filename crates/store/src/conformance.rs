@@ -98,6 +98,7 @@ macro_rules! conformance_tests {
             removed_runs_leave_nothing_but_their_events
             removed_runs_take_what_was_taken_over_along
             what_keeps_a_deleted_run_is_told
+            what_tells_of_what_others_made_stays
             a_removed_experiment_frees_its_name
             filters_find_what_fits
             what_is_missing_comes_last_in_both_directions

@@ -179,6 +179,8 @@ pub enum Bond {
     ModelUser,
     /// Traces that the other made belong to it too.
     TraceUser,
+    /// It made a logged model that the other measured.
+    Measured,
 }
 
 /// A deleted run, and what may keep it.
@@ -200,6 +202,8 @@ pub struct DeletedRun {
     pub versions: Vec<(String, VersionNumber)>,
     /// Runs that need it.
     pub bonds: Vec<(RunId, Bond)>,
+    /// Logged models that it measured, that no run made, and whose experiment is not deleted.
+    pub models: Vec<ModelId>,
 }
 
 /// A deleted experiment, and what may keep it beside its runs.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use entities::{
-    Caller, Change, Commit, ExperimentId, RunId, TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY, Timestamp,
-    TraceId, VersionNumber,
+    Caller, Change, Commit, ExperimentId, ModelId, RunId, TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY,
+    Timestamp, Trace, TraceId, VersionNumber, proxied_path,
 };
 use store::{Bond, Deleted, DeletedExperiment, DeletedRun, StoreError};
 
@@ -15,7 +15,7 @@ use crate::{Tracking, TrackingError};
 /// Runs that one event removes: whoever writes meanwhile waits for it where several servers share a database.
 const LARGEST_REMOVAL: usize = 100;
 
-/// Traces that one event removes.
+/// Traces from which on runs that go together are divided.
 const LARGEST_TRACE_REMOVAL: usize = 1000;
 
 /// How often a removal is tried that others stood in the way of.
@@ -76,6 +76,11 @@ pub enum Keeper {
         run: RunId,
         /// What that run is to it.
         bond: Bond,
+    },
+    /// It measured a logged model that no run made, and that stays.
+    Model {
+        /// Which.
+        model: ModelId,
     },
     /// The experiment has runs that stay.
     Runs {
@@ -188,25 +193,14 @@ impl Tracking {
         id: &ExperimentId,
         reason: &str,
     ) -> Result<Option<KeptExperiment>, TrackingError> {
-        let end = Timestamp::from_micros(i64::MAX);
-        loop {
-            let traces = self
-                .store()
-                .list_traces_until(id, end, LARGEST_TRACE_REMOVAL)
-                .await?;
-            if traces.is_empty() {
-                break;
+        let mut attempt = 1;
+        let removed = loop {
+            let removed = self.remove_with_traces(caller, id, reason).await;
+            match removed {
+                Err(error) if is_overtaken(&error) && attempt < ATTEMPTS_MAX => attempt += 1,
+                other => break other,
             }
-            self.remove_traces(caller, &experiment_subject(id), traces, reason)
-                .await?;
-        }
-        let change = Change::ExperimentRemoved {
-            experiment: id.clone(),
         };
-        let subjects = vec![experiment_subject(id)];
-        let removed = self
-            .commit_removal(caller, "experiment.removed", subjects, reason, vec![change])
-            .await;
         match removed {
             Ok(()) | Err(TrackingError::NoExperiment { .. }) => Ok(None),
             Err(TrackingError::Store(StoreError::Kept { reason, .. })) => {
@@ -221,6 +215,27 @@ impl Tracking {
         }
     }
 
+    /// One event, however many traces there are: whoever restores or holds the experiment meanwhile keeps all of them.
+    async fn remove_with_traces(
+        &self,
+        caller: &Caller,
+        id: &ExperimentId,
+        reason: &str,
+    ) -> Result<(), TrackingError> {
+        let end = Timestamp::from_micros(i64::MAX);
+        let traces = self
+            .store()
+            .list_traces_until(id, end, i32::MAX as usize)
+            .await?;
+        let mut changes = self.list_trace_changes(traces).await?;
+        changes.push(Change::ExperimentRemoved {
+            experiment: id.clone(),
+        });
+        let subjects = vec![experiment_subject(id)];
+        self.commit_removal(caller, "experiment.removed", subjects, reason, changes)
+            .await
+    }
+
     async fn remove_group(
         &self,
         caller: &Caller,
@@ -233,11 +248,11 @@ impl Tracking {
             for run in runs {
                 traces.extend(self.list_traces_made_in(run).await?);
             }
-            while traces.len() > LARGEST_TRACE_REMOVAL {
-                let rest = traces.split_off(LARGEST_TRACE_REMOVAL);
-                self.remove_traces(caller, &run_subject(&runs[0]), traces, reason)
-                    .await?;
-                traces = rest;
+            // Traces go with their run in one event, or neither does.
+            if traces.len() > LARGEST_TRACE_REMOVAL && runs.len() > 1 {
+                let (first, rest) = runs.split_at(runs.len() / 2);
+                Box::pin(self.remove_group(caller, first, reason)).await?;
+                return Box::pin(self.remove_group(caller, rest, reason)).await;
             }
             let mut changes = self.list_trace_changes(traces).await?;
             changes.push(Change::RunsRemoved {
@@ -254,8 +269,10 @@ impl Tracking {
         }
     }
 
-    /// Traces that were made in a run, not those that were only linked to it.
+    /// Traces that were made in a run, not those that were only linked to it. Clients write which run made a trace: one of
+    /// another experiment may be of people who do not know the run.
     async fn list_traces_made_in(&self, run: &RunId) -> Result<Vec<TraceId>, TrackingError> {
+        let experiment = self.get_bare_run(run).await?.experiment;
         let mut made = Vec::new();
         for id in self
             .store()
@@ -265,32 +282,14 @@ impl Tracking {
             let found = self.store().find_trace(&id).await?;
             let is_made = found.is_some_and(|found| {
                 let told = found.trace.metadata.get(TRACE_RUN_KEY);
-                told.is_some_and(|told| told == run.as_str())
+                found.trace.experiment == experiment
+                    && told.is_some_and(|told| told == run.as_str())
             });
             if is_made {
                 made.push(id);
             }
         }
         Ok(made)
-    }
-
-    async fn remove_traces(
-        &self,
-        caller: &Caller,
-        subject: &str,
-        traces: Vec<TraceId>,
-        reason: &str,
-    ) -> Result<(), TrackingError> {
-        let changes = self.list_trace_changes(traces).await?;
-        let subjects = vec![subject.to_owned()];
-        match self
-            .commit_removal(caller, "traces.deleted", subjects, reason, changes)
-            .await
-        {
-            // They are listed anew.
-            Err(error) if is_overtaken(&error) => Ok(()),
-            other => other,
-        }
     }
 
     /// What removes traces with their files.
@@ -300,22 +299,32 @@ impl Tracking {
             let Some(found) = self.store().find_trace(id).await? else {
                 continue;
             };
-            let uri = found.trace.tags.get(TRACE_ARTIFACTS_TAG);
-            let folder = uri.and_then(|uri| uri.strip_prefix("mlflow-artifacts:/"));
-            // Any other folder may be that of more than one.
-            let own = folder.filter(|folder| folder.split('/').any(|part| part == id.as_str()));
-            if let Some(path) = own
-                && !self.store().list_artifacts_below(path).await?.is_empty()
+            if let Some(path) = self.own_folder(&found.trace).await?
+                && !self.store().list_artifacts_below(&path).await?.is_empty()
             {
-                changes.push(Change::ArtifactDeleted {
-                    path: path.to_owned(),
-                });
+                changes.push(Change::ArtifactDeleted { path });
             }
         }
         if !traces.is_empty() {
             changes.push(Change::TracesDeleted { traces });
         }
         Ok(changes)
+    }
+
+    /// The folder that only this trace has. Where its files are is a tag, which clients may set to the folder of anything
+    /// else: it counts only where it tells the folder that the trace was given when it began, or was taken over to.
+    async fn own_folder(&self, trace: &Trace) -> Result<Option<String>, TrackingError> {
+        let uri = trace.tags.get(TRACE_ARTIFACTS_TAG);
+        let Some(folder) = uri.and_then(|uri| proxied_path(uri)) else {
+            return Ok(None);
+        };
+        let Trace { id, experiment, .. } = trace;
+        let location = self.get_experiment(experiment).await?.artifact_location;
+        let is_own = [proxied_path(&location), Some(experiment.as_str())]
+            .into_iter()
+            .flatten()
+            .any(|above| folder == format!("{above}/traces/{id}/artifacts"));
+        Ok(is_own.then(|| folder.to_owned()))
     }
 
     async fn commit_removal(
@@ -384,6 +393,9 @@ fn plan(
         let mut keepers: Vec<Keeper> = too_young(run.deleted_at, is_named).into_iter().collect();
         keepers.extend(held(&run.holds));
         keepers.extend(registered(&run.versions));
+        keepers.extend(run.models.iter().map(|model| Keeper::Model {
+            model: model.clone(),
+        }));
         if keepers.is_empty() {
             order.push(run.id.clone());
             candidates.insert(run.id.clone(), run);

@@ -3,6 +3,8 @@
 //! What keeps a run is looked at here again, in the transaction that removes it: a model may have been registered from it
 //! since somebody made the list of what may go.
 
+use std::collections::BTreeSet;
+
 use crate::params;
 use crate::sql::Row;
 use entities::{ExperimentId, HOLD_TAG, Lifecycle, RunId, TraceId};
@@ -10,6 +12,7 @@ use store::StoreError;
 
 use super::Applier;
 use crate::history::remove_copies;
+use crate::read::removal::names_in;
 use crate::rows::{folder_range, read_id, read_lifecycle};
 
 statements! {
@@ -17,8 +20,15 @@ statements! {
     FIND_EXPERIMENT = "SELECT lifecycle FROM experiment WHERE id = ?1";
     FIND_TAG = "SELECT 1 FROM tag WHERE run = ?1 AND key = ?2";
     FIND_EXPERIMENT_TAG = "SELECT 1 FROM experiment_tag WHERE experiment = ?1 AND key = ?2";
-    FIND_VERSION_OF_RUN = "SELECT 1 FROM model_version WHERE run = ?1 AND is_deleted = 0 LIMIT 1";
-    FIND_VERSION_OF_MODEL = "SELECT 1 FROM model_version WHERE logged_model = ?1 AND is_deleted = 0 LIMIT 1";
+    LIST_PLACES_OF_VERSIONS = "SELECT run, logged_model, source, files_uri FROM model_version WHERE is_deleted = 0";
+    FIND_MEASURED = "SELECT 1
+        FROM model_metric
+        JOIN model ON model.id = model_metric.model
+        JOIN experiment ON experiment.id = model.experiment
+        LEFT JOIN run AS source ON source.id = model.source_run
+        WHERE model_metric.run = ?1 AND model.is_deleted = 0
+            AND (source.lifecycle = 'active' OR (source.id IS NULL AND experiment.lifecycle = 'active'))
+        LIMIT 1";
     FIND_RUN_OF_EXPERIMENT = "SELECT 1 FROM run WHERE experiment = ?1 LIMIT 1";
     LIST_MODELS_OF_RUN = "SELECT number, id, artifact_uri, experiment FROM model WHERE source_run = ?1 ORDER BY number";
     LIST_MODELS_OF_EXPERIMENT = "SELECT number, id, artifact_uri, experiment FROM model WHERE experiment = ?1 ORDER BY number";
@@ -62,10 +72,12 @@ struct Model {
 
 impl Applier<'_> {
     pub(super) fn remove_runs(&self, runs: &[RunId]) -> Result<(), StoreError> {
-        runs.iter().try_for_each(|run| self.remove_run(run))
+        let registered = self.list_registered()?;
+        runs.iter()
+            .try_for_each(|run| self.remove_run(run, &registered))
     }
 
-    fn remove_run(&self, id: &RunId) -> Result<(), StoreError> {
+    fn remove_run(&self, id: &RunId, registered: &BTreeSet<String>) -> Result<(), StoreError> {
         let read = |row: &Row<'_>| {
             let lifecycle = read_lifecycle(row, 1)?;
             let texts: (String, String) = (row.get(2)?, row.get(3)?);
@@ -84,8 +96,12 @@ impl Applier<'_> {
             return Err(kept("the tag `reproof.hold` holds it"));
         }
         let models = self.list_models(LIST_MODELS_OF_RUN, id.as_str())?;
-        if self.is_there(FIND_VERSION_OF_RUN, [id.as_str()])? || self.is_registered(&models)? {
+        if registered.contains(id.as_str()) || has_any(registered, &models) {
             return Err(kept("a registered model has a version that it made"));
+        }
+        // Of a run that is deleted itself the plan says whether it stays: those that go together go in any order.
+        if self.is_there(FIND_MEASURED, [number])? {
+            return Err(kept("it measured a logged model that it did not make"));
         }
         for model in &models {
             self.remove_model(model)?;
@@ -128,7 +144,7 @@ impl Applier<'_> {
             return Err(kept("it has runs"));
         }
         let models = self.list_models(LIST_MODELS_OF_EXPERIMENT, id.as_str())?;
-        if self.is_registered(&models)? {
+        if has_any(&self.list_registered()?, &models) {
             return Err(kept(
                 "a registered model has a version that is one of its models",
             ));
@@ -172,13 +188,14 @@ impl Applier<'_> {
         })
     }
 
-    fn is_registered(&self, models: &[Model]) -> Result<bool, StoreError> {
-        for model in models {
-            if self.is_there(FIND_VERSION_OF_MODEL, [model.id.as_str()])? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// What versions of registered models name, be it as a part of a path: ids of runs and logged models among it.
+    fn list_registered(&self) -> Result<BTreeSet<String>, StoreError> {
+        let places: Vec<[Option<String>; 4]> =
+            self.list(LIST_PLACES_OF_VERSIONS, params![], |row| {
+                Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+            })?;
+        let names = places.iter().flat_map(names_in);
+        Ok(names.map(str::to_owned).collect())
     }
 
     fn remove_model(&self, model: &Model) -> Result<(), StoreError> {
@@ -212,6 +229,10 @@ impl Applier<'_> {
         let found: Option<i64> = self.find(sql, values, |row| row.get(0))?;
         Ok(found.is_some())
     }
+}
+
+fn has_any(registered: &BTreeSet<String>, models: &[Model]) -> bool {
+    models.iter().any(|model| registered.contains(&model.id))
 }
 
 fn kept(subject: String, reason: &'static str) -> StoreError {

@@ -1,11 +1,11 @@
 //! What is deleted, and what may keep it, as callers see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::params;
 use crate::sql::{Connection, Row};
 use async_trait::async_trait;
-use entities::{ExperimentId, Leaf, RunId, Timestamp, VersionNumber};
+use entities::{ExperimentId, Leaf, ModelId, RunId, Timestamp, VersionNumber};
 use store::{Bond, Deleted, DeletedExperiment, DeletedRun, RemovalStore, StoreError};
 
 use super::{find_row, list_rows};
@@ -47,6 +47,22 @@ statements! {
         SELECT run.id, model.source_run
         FROM model_output JOIN run ON run.number = model_output.run JOIN model ON model.id = model_output.model
         WHERE model.source_run IS NOT NULL";
+    LIST_MEASURED = "SELECT DISTINCT run.id, source.id
+        FROM model_metric
+        JOIN run ON run.number = model_metric.run
+        JOIN model ON model.id = model_metric.model
+        JOIN run AS source ON source.id = model.source_run
+        WHERE run.lifecycle = 'deleted' AND model.is_deleted = 0
+        ORDER BY run.id, source.id";
+    LIST_MEASURED_OF_NO_RUN = "SELECT DISTINCT run.id, model.id
+        FROM model_metric
+        JOIN run ON run.number = model_metric.run
+        JOIN model ON model.id = model_metric.model
+        JOIN experiment ON experiment.id = model.experiment
+        LEFT JOIN run AS source ON source.id = model.source_run
+        WHERE run.lifecycle = 'deleted' AND model.is_deleted = 0
+            AND source.id IS NULL AND experiment.lifecycle = 'active'
+        ORDER BY run.id, model.id";
 }
 
 #[async_trait]
@@ -66,6 +82,7 @@ impl<B: Backend> RemovalStore for SqlStore<B> {
                         holds: Vec::new(),
                         versions: Vec::new(),
                         bonds: Vec::new(),
+                        models: Vec::new(),
                     };
                     Ok((row.get(0)?, run))
                 })?;
@@ -87,6 +104,7 @@ impl<B: Backend> RemovalStore for SqlStore<B> {
                 let names = std::iter::once(run.id.as_str());
                 run.versions = ties.versions_of(names.chain(models.iter().map(String::as_str)));
                 run.bonds = ties.bonds.get(&run.id).cloned().unwrap_or_default();
+                run.models = ties.measured.get(&run.id).cloned().unwrap_or_default();
                 deleted.runs.push(run);
             }
             let read = |row: &Row<'_>| Ok((read_id(row, 0)?, row.get(1)?));
@@ -145,6 +163,17 @@ struct Ties {
     /// By ids of runs and logged models: versions that name them, be it as a part of a path.
     versions: BTreeMap<String, Vec<(String, VersionNumber)>>,
     bonds: BTreeMap<RunId, Vec<(RunId, Bond)>>,
+    /// Models that runs measured and that no run made.
+    measured: BTreeMap<RunId, Vec<ModelId>>,
+}
+
+/// What a version may name by these texts of it, be it as a part of a path or an address.
+pub(crate) fn names_in(places: &[Option<String>; 4]) -> BTreeSet<&str> {
+    let parts = places
+        .iter()
+        .flatten()
+        .flat_map(|place| place.split(['/', ':']));
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 impl Ties {
@@ -152,6 +181,7 @@ impl Ties {
         let mut ties = Self {
             versions: BTreeMap::new(),
             bonds: BTreeMap::new(),
+            measured: BTreeMap::new(),
         };
         ties.read_versions(connection)?;
         ties.read_bonds(connection)?;
@@ -165,15 +195,7 @@ impl Ties {
             Ok((row.get(0)?, read_version(row, 1)?, places))
         })?;
         for (name, version, places) in versions {
-            let mut named: Vec<&str> = places
-                .iter()
-                .flatten()
-                .flat_map(|place| place.split(['/', ':']))
-                .filter(|part| !part.is_empty())
-                .collect();
-            named.sort_unstable();
-            named.dedup();
-            for part in named {
+            for part in names_in(&places) {
                 let versions = self.versions.entry(part.to_owned()).or_default();
                 versions.push((name.clone(), version));
             }
@@ -207,6 +229,16 @@ impl Ties {
         let users: Vec<(RunId, RunId)> = list_rows(connection, LIST_MODEL_USERS, params![], pair)?;
         for (user, source) in users {
             self.add_bond(source, &user, Bond::ModelUser);
+        }
+        let measured: Vec<(RunId, RunId)> = list_rows(connection, LIST_MEASURED, params![], pair)?;
+        for (run, source) in measured {
+            self.add_bond(run, &source, Bond::Measured);
+        }
+        let of_model = |row: &Row<'_>| Ok((read_id(row, 0)?, read_id(row, 1)?));
+        let measured: Vec<(RunId, ModelId)> =
+            list_rows(connection, LIST_MEASURED_OF_NO_RUN, params![], of_model)?;
+        for (run, model) in measured {
+            self.measured.entry(run).or_default().push(model);
         }
         let texts = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let users: Vec<(String, String)> =

@@ -282,6 +282,67 @@ pub async fn what_keeps_a_deleted_run_is_told(store: &dyn Store) {
     assert!(error.to_string().contains("reproof.hold"), "{error}");
 }
 
+/// What a run measured of a model of others goes no sooner than these; a version may name a run by its source alone.
+pub async fn what_tells_of_what_others_made_stays(store: &dyn Store) {
+    with_runs(store, &["a", "b", "c", "d"]).await;
+    let of_nobody = LoggedModel {
+        source_run: None,
+        ..model("x")
+    };
+    let measured = |of: &str| {
+        let mut point = Metric::new("acc", 0.5, 1, 1);
+        point.model = Some(model(of).id);
+        vec![point]
+    };
+    let version = ModelVersion {
+        run: None,
+        source: "mlflow-artifacts:/0/d/artifacts/model".to_owned(),
+        ..model_version("net", 1, 6)
+    };
+    let changes = vec![
+        Change::ModelLogged { model: model("a") },
+        Change::ModelLogged { model: of_nobody },
+        Change::metrics(id("b"), measured("a")),
+        Change::metrics(id("c"), measured("x")),
+        Change::RegisteredModelCreated {
+            model: registered_model("net", 5),
+        },
+        Change::ModelVersionCreated { version },
+    ];
+    let made = commit("all.made", "run:a", changes);
+    store.commit(made).await.unwrap();
+    for (run, at_ms) in [("b", 2_000), ("c", 3_000), ("d", 4_000)] {
+        delete(store, run, at_ms).await;
+    }
+    for run in ["b", "c", "d"] {
+        let removal = Change::RunsRemoved {
+            runs: vec![id(run)],
+        };
+        let error = refuse(store, removal).await;
+        assert!(matches!(error, StoreError::Kept { .. }), "{run}: {error}");
+    }
+    let listed = store.list_deleted(&[]).await.unwrap().runs;
+    let told = |run: &str| listed.iter().find(|told| told.id == id(run)).unwrap();
+    assert_eq!(told("b").bonds, [(id("a"), Bond::Measured)]);
+    assert!(told("b").models.is_empty());
+    assert_eq!(told("c").models, [model("x").id]);
+    assert_eq!(told("d").versions.len(), 1);
+    for of in ["a", "x"] {
+        let found = store.find_model(&model(of).id).await.unwrap().unwrap();
+        assert_eq!(found.metrics.len(), 1, "{of}");
+    }
+    // Where that run goes too, in whatever order, nothing is lost that stays; nor with a model that is deleted.
+    delete(store, "a", 5_000).await;
+    let dropped = Change::ModelDeleted {
+        model: model("x").id,
+        at: at(9),
+    };
+    make(store, "model.deleted", "experiment:0", dropped).await;
+    remove(store, &["b"]).await;
+    remove(store, &["c", "a"]).await;
+    assert_eq!(store.verify_projection().await.unwrap(), None);
+}
+
 /// Its name is free, its id is given to no other.
 pub async fn a_removed_experiment_frees_its_name(store: &dyn Store) {
     store.commit(initialisation()).await.unwrap();

@@ -316,9 +316,11 @@ fn keeper_in_words(keeper: &Keeper) -> String {
                 Bond::Original => "has it as a replay, which is evidence",
                 Bond::ModelUser => "uses a model that it made",
                 Bond::TraceUser => "uses traces that it made",
+                Bond::Measured => "made a model that it measured",
             };
             format!("run {run}, which stays, {what}")
         }
+        Keeper::Model { model } => format!("it measured the logged model {model}, which stays"),
         Keeper::Runs { count: 1 } => "one of its runs stays".to_owned(),
         Keeper::Runs { count } => format!("{count} of its runs stay"),
         Keeper::Default => "clients use the default experiment without asking".to_owned(),
