@@ -145,15 +145,34 @@ impl FolderLocation {
 
     fn walk_folder(
         &self,
-        opened: OwnedFd,
+        start: &OwnedFd,
         folder: &str,
         most: usize,
         walk: &mut Walk,
     ) -> Result<(), LocationError> {
-        let mut waiting = vec![(opened, folder.to_owned())];
-        while let Some((opened, folder)) = waiting.pop() {
-            let location = self.open_self()?;
-            for name in names_in(&opened, &folder)? {
+        let location = self.open_self()?;
+        let mut seen = 0;
+        // Paths below the start: there may be more folders than a process may have open.
+        let mut waiting = vec![String::new()];
+        while let Some(below) = waiting.pop() {
+            let folder = match below.as_str() {
+                "" => folder.to_owned(),
+                below => join(folder, below),
+            };
+            let opened = match open_beneath(start.as_fd(), &below, FOLDER, Links::None) {
+                Ok(opened) => opened,
+                // It was there a moment ago.
+                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                Err(error) if !below.is_empty() && is_kept_back(error) => {
+                    walk.passed_over.push(folder);
+                    continue;
+                }
+                Err(error) => return Err(fault(error, "open", &folder)),
+            };
+            let names = names_in(&opened, &folder, most - seen)?;
+            let names = names.ok_or(LocationError::TooMany { limit: most })?;
+            seen += names.len();
+            for name in names {
                 let (name, path) = match name {
                     Ok(name) => {
                         let path = join(&folder, &name);
@@ -174,12 +193,7 @@ impl FolderLocation {
                 };
                 match FileType::from_raw_mode(own.st_mode) {
                     FileType::RegularFile => walk.files.push(file_of(path, &own)),
-                    FileType::Directory => {
-                        let inner = open_beneath(opened.as_fd(), &name, FOLDER, Links::None);
-                        if let Some(inner) = found(inner, "open", &path)? {
-                            waiting.push((inner, path));
-                        }
-                    }
+                    FileType::Directory => waiting.push(join(&below, &name)),
                     FileType::Symlink => {
                         let target = location
                             .as_ref()
@@ -192,9 +206,6 @@ impl FolderLocation {
                         }
                     }
                     _ => walk.passed_over.push(path),
-                }
-                if walk.files.len() > most {
-                    return Err(LocationError::TooMany { limit: most });
                 }
             }
         }
@@ -211,7 +222,8 @@ impl Location for FolderLocation {
             return Ok(None);
         };
         let mut entries = Vec::new();
-        for name in names_in(&opened, folder)?.into_iter().flatten() {
+        let names = names_in(&opened, folder, usize::MAX)?;
+        for name in names.into_iter().flatten().flatten() {
             let path = join(folder, &name);
             if !Artifact::is_valid_path(&path) {
                 continue;
@@ -241,7 +253,7 @@ impl Location for FolderLocation {
             return Ok(None);
         };
         let mut walk = Walk::default();
-        self.walk_folder(opened, folder, most, &mut walk)?;
+        self.walk_folder(&opened, folder, most, &mut walk)?;
         walk.files
             .sort_unstable_by(|one, other| one.path.cmp(&other.path));
         walk.passed_over.sort_unstable();
@@ -347,8 +359,11 @@ impl Located for OpenFile {
     }
 }
 
-/// Names in a folder; of those that are not text, what can be shown of them. Files under way are left out.
-fn names_in(opened: &OwnedFd, folder: &str) -> Result<Vec<Result<String, String>>, LocationError> {
+/// Names in a folder, those that are text and what can be shown of others.
+type Names = Vec<Result<String, String>>;
+
+/// The names in a folder; none where there are more than `most`. Files under way are left out.
+fn names_in(opened: &OwnedFd, folder: &str, most: usize) -> Result<Option<Names>, LocationError> {
     let cannot = |error| fault(error, "list", folder);
     let mut names = Vec::new();
     for entry in Dir::read_from(opened).map_err(cannot)? {
@@ -362,8 +377,19 @@ fn names_in(opened: &OwnedFd, folder: &str) -> Result<Vec<Result<String, String>
             Ok(name) => names.push(Ok(name.to_owned())),
             Err(_) => names.push(Err(name.to_string_lossy().into_owned())),
         }
+        if names.len() > most {
+            return Ok(None);
+        }
     }
-    Ok(names)
+    Ok(Some(names))
+}
+
+/// Whether an inner folder will not open however often it is tried, which is no reason to leave out all the others.
+fn is_kept_back(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG
+    )
 }
 
 fn stat_beneath(location: &OwnedFd, path: &str) -> Option<Stat> {
@@ -429,5 +455,26 @@ fn fault(error: Errno, action: &'static str, path: &str) -> LocationError {
             path,
             source: error.into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_kept_back_is_passed_over_and_a_fault_of_the_system_is_none() {
+        for error in [Errno::ACCESS, Errno::PERM, Errno::LOOP, Errno::NAMETOOLONG] {
+            assert!(is_kept_back(error), "{error}");
+        }
+        for error in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::IO,
+            Errno::STALE,
+        ] {
+            assert!(!is_kept_back(error), "{error}");
+        }
     }
 }

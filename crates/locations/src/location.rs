@@ -43,7 +43,7 @@ pub trait Location: fmt::Debug + Send + Sync {
 
     /// All files below a folder, by path; none where there is no such folder.
     ///
-    /// *Errors*: `TooMany` where there are more than `most`.
+    /// *Errors*: `TooMany` where there are more than `most`, folders and what is passed over included.
     fn walk(&self, folder: &str, most: usize) -> Result<Option<Walk>, LocationError>;
 
     /// Opens what stands at a path.
@@ -70,7 +70,8 @@ pub struct Entry {
 pub struct Walk {
     /// Their paths below the location.
     pub files: Vec<FoundFile>,
-    /// What is there and is none of them: links that lead out or to folders, names that are not text, pipes.
+    /// What is there and is none of them: links that lead out or to folders, names that are not text, pipes,
+    /// folders that may not be read.
     pub passed_over: Vec<String>,
 }
 
@@ -127,8 +128,8 @@ pub enum LocationError {
         /// The path below the location.
         path: String,
     },
-    /// There are more files than are wanted.
-    #[error("there are more than {limit} files")]
+    /// There are more files and folders than are wanted.
+    #[error("there are more than {limit} files and folders")]
     TooMany {
         /// How many are taken.
         limit: usize,

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -297,6 +297,52 @@ fn what_is_no_file_and_what_is_no_text_is_passed_over() {
     let walk = place.location.walk("", 9).unwrap().unwrap();
     assert_eq!(walk.files.len(), 1);
     assert_eq!(walk.passed_over, ["a\\b", "pipe", "\u{fffd}"]);
+}
+
+#[test]
+fn more_folders_than_a_process_may_have_open_are_walked_and_counted() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let place = Place::new();
+    for number in 0..2000 {
+        fs::create_dir(place.path(&number.to_string())).unwrap();
+    }
+    fs::write(place.path("1999/x"), "x").unwrap();
+    let limit = Rlimit {
+        current: Some(256),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let walk = place.location.walk("", 3000).unwrap().unwrap();
+    let paths: Vec<_> = walk.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["1999/x", "model/MLmodel"]);
+    assert!(walk.passed_over.is_empty());
+    // 2001 folders and two files.
+    assert!(place.location.walk("", 2003).is_ok());
+    for most in [0, 1000, 2002] {
+        let many = place.location.walk("", most).unwrap_err();
+        assert!(matches!(many, LocationError::TooMany { limit } if limit == most));
+    }
+}
+
+#[test]
+fn a_folder_that_may_not_be_read_is_passed_over() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("private/inner")).unwrap();
+    fs::set_permissions(place.path("private"), fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(place.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let location = Arc::clone(&place.location);
+    // The superuser may read everything: this thread alone becomes somebody else.
+    let walking = std::thread::spawn(move || {
+        if rustix::process::geteuid().is_root() {
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+        }
+        location.walk("", 9)
+    });
+    let walk = walking.join().unwrap().unwrap().unwrap();
+    assert_eq!(walk.files.len(), 1);
+    assert_eq!(walk.passed_over, ["private"]);
+    fs::set_permissions(place.path("private"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]

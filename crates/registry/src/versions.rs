@@ -41,10 +41,12 @@ pub struct NewModelVersion {
     pub description: Option<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// Whether its files are not all on record yet, so that the version cannot be tied to them.
+    pub lacks_files: bool,
 }
 
 impl Registry {
-    /// Registers a version, with its files as they are now.
+    /// Registers a version, with its files as they are now unless some of them are still to come.
     pub async fn create_version(
         &self,
         caller: &Caller,
@@ -58,6 +60,7 @@ impl Registry {
             run_link,
             description,
             tags,
+            lacks_files,
         } = new;
         let origin = Origin {
             source: &source,
@@ -90,7 +93,9 @@ impl Registry {
             tags,
         };
         self.get_model(&version.name).await?;
-        version.files = self.keep_files(&version).await?;
+        if !lacks_files {
+            version.files = self.keep_files(&version).await?;
+        }
         let _turn = self.lock_creating_version().await;
         for _ in 0..ATTEMPTS {
             version.version = self.next_version(&version.name).await?;

@@ -1,6 +1,7 @@
 //! What every handler is given.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use entities::{Actor, Caller, Random};
 use locations::Locations;
 use registry::Registry;
 use traces::Traces;
-use tracking::{ArtifactOwner, TakingOver, Tracking};
+use tracking::{ArtifactOwner, TakingOver, Tracking, TrackingError};
 use webhooks::Webhooks;
 
 use crate::error::RequestError;
@@ -134,26 +135,34 @@ impl Server {
         }
     }
 
-    /// Takes over now what clients wrote. Where that takes long, it goes on after this has returned.
+    /// Takes over now what clients wrote; false where that takes long or the folder cannot be read. Then it goes on, or is
+    /// tried again, after this has returned.
     pub(crate) async fn take_over_artifacts(
         &self,
         owner: &ArtifactOwner,
-    ) -> Result<(), RequestError> {
-        match &self.taking_over {
-            Some(taking_over) if taking_over.is_meant(owner).await? => {
-                let is_done = taking_over
-                    .take_over_within(owner, TAKING_OVER_TIME)
-                    .await?;
-                if !is_done {
-                    tracing::warn!(
-                        ?owner,
-                        "a version is registered before its files are taken over"
-                    );
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+    ) -> Result<bool, RequestError> {
+        let Some(taking_over) = &self.taking_over else {
+            return Ok(true);
+        };
+        if !taking_over.is_meant(owner).await? {
+            return Ok(true);
         }
+        let taken = taking_over.take_over_within(owner, TAKING_OVER_TIME).await;
+        let why = match taken {
+            Ok(true) => return Ok(true),
+            Ok(false) => "it takes long".to_owned(),
+            Err(TrackingError::Location(error)) => match error.source() {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        tracing::warn!(
+            ?owner,
+            %why,
+            "a version is registered before its files are taken over, and is not tied to them"
+        );
+        Ok(false)
     }
 
     /// The services over users and rights.

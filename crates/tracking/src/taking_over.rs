@@ -5,8 +5,9 @@
 //! known by its digest, and nothing is written twice.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,9 @@ const GROUP_BYTES: u64 = 256 << 20;
 
 /// How often what failed is tried again: a disk may be mounted again.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// How often it is asked whether another process is done.
+const PAUSE_OF_OTHERS: Duration = Duration::from_millis(200);
 
 /// How many files are remembered, so that they need not be read again.
 const KNOWN_MAX: usize = 100_000;
@@ -169,8 +173,14 @@ impl TakingOver {
     ) -> Result<bool, TrackingError> {
         self.note(owner)?;
         let looking = async {
-            let _working = self.working.lock().await;
-            self.carry_out(&owner.name()).await
+            loop {
+                let working = self.working.lock().await;
+                if self.carry_out(&owner.name()).await? {
+                    return Ok(());
+                }
+                drop(working);
+                tokio::time::sleep(PAUSE_OF_OTHERS).await;
+            }
         };
         match tokio::time::timeout(limit, looking).await {
             Ok(Ok(())) => Ok(true),
@@ -233,16 +243,21 @@ impl TakingOver {
         Ok(names)
     }
 
-    /// Carries out a note, under the lock. A note that is made meanwhile is another.
-    async fn carry_out(&self, name: &str) -> Result<(), TrackingError> {
-        let (note, doing) = (
-            self.notes.join(name),
-            self.notes.join(format!("{name}{DOING}")),
-        );
-        // Either is there: a process that was killed left the second.
-        let is_noted = fs::rename(&note, &doing).is_ok() || doing.exists();
-        let Some(owner) = ArtifactOwner::parse(name).filter(|_| is_noted) else {
-            return Ok(());
+    /// Carries out a note, under the lock; false where another process is about it. A note that is made meanwhile is
+    /// another.
+    async fn carry_out(&self, name: &str) -> Result<bool, TrackingError> {
+        let Some(owner) = ArtifactOwner::parse(name) else {
+            return Ok(true);
+        };
+        let doing = self.notes.join(format!("{name}{DOING}"));
+        let fault = |source| TrackingError::Note {
+            path: doing.display().to_string(),
+            source,
+        };
+        let claimed = match self.claim(name, &doing).map_err(fault)? {
+            Claim::Ours(claimed) => claimed,
+            Claim::Others => return Ok(false),
+            Claim::Nothing => return Ok(true),
         };
         match self.take_over(&owner).await {
             Ok(taken) => {
@@ -259,10 +274,45 @@ impl TakingOver {
             Err(TrackingError::NoRun { .. } | TrackingError::NoModel { .. }) => {}
             Err(error) => return Err(error),
         }
-        fs::remove_file(&doing).map_err(|source| TrackingError::Note {
-            path: doing.display().to_string(),
-            source,
-        })
+        if is_at(&claimed, &doing).map_err(fault)? {
+            remove_if_there(&doing).map_err(fault)?;
+        }
+        Ok(true)
+    }
+
+    /// Makes a note one that is being carried out, by this process alone: whoever is about it holds a lock on the file,
+    /// which the system lets go when a process is killed.
+    fn claim(&self, name: &str, doing: &Path) -> io::Result<Claim> {
+        let note = self.notes.join(name);
+        loop {
+            let adopted = open_if_there(doing)?;
+            let is_adopted = adopted.is_some();
+            let Some(file) = adopted.map_or_else(|| open_if_there(&note), |file| Ok(Some(file)))?
+            else {
+                return Ok(Claim::Nothing);
+            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Claim::Others),
+                // As before there were locks: both may do the same, and the second finds it there.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // Another process may have been faster between opening and locking.
+            if is_adopted {
+                if is_at(&file, doing)? {
+                    // What it asks for is looked at from now on.
+                    remove_if_there(&note)?;
+                    return Ok(Claim::Ours(file));
+                }
+            } else if is_at(&file, &note)? {
+                match fs::rename(&note, doing) {
+                    Ok(()) => return Ok(Claim::Ours(file)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
     }
 
     /// Takes over what stands in the folder of a run or model.
@@ -304,8 +354,14 @@ impl TakingOver {
         };
         let files: Vec<FoundFile> = files.into_iter().filter(is_new).collect();
         for group in groups(&files) {
-            self.take_over_group(&location, &folder, group, &on_record, &mut taken)
-                .await?;
+            let group = Group {
+                owner,
+                location: &location,
+                folder: &folder,
+                files: group,
+                on_record: &on_record,
+            };
+            self.take_over_group(group, &mut taken).await?;
         }
         self.note_passed_over(owner, &taken.passed_over).await?;
         Ok(taken)
@@ -338,14 +394,18 @@ impl TakingOver {
 
     async fn take_over_group(
         &self,
-        location: &Arc<dyn Location>,
-        folder: &str,
-        group: &[FoundFile],
-        on_record: &BTreeMap<String, ObjectId>,
+        group: Group<'_>,
         taken: &mut TakenOver,
     ) -> Result<(), TrackingError> {
+        let Group {
+            owner,
+            location,
+            folder,
+            files,
+            on_record,
+        } = group;
         let (cas, location) = (self.tracking.cas().clone(), Arc::clone(location));
-        let files = group.to_vec();
+        let files = files.to_vec();
         let stored = run_blocking("storing artifacts that clients wrote", move || {
             store(&cas, location.as_ref(), &files)
         });
@@ -366,6 +426,8 @@ impl TakingOver {
             }
             read.push((path, (file.tag, object)));
         }
+        // Reading took a while: files of what was removed meanwhile would be nobody's.
+        self.places_of(owner).await?;
         self.tracking
             .commit_artifacts(&self.caller, "artifact.taken_over", changed)
             .await?;
@@ -432,6 +494,51 @@ impl TakingOver {
 
     fn lock_known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (String, ObjectId)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Some files of a folder.
+struct Group<'a> {
+    owner: &'a ArtifactOwner,
+    location: &'a Arc<dyn Location>,
+    /// Under which they are on record.
+    folder: &'a str,
+    files: &'a [FoundFile],
+    on_record: &'a BTreeMap<String, ObjectId>,
+}
+
+/// Whose a note is.
+enum Claim {
+    /// This process's, as long as the file is open.
+    Ours(File),
+    /// Another's, which is about it.
+    Others,
+    /// There is none.
+    Nothing,
+}
+
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match File::options().read(true).write(true).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an open file is what stands at a path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (file, standing) = (file.metadata()?, fs::metadata(path));
+    match standing {
+        Ok(standing) => Ok((file.dev(), file.ino()) == (standing.dev(), standing.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

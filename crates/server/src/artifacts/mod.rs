@@ -18,7 +18,7 @@ use axum::routing::{any, get};
 use entities::ArtifactEntry;
 use locations::{Entry, Found};
 use serde::Serialize;
-use tracking::TrackingError;
+use tracking::{ArtifactOwner, TrackingError};
 
 use crate::app::{App, By};
 use crate::error::RequestError;
@@ -237,6 +237,7 @@ pub(crate) async fn upload_of_run(
     let run = app.tracking.get_run(&run).await?.run;
     match Place::of_run(&app, &run).target(path)? {
         Target::Kept(path) => {
+            let path = app.access.writable_path(&path, &app.tracking).await?;
             receive_small(&app, &caller, path, body, LARGEST_OF_PAGE_BYTES).await?;
         }
         Target::Located(location, path) => {
@@ -247,6 +248,7 @@ pub(crate) async fn upload_of_run(
                 location.write(&path, &mut content.as_ref())
             });
             writing.await?;
+            app.note_artifacts(&ArtifactOwner::Run(run.id)).await?;
         }
     }
     Ok(empty())

@@ -51,7 +51,7 @@ pub(super) async fn create(
     let source = required("source", source)?;
     let access = &app.access;
     let real = |id: Option<String>| id.map(|id| access.real_id(&id).into_owned());
-    let new = NewModelVersion {
+    let mut new = NewModelVersion {
         source: access.real_source(&source).into_owned(),
         run: real(run_id),
         logged_model: real(model_id),
@@ -60,13 +60,14 @@ pub(super) async fn create(
         description: Some(description.unwrap_or_default()),
         tags: real_tags(&app, pairs("tags", tags)?).collect(),
         name,
+        lacks_files: false,
     };
     if let Some(origin) = access.replayed() {
         let name = &new.name;
         return version_answer(&app, &find_of_origin(&app, name, &origin).await?);
     }
     check_origin(&app, &new)?;
-    take_over_files(&app, &new).await?;
+    new.lacks_files = !take_over_files(&app, &new).await?;
     let created = app.registry.create_version(&caller, new).await?;
     if let Some(captured) = access.captured() {
         captured.note_version(&created.version.name, created.version.version);
@@ -86,8 +87,9 @@ fn check_origin(app: &App, new: &NewModelVersion) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// What clients wrote by themselves is taken over first, so that the version is tied to the bytes of its files.
-async fn take_over_files(app: &App, new: &NewModelVersion) -> Result<(), RequestError> {
+/// What clients wrote by themselves is taken over first, so that the version is tied to the bytes of its files; false
+/// where that is not done.
+async fn take_over_files(app: &App, new: &NewModelVersion) -> Result<bool, RequestError> {
     let given = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
     // What names no run or model is refused afterwards.
     let model = given(&new.logged_model).and_then(|id| id.parse().ok());
@@ -98,7 +100,7 @@ async fn take_over_files(app: &App, new: &NewModelVersion) -> Result<(), Request
         (None, Some(run)) if !new.source.starts_with("models:") => {
             app.take_over_artifacts(&ArtifactOwner::Run(run)).await
         }
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 

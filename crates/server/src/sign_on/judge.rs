@@ -69,7 +69,7 @@ impl Judge<'_> {
             Rule::CreateModel => self.create_model().await,
             Rule::Archive => self.archive().await,
             Rule::Search => Ok(self.search_needs()),
-            Rule::RunFile => self.runs("run_id", Action::Update).await,
+            Rule::RunFile => self.run_file().await,
             Rule::Run(_) | Rule::RunWithModels | Rule::Runs | Rule::Model(_) => {
                 self.of_runs_and_models(rule).await
             }

@@ -254,6 +254,30 @@ async fn a_place_that_somebody_chose_gives_nobody_elses_files() {
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     let inside = format!("2.0/mlflow-artifacts/artifacts/{folder}/{run}/artifacts/a.txt");
     refused(&app, "PUT", &inside, &json!("x")).await;
+    let call =
+        |run: &str| format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=a.txt");
+    let answer = app.with(&as_user("ann"), "POST", &call(&run), "x").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let listed = app.bench.tracking.list_artifacts_below(&folder).await;
+    assert_eq!(listed.unwrap().len(), 1);
+    // Neither in the experiment of another by its number.
+    let body = json!({"name": "beside", "artifact_location": "mlflow-artifacts:/2"});
+    let made = app
+        .by("ann", "POST", "2.0/mlflow/experiments/create", &body)
+        .await;
+    let made = made.ok()["experiment_id"].as_str().unwrap().to_owned();
+    let run = app.run_by("ann", &made).await;
+    let answer = app.with(&as_user("ann"), "POST", &call(&run), "x").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    // A place that is nobody else's is one's own.
+    let body = json!({"name": "own", "artifact_location": "mlflow-artifacts:/place"});
+    let made = app
+        .by("ann", "POST", "2.0/mlflow/experiments/create", &body)
+        .await;
+    let made = made.ok()["experiment_id"].as_str().unwrap().to_owned();
+    let run = app.run_by("ann", &made).await;
+    let answer = app.with(&as_user("ann"), "POST", &call(&run), "x").await;
+    assert_eq!(answer.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ pub(super) async fn run(request: Request, output: &Output) -> Result<ExitCode, C
         run_link: None,
         description,
         tags: tags.into_iter().collect(),
+        lacks_files: false,
     };
     let registered = context
         .registry
