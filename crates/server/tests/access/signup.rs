@@ -209,7 +209,8 @@ async fn names_are_shown_as_texts_and_bad_ones_refused() {
     let app = app_with_users(Permission::Read).await;
     let token = token_of(&app, "admin").await;
     let fill = |name: &str, password: &str| {
-        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded =
+            percent_encoding::percent_encode(name.as_bytes(), percent_encoding::NON_ALPHANUMERIC);
         format!("csrf_token={token}&username={encoded}&password={password}")
     };
     let name = "<script>alert(\"x\")</script>'&";
