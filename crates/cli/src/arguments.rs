@@ -495,7 +495,7 @@ pub(crate) struct BackupArguments {
     /// Keep the newest so many backups, and remove the older ones with the objects that only they have
     #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
     pub(crate) keep: Option<usize>,
-    /// Do not read all objects of the folder again at the end
+    /// Neither verify the store first nor read all objects of the folder again at the end
     #[arg(long)]
     pub(crate) quick: bool,
     /// Only list the backups

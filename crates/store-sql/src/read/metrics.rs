@@ -52,8 +52,14 @@ impl<B: Backend> SqlStore<B> {
             return Ok(found);
         }
         match self.bring_up_to_date(&run, &key).await {
-            // A store that may not be written is read all the same.
-            Ok(()) | Err(StoreError::ReadOnly | StoreError::Newer { .. }) => {}
+            // What cannot be written now is read all the same.
+            Ok(())
+            | Err(
+                StoreError::ReadOnly
+                | StoreError::Newer { .. }
+                | StoreError::Busy
+                | StoreError::DiskFull,
+            ) => {}
             Err(error) => return Err(error),
         }
         if let Some(found) = self.read(reading).await? {
