@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::server::{Addresses, Peer, SECONDS, Server, free_port};
+use super::server::{Addresses, Peer, SECONDS, Server, free_port, stock_address};
 use super::{Bench, Section, json_lines};
 use crate::error::TaskError;
 use crate::postgres::{Durability, PrivatePostgres};
@@ -21,7 +21,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
         let server = PrivatePostgres::start(Durability::Real)?;
         let addresses = Addresses {
             reproof: server.uri(),
-            stock: server.make_database("stock")?,
+            stock: stock_address(&server)?,
         };
         compare(bench, Some(&addresses), &mut rows)?;
         notes.push(

@@ -35,7 +35,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
         let server = PrivatePostgres::start(Durability::Real)?;
         let addresses = Addresses {
             reproof: server.uri(),
-            stock: server.make_database("stock")?,
+            stock: stock_address(&server)?,
         };
         compare(bench, &project, Some(&addresses), &mut rows)?;
         notes.push("On PostgreSQL, both talk to one server by its socket, with its settings as installed; its own CPU is in neither column.".to_owned());
@@ -64,6 +64,12 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
 pub(super) struct Addresses {
     pub(super) reproof: String,
     pub(super) stock: String,
+}
+
+/// A database for MLflow, with the driver that is installed: SQLAlchemy's own choice differs between its versions.
+pub(super) fn stock_address(server: &PrivatePostgres) -> Result<String, TaskError> {
+    let uri = server.make_database("stock")?;
+    Ok(uri.replacen("postgresql:", "postgresql+psycopg2:", 1))
 }
 
 /// Measures both on SQLite, or on PostgreSQL.
