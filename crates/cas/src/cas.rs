@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use entities::{EntryKind, ObjectId, Tree};
 
 use crate::codec::Codec;
+use crate::distant::{Distant, fault_of_reader};
 use crate::list::ChunkRef;
 use crate::locks::Locks;
 use crate::pack::{Entry, Role};
@@ -23,6 +24,10 @@ use crate::{CasError, Damage, layout};
 #[derive(Clone, Debug)]
 pub struct Cas {
     pub(crate) inner: Arc<Inner>,
+    /// Where else contents are.
+    pub(crate) distant: Arc<[Arc<dyn Distant>]>,
+    /// Where `store` puts new ones, if not into packs; the same for all clones.
+    pub(crate) target: Arc<OnceLock<Arc<dyn Distant>>>,
 }
 
 /// How a store is used; none of it changes what is stored or what is read.
@@ -127,6 +132,8 @@ impl Cas {
         };
         Self {
             inner: Arc::new(inner),
+            distant: Arc::new([]),
+            target: Arc::default(),
         }
     }
 
@@ -136,16 +143,32 @@ impl Cas {
     ///
     /// *Cost*: one call of the system, to see whether other processes changed the folder, and a search in memory.
     pub fn contains(&self, id: &ObjectId) -> Result<bool, CasError> {
-        self.inner.contains(id)
+        if self.inner.contains(id)? {
+            return Ok(true);
+        }
+        match self.find_distant(id, |place| place.size_bytes(id)) {
+            Ok(_) => Ok(true),
+            Err(CasError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The length of an object's content; nothing where it is not there.
     ///
     /// *Errors* and *Cost*: as `contains`.
     pub fn size_bytes(&self, id: &ObjectId) -> Result<Option<u64>, CasError> {
-        self.inner
+        let here = self
+            .inner
             .packs
-            .with_entry(id, is_object, |found| Ok(found.entry.size_bytes))
+            .with_entry(id, is_object, |found| Ok(found.entry.size_bytes))?;
+        if here.is_some() {
+            return Ok(here);
+        }
+        match self.find_distant(id, |place| place.size_bytes(id)) {
+            Ok(size_bytes) => Ok(Some(size_bytes)),
+            Err(CasError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads an object whole.
@@ -154,9 +177,16 @@ impl Cas {
     ///
     /// *Cost*: memory for the whole; `reader` has no need of it.
     pub fn read(&self, id: &ObjectId) -> Result<Vec<u8>, CasError> {
-        let (chunks, size_bytes) = match self.inner.open(id)? {
-            Content::Whole(content) => return Ok(content),
-            Content::Chunks { chunks, size_bytes } => (chunks, size_bytes),
+        let (chunks, size_bytes) = match self.inner.open(id) {
+            Err(CasError::Missing { .. }) if self.has_distant() => {
+                let mut content = Vec::new();
+                let mut reader = self.read_distant(id, 0, u64::MAX)?;
+                io::Read::read_to_end(&mut reader, &mut content).map_err(fault_of_reader)?;
+                return Ok(content);
+            }
+            Err(error) => return Err(error),
+            Ok(Content::Whole(content)) => return Ok(content),
+            Ok(Content::Chunks { chunks, size_bytes }) => (chunks, size_bytes),
         };
         let mut content = Vec::with_capacity(size_bytes as usize);
         for chunk in &chunks {
@@ -176,7 +206,19 @@ impl Cas {
     ///
     /// *Cost*: memory for one chunk, of 128 KiB at most, and 36 bytes for each chunk.
     pub fn reader(&self, id: &ObjectId) -> Result<ObjectReader, CasError> {
-        ObjectReader::open(Arc::clone(&self.inner), *id)
+        match ObjectReader::open(Arc::clone(&self.inner), *id) {
+            Err(CasError::Missing { .. }) if self.has_distant() => {
+                let size_bytes = self.find_distant(id, |place| place.size_bytes(id))?;
+                let reader = self.read_distant(id, 0, u64::MAX)?;
+                Ok(ObjectReader::distant(
+                    Arc::clone(&self.inner),
+                    *id,
+                    size_bytes,
+                    reader,
+                ))
+            }
+            opened => opened,
+        }
     }
 
     /// Reads a part of an object; it is shorter than asked for where the object ends before.
@@ -186,9 +228,16 @@ impl Cas {
     /// *Cost*: the chunks that the part touches, and the list of all.
     pub fn read_range(&self, id: &ObjectId, offset: u64, length: u64) -> Result<Vec<u8>, CasError> {
         let end = offset.saturating_add(length);
-        let chunks = match self.inner.open(id)? {
-            Content::Whole(content) => return Ok(part_of(&content, 0, offset, end).to_vec()),
-            Content::Chunks { chunks, .. } => chunks,
+        let chunks = match self.inner.open(id) {
+            Err(CasError::Missing { .. }) if self.has_distant() => {
+                let mut part = Vec::new();
+                let mut reader = self.read_distant(id, offset, length)?;
+                io::Read::read_to_end(&mut reader, &mut part).map_err(fault_of_reader)?;
+                return Ok(part);
+            }
+            Err(error) => return Err(error),
+            Ok(Content::Whole(content)) => return Ok(part_of(&content, 0, offset, end).to_vec()),
+            Ok(Content::Chunks { chunks, .. }) => chunks,
         };
         let (mut part, mut at) = (Vec::new(), 0);
         for chunk in &chunks {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use entities::ObjectId;
 
+use crate::DistantError;
+
 /// What can go wrong with objects.
 #[derive(Debug, thiserror::Error)]
 pub enum CasError {
@@ -40,6 +42,9 @@ pub enum CasError {
         /// The newest version that can be read.
         supported: u32,
     },
+    /// What is kept elsewhere than in packs cannot be had.
+    #[error(transparent)]
+    Distant(#[from] DistantError),
     /// The system refused.
     #[error("{}", describe_io(action, path))]
     Io {

@@ -15,6 +15,7 @@ impl Cas {
     ///
     /// Bytes that another object has too stay with that one. What killed processes left in the temporary folder is
     /// removed as well. A batch under way that shares a chunk with the object fails when it is flushed.
+    /// It is also removed where contents are kept elsewhere, as far as that place keeps no older versions.
     /// After a fault the object may still be there, whole or in part, and can be forgotten again.
     ///
     /// *Errors*: `Missing`; `Damaged`, `Newer` and `Io` when an index or a list cannot be read; `DiskFull`, as packs
@@ -23,6 +24,18 @@ impl Cas {
     /// *Cost*: reads all indexes and lists, and writes each pack anew that holds a part of the object.
     /// Other writers wait meanwhile.
     pub fn forget(&self, id: &ObjectId) -> Result<(), CasError> {
+        // Elsewhere first: what is still here can be forgotten again.
+        let mut was_elsewhere = false;
+        for place in self.distant() {
+            was_elsewhere |= place.remove(id)?;
+        }
+        match self.forget_here(id) {
+            Err(CasError::Missing { .. }) if was_elsewhere => Ok(()),
+            forgotten => forgotten,
+        }
+    }
+
+    fn forget_here(&self, id: &ObjectId) -> Result<(), CasError> {
         let inner = &*self.inner;
         let _maintenance = inner.locks.maintenance()?;
         let guard = inner.locks.exclusive()?;

@@ -6,6 +6,7 @@ mod cas;
 mod chunking;
 mod codec;
 mod consolidate;
+mod distant;
 mod error;
 mod forget;
 mod gc;
@@ -23,6 +24,7 @@ mod verify;
 
 pub use batch::{Batch, Stored};
 pub use cas::{Cas, CasOptions, digest_file, digest_reader};
+pub use distant::{Distant, DistantError, DistantFault};
 pub use error::{CasError, Damage};
 pub use gc::{GcOptions, GcSummary};
 pub use held::{HeldPacks, PackFile};

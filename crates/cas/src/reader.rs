@@ -25,6 +25,8 @@ pub struct ObjectReader {
     position: usize,
     /// Of all that was handed out; not needed for an object that is one piece, which was verified at once.
     whole: Option<Box<blake3::Hasher>>,
+    /// What is kept elsewhere is verified there.
+    distant: Option<Box<dyn Read + Send>>,
 }
 
 impl std::fmt::Debug for ObjectReader {
@@ -53,7 +55,26 @@ impl ObjectReader {
             chunks: chunks.into_iter(),
             chunk,
             position: 0,
+            distant: None,
         })
+    }
+
+    pub(crate) fn distant(
+        inner: Arc<Inner>,
+        id: ObjectId,
+        size_bytes: u64,
+        reader: Box<dyn Read + Send>,
+    ) -> Self {
+        Self {
+            inner,
+            id,
+            size_bytes,
+            chunks: Vec::new().into_iter(),
+            chunk: Vec::new(),
+            position: 0,
+            whole: None,
+            distant: Some(reader),
+        }
     }
 
     /// The length of the whole object.
@@ -86,6 +107,9 @@ impl Read for ObjectReader {
         if buffer.is_empty() {
             return Ok(0);
         }
+        if let Some(reader) = &mut self.distant {
+            return reader.read(buffer);
+        }
         while self.position == self.chunk.len() {
             if !self.advance().map_err(io::Error::other)? {
                 return Ok(0);
@@ -114,7 +138,10 @@ impl Cas {
         is_executable: bool,
     ) -> Result<(), CasError> {
         // First what can be found out before there is a file.
-        let content = self.inner.open(id)?;
+        let content = match self.inner.open(id) {
+            Err(CasError::Missing { .. }) if self.has_distant() => None,
+            opened => Some(opened?),
+        };
         let mode = if is_executable { 0o755 } else { 0o644 };
         let mut options = File::options();
         // `create_new` is O_EXCL, which does not follow a link at the end of the path.
@@ -125,8 +152,9 @@ impl Cas {
             .open(path)
             .map_err(CasError::io("make", path))?;
         let written = match content {
-            Content::Whole(content) => write(&file, path, &content),
-            Content::Chunks { chunks, .. } => self.write_chunks(id, &chunks, &file, path),
+            Some(Content::Whole(content)) => write(&file, path, &content),
+            Some(Content::Chunks { chunks, .. }) => self.write_chunks(id, &chunks, &file, path),
+            None => self.copy_distant(id, &file, path),
         };
         if written.is_err() {
             // It is ours, as it was not there before; a fault of removing it would hide the first one.

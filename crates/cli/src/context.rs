@@ -22,6 +22,7 @@ use tracking::{
 use webhooks::{Webhooks, WebhooksParts};
 
 use crate::database::{Database, NewStore, make_store, open_database};
+use crate::destinations::with_destinations;
 use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, objects_fault, store_fault, tracking_fault};
@@ -534,7 +535,7 @@ fn open_objects(project: &Project, is_writable: bool) -> Result<Cas, CommandErro
     } else {
         Cas::open_read_only(&objects, &temporary, options)
     };
-    opened.map_err(objects_fault)
+    with_destinations(opened.map_err(objects_fault)?, project)
 }
 
 fn capture_settings(settings: &Settings, key: Option<&SigningKey>) -> CaptureSettings {

@@ -1,7 +1,7 @@
 //! The pages behind error codes, in the binary so that help works offline.
 
 /// Code and page, in the order of the codes.
-pub(crate) const PAGES: [(&str, &str); 33] = [
+pub(crate) const PAGES: [(&str, &str); 35] = [
     ("E0001", include_str!("explain/E0001.md")),
     ("E0002", include_str!("explain/E0002.md")),
     ("E0003", include_str!("explain/E0003.md")),
@@ -30,6 +30,8 @@ pub(crate) const PAGES: [(&str, &str); 33] = [
     ("E0026", include_str!("explain/E0026.md")),
     ("E0027", include_str!("explain/E0027.md")),
     ("E0028", include_str!("explain/E0028.md")),
+    ("E0029", include_str!("explain/E0029.md")),
+    ("E0030", include_str!("explain/E0030.md")),
     ("E0031", include_str!("explain/E0031.md")),
     ("E0032", include_str!("explain/E0032.md")),
     ("E0033", include_str!("explain/E0033.md")),

@@ -20,6 +20,7 @@ use registry::RegistryError;
 use store::StoreError;
 use tracking::TrackingError;
 
+use crate::destinations::distant_fault;
 use crate::error::{CommandError, with_causes};
 use crate::output::in_shell_words;
 
@@ -94,6 +95,7 @@ pub(crate) fn objects_fault(error: CasError) -> CommandError {
             .hint("`reproof audit verify` says what else is wrong"),
         CasError::Newer { .. } => CommandError::usage("E0003", text)
             .hint("install the version of Reproof that made the store, or a later one"),
+        CasError::Distant(error) => distant_fault(error),
         CasError::Io { .. } => CommandError::system("E0018", text),
     }
 }

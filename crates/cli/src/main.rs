@@ -6,6 +6,7 @@ mod commands;
 mod context;
 mod database;
 mod delivering;
+mod destinations;
 mod diagnostics;
 mod endpoints;
 mod error;

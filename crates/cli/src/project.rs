@@ -12,6 +12,9 @@ pub(crate) const STORE_DIRECTORY: &str = ".reproof";
 /// Name of the file in it that holds the address of a PostgreSQL database.
 const ADDRESS_FILE: &str = "postgresql";
 
+/// First line of the file that names places in object stores.
+const DESTINATIONS_FORMAT: &str = "reproof destinations 1";
+
 /// A project: the folder that holds `.reproof/`.
 #[derive(Debug, Clone)]
 pub(crate) struct Project {
@@ -120,6 +123,53 @@ impl Project {
 
     pub(crate) fn temporary(&self) -> PathBuf {
         self.store_directory().join("tmp")
+    }
+
+    /// The places in object stores where contents are beside the packs, the last one last.
+    pub(crate) fn destinations(&self) -> Result<Vec<String>, CommandError> {
+        let path = self.destinations_file();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                let told = format!("cannot read {}: {error}", path.display());
+                return Err(CommandError::system("E0018", told));
+            }
+        };
+        let mut lines = text.lines();
+        if lines.next() != Some(DESTINATIONS_FORMAT) {
+            return Err(CommandError::usage(
+                "E0003",
+                format!("{} was written by a newer version", path.display()),
+            )
+            .hint("install the version of Reproof that made the store, or a later one"));
+        }
+        Ok(lines.map(str::to_owned).collect())
+    }
+
+    /// Notes a place in an object store where contents are kept from now on, durably.
+    pub(crate) fn note_destination(&self, uri: &str) -> Result<(), CommandError> {
+        let mut known = self.destinations()?;
+        if known.last().is_some_and(|last| last == uri) {
+            return Ok(());
+        }
+        known.retain(|known| known != uri);
+        known.push(uri.to_owned());
+        let path = self.destinations_file();
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let text = format!("{DESTINATIONS_FORMAT}\n{}\n", known.join("\n"));
+        let write = || {
+            let mut file = std::fs::File::create(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, &path)?;
+            std::fs::File::open(self.objects())?.sync_all()
+        };
+        write().map_err(|error| cannot_write(&path, &error))
+    }
+
+    fn destinations_file(&self) -> PathBuf {
+        self.objects().join("destinations")
     }
 
     /// What the server noted that it is to take over.

@@ -3,7 +3,7 @@
 use access::AccessError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cas::CasError;
+use cas::{CasError, DistantFault};
 use datasets::DatasetsError;
 use entities::ErrorClass;
 use locations::LocationError;
@@ -517,6 +517,10 @@ impl RequestError {
             Self::Traces(error) => code_of_class(error.class()),
             Self::Datasets(error) => code_of_class(error.class()),
             Self::Webhooks(error) => code_of_class(error.class()),
+            // What is kept in an object store may be had later.
+            Self::Cas(CasError::Distant(error)) if error.kind == DistantFault::Unreachable => {
+                UNAVAILABLE
+            }
             Self::Cas(_) | Self::BrokenOff { .. } | Self::Encoding(_) => INTERNAL,
             Self::MissingValue { .. }
             | Self::WrongType { .. }

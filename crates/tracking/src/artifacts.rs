@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use cas::CasError;
 use entities::{Artifact, ArtifactEntry, Caller, Change, ModelId, RunId};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -24,12 +23,7 @@ impl Tracking {
         content: &mut (dyn Read + Send),
     ) -> Result<Artifact, TrackingError> {
         check_artifact_path(path)?;
-        let stored = run_blocking(|| {
-            let batch = self.cas().batch();
-            let stored = batch.put_reader(content)?;
-            batch.commit()?;
-            Ok::<_, CasError>(stored)
-        })?;
+        let stored = run_blocking(|| self.cas().store(content))?;
         let artifact = Artifact {
             path: path.to_owned(),
             object: stored.object,

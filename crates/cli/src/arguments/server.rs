@@ -59,7 +59,16 @@ pub(crate) struct ServerArguments {
         hide_env_values = true
     )]
     pub(crate) default_artifact_root: Option<String>,
-    /// Further folders in which clients write artifacts by themselves, and which the server may read and write for
+    /// Where artifacts that go through the server are kept: s3://BUCKET/PREFIX, gs://… or wasbs://…, with credentials from
+    /// the environment; in the store if not given
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "MLFLOW_ARTIFACTS_DESTINATION",
+        hide_env_values = true
+    )]
+    pub(crate) artifacts_destination: Option<String>,
+    /// Further folders or places in object stores in which clients write artifacts by themselves, and which the server may read and write for
     /// them: those of experiments that were created with such a location
     #[arg(
         long,
@@ -167,13 +176,6 @@ pub(crate) struct WithoutMeaning {
         hide_env_values = true
     )]
     pub(crate) registry_store_uri: Option<String>,
-    #[arg(
-        long,
-        hide = true,
-        env = "MLFLOW_ARTIFACTS_DESTINATION",
-        hide_env_values = true
-    )]
-    pub(crate) artifacts_destination: Option<String>,
     #[arg(
         short,
         long,

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use entities::{Change, Leaf};
+use cas::{Cas, CasError, DistantError, DistantFault};
+use entities::{Change, Leaf, ObjectId};
 use ledger::{TreeHead, VerifierKey};
 use serde_json::{Value, json};
 use store::StoredEvent;
@@ -399,6 +400,28 @@ pub(super) async fn find_fault(
     Ok(finding)
 }
 
+/// Reads an object where it is kept elsewhere than in the packs; tells whether it is there, or how it is damaged.
+///
+/// *Errors*: those of asking: what cannot be reached is neither sound nor damaged.
+fn verify_distant(cas: &Cas, object: &ObjectId) -> Result<Result<bool, String>, CommandError> {
+    let mut reader = match cas.reader(object) {
+        Ok(reader) => reader,
+        Err(CasError::Missing { .. }) => return Ok(Ok(false)),
+        Err(CasError::Distant(error)) if error.kind == DistantFault::Damaged => {
+            return Ok(Err(error.message));
+        }
+        Err(error) => return Err(objects_fault(error)),
+    };
+    match std::io::copy(&mut reader, &mut std::io::sink()) {
+        Ok(_) => Ok(Ok(true)),
+        Err(error) => match error.downcast::<DistantError>() {
+            Ok(error) if error.kind == DistantFault::Damaged => Ok(Err(error.message)),
+            Ok(error) => Err(objects_fault(error.into())),
+            Err(error) => Err(CommandError::system("E0018", error)),
+        },
+    }
+}
+
 /// How many objects that a run, an artifact or a verdict refers to were removed on purpose, and the first that is not
 /// there for no such reason, though its bytes were kept.
 pub(super) async fn find_missing_objects(
@@ -406,8 +429,13 @@ pub(super) async fn find_missing_objects(
 ) -> Result<(u64, Option<String>), CommandError> {
     let mut forgotten = 0;
     for (object, Reference { from, is_kept }) in References::collect(context).await?.objects {
-        if !is_kept || context.bench.cas.contains(&object).map_err(objects_fault)? {
+        if !is_kept || context.bench.cas.has_here(&object).map_err(objects_fault)? {
             continue;
+        }
+        match verify_distant(&context.bench.cas, &object)? {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(fault) => return Ok((forgotten, Some(fault))),
         }
         if !is_forgotten(context, &object).await? {
             let fault = format!("object `{object}` is missing, to which {from} refers");

@@ -19,6 +19,7 @@ use crate::arguments::{HOST, ServerArguments};
 use crate::context::Context;
 use crate::database::NewStore;
 use crate::delivering::Delivering;
+use crate::destinations::keep_at;
 use crate::error::CommandError;
 use crate::output::{Output, safe};
 use crate::project::cannot_write;
@@ -37,6 +38,7 @@ pub(crate) async fn run(
     let web = mlflow_options::web(&arguments, output);
     let operation = mlflow_options::operation(&arguments, SystemClock.now());
     let access = access_options::settings(&arguments, output)?;
+    let destination = mlflow_options::destination(&arguments)?;
     let ServerArguments { host, port, .. } = arguments;
     let host = if host.is_empty() { HOST } else { &host };
     let listener = listen(host, port).await?;
@@ -53,6 +55,19 @@ pub(crate) async fn run(
         mlflow_options::warn_of_mlflow(output)?;
         Context::open_or_create_found(new, output).await?
     };
+    if let Some(destination) = destination {
+        keep_at(destination, &context.bench.cas, context.project())?;
+        let kept = context.bench.cas.distant().next();
+        let place = kept.map_or("", |kept| kept.place());
+        output.say(&format!("artifacts are kept at {}", safe(place)));
+    } else {
+        for place in context.bench.cas.distant() {
+            output.say(&format!(
+                "artifacts at {} are read; new ones are kept in the store, since no `--artifacts-destination` names another place",
+                safe(place.place())
+            ));
+        }
+    }
     let address = listener.local_addr().map_err(|error| {
         CommandError::system("E0018", format!("cannot tell the address: {error}"))
     })?;

@@ -17,6 +17,7 @@ mod given_back;
 mod listening;
 mod migrations;
 mod models;
+mod object_stores;
 mod odd;
 mod outside;
 mod postgres;

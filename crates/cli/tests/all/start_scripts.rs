@@ -314,6 +314,43 @@ fn what_would_be_missed_is_refused_by_name() {
 }
 
 #[test]
+fn artifacts_in_an_object_store_that_cannot_be_used_are_told_before_anything_is_served() {
+    let project = Project::with_store();
+    let start = |destination: &str| {
+        let mut program = project.program();
+        program
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "hunter2hunter2")
+            .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+            .args([
+                "server",
+                "--port",
+                "0",
+                "--artifacts-destination",
+                destination,
+            ]);
+        crate::support::Answer::of(&mut program)
+    };
+    for (destination, words) in [
+        (
+            "s3://key:hunter2hunter2@bucket/x",
+            "holds a user, a password or a query",
+        ),
+        (
+            "s3://bucket/x?sig=hunter2hunter2",
+            "holds a user, a password or a query",
+        ),
+        ("s3://bucket/../x", "its path holds"),
+        ("hdfs://host/x", "is not supported"),
+    ] {
+        let answer = start(destination);
+        answer.assert_code(2).assert_err_has(words);
+        assert!(!answer.err().contains("hunter2"), "{}", answer.err());
+    }
+    assert!(!project.path(".reproof/objects/destinations").exists());
+}
+
+#[test]
 fn what_clients_wrote_to_a_folder_is_on_record_also_after_a_kill() {
     let project = Project::empty();
     let options = ["--default-artifact-root", "arts"];

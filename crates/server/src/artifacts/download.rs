@@ -201,30 +201,29 @@ async fn open_range(
     sent: Counter,
 ) -> Result<Body, RequestError> {
     pump(sent, move |chunks| {
-        let end = offset + length;
-        let mut at = offset;
-        while at < end {
-            let chunk = match cas.read_range(&object, at, CHUNK_BYTES.min(end - at)) {
-                Ok(chunk) if !chunk.is_empty() => chunk,
-                // The first chunk decides the answer; a later one can only break it off.
-                Err(error) if at == offset => return Err(error),
-                Err(error) => {
-                    chunks.fail(&error);
-                    return Ok(());
-                }
-                Ok(_) => {
-                    chunks.fail(&std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
-                    return Ok(());
-                }
-            };
-            at += chunk.len() as u64;
-            if !chunks.send(Bytes::from(chunk)) {
-                return Ok(());
-            }
-        }
-        Ok(())
+        let mut reader = cas.range_reader(&object, offset, length)?;
+        send_part(&mut reader, length, chunks);
+        Ok::<_, CasError>(())
     })
     .await
+}
+
+/// Sends a part as it is read; every piece of it was verified.
+fn send_part(reader: &mut dyn Read, length: u64, chunks: &Chunks) {
+    let mut left = length;
+    while left > 0 {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES as usize);
+        if let Err(error) = reader.take(CHUNK_BYTES.min(left)).read_to_end(&mut chunk) {
+            return chunks.fail(&error);
+        }
+        if chunk.is_empty() {
+            return chunks.fail(&std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+        }
+        left -= chunk.len() as u64;
+        if !chunks.send(Bytes::from(chunk)) {
+            return;
+        }
+    }
 }
 
 type Chunk = Result<Bytes, std::io::Error>;

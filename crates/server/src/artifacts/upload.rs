@@ -28,9 +28,7 @@ pub(super) async fn receive(
     let (sender, frames) = mpsc::channel(FRAMES_MAX);
     let cas = app.tracking.cas().clone();
     let storing = tokio::task::spawn_blocking(move || {
-        let batch = cas.batch();
-        let stored = batch.put_reader(&mut FrameReader::new(frames))?;
-        batch.commit()?;
+        let stored = cas.store(&mut FrameReader::new(frames))?;
         Ok::<_, CasError>(stored)
     });
     let is_whole = pass_on(body, sender, &app.figures.received).await;

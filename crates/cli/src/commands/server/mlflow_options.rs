@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use buckets::{Address, Bucket, BucketRoot};
 use entities::Timestamp;
 use locations::{FolderRoot, Locations, Root};
 use migrate::{MigrateError, Source};
@@ -15,6 +16,7 @@ use store_postgres::PostgresAddress;
 use crate::arguments::{ServerArguments, Unsupported};
 use crate::context::working_directory;
 use crate::database::parse_address;
+use crate::destinations::{distant_fault, environment, parse_destination};
 use crate::error::CommandError;
 use crate::faults::migrate_fault;
 use crate::output::{Output, safe, without_password};
@@ -239,6 +241,22 @@ pub(super) fn artifacts(
     })
 }
 
+/// Where in an object store new artifacts are kept, if anywhere.
+pub(super) fn destination(arguments: &ServerArguments) -> Result<Option<Address>, CommandError> {
+    let given = given(arguments.artifacts_destination.as_ref());
+    let meant = given.filter(|uri| Address::is_meant(uri));
+    meant
+        .map(|uri| parse_destination("--artifacts-destination", uri))
+        .transpose()
+}
+
+/// A place in an object store that clients write to by themselves.
+fn bucket_root(option: &str, uri: &str) -> Result<Arc<dyn Root>, CommandError> {
+    let address = parse_destination(option, uri)?;
+    let bucket = Bucket::new(address, &environment()).map_err(distant_fault)?;
+    Ok(Arc::new(BucketRoot::new(bucket)))
+}
+
 /// Says what happens with what clients write by themselves.
 fn tell_root(root: &str, is_proxy_closed: bool, output: &Output) {
     let option = if is_proxy_closed {
@@ -253,7 +271,7 @@ fn tell_root(root: &str, is_proxy_closed: bool, output: &Output) {
         )
     } else {
         format!(
-            "clients write the artifacts of new experiments to {shown} by themselves, so their bytes are not on record; without `{option}` they are"
+            "clients write the artifacts of new experiments to {shown} by themselves, so their bytes are not on record; with `--artifacts-destination {shown}` in place of `{option}` they are"
         )
     };
     output.say(&told);
@@ -265,15 +283,22 @@ fn tell_root(root: &str, is_proxy_closed: bool, output: &Output) {
 fn locations(root: Option<&str>, others: &[String]) -> Result<Locations, CommandError> {
     let mut roots: Vec<Arc<dyn Root>> = Vec::new();
     // Where clients can write and the server cannot look, it shows nothing.
+    if let Some(root) = root.filter(|root| Address::is_meant(root)) {
+        roots.push(bucket_root("--default-artifact-root", root)?);
+    }
     let default = root.and_then(FolderRoot::new);
     roots.extend(default.map(|root| Arc::new(root) as _));
     for other in others.iter().filter(|other| !other.is_empty()) {
+        if Address::is_meant(other) {
+            roots.push(bucket_root("--serve-artifacts-from", other)?);
+            continue;
+        }
         let found = FolderRoot::new(&whole_root(other)?);
         let found = found.ok_or_else(|| {
             CommandError::usage(
                 "E0022",
                 format!(
-                    "`--serve-artifacts-from {}` is no folder of this machine",
+                    "`--serve-artifacts-from {}` is no folder of this machine and no place in an object store",
                     safe(&without_password(other))
                 ),
             )
@@ -368,11 +393,13 @@ pub(super) fn check_others(
         )
         .hint("leave `--registry-store-uri` out"));
     }
-    if let Some(destination) = given(others.artifacts_destination.as_ref()) {
+    if let Some(destination) = given(arguments.artifacts_destination.as_ref())
+        && !Address::is_meant(destination)
+    {
         let shown = safe(&without_password(destination));
         if Source::path(destination).is_none() {
             return Err(refusal(format!(
-                "`--artifacts-destination {shown}` is not supported: what clients send is kept in the store"
+                "`--artifacts-destination {shown}` is not supported: artifacts are kept in the store, or in an object store of S3, Google or Azure"
             ))
             .hint(format!("clients can write there by themselves: `--no-serve-artifacts --default-artifact-root {shown}`")));
         }
