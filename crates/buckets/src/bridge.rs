@@ -1,7 +1,7 @@
 //! Waiting for what is asynchronous, from wherever one is.
 
 use std::sync::OnceLock;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,6 +15,13 @@ static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
 pub(crate) fn wait<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
+    start(future)?.recv().ok()
+}
+
+/// Starts a future on threads of this room; its result comes by the receiver. None where there are no threads.
+pub(crate) fn start<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Option<Receiver<T>> {
     let runtime = RUNTIME.get_or_init(|| {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(THREADS).thread_name("buckets");
@@ -25,5 +32,5 @@ pub(crate) fn wait<T: Send + 'static>(
         // Whoever waited may have gone.
         let _ = sender.send(future.await);
     });
-    receiver.recv().ok()
+    Some(receiver)
 }

@@ -1,11 +1,12 @@
 //! A place in an object store.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
 use cas::{DistantError, DistantFault};
 use entities::ObjectId;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{
     Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
@@ -19,6 +20,9 @@ use crate::fault::fault;
 
 /// How often one request is made again where the object store is overloaded or the network fails.
 const RETRIES_MAX: usize = 5;
+
+/// Entries of a list that wait to be looked at: S3 tells a thousand at once.
+const LISTED_AT_ONCE: usize = 1000;
 
 /// A place in an object store, with the way there. A cheap clone.
 #[derive(Clone)]
@@ -99,11 +103,18 @@ impl Bucket {
     pub(crate) fn key(&self, below: &str) -> Path {
         let prefix = self.inner.address.prefix.iter().map(String::as_str);
         let below = below.split('/').filter(|component| !component.is_empty());
-        Path::from_iter(prefix.chain(below))
+        prefix.chain(below).collect()
     }
 
     pub(crate) fn fault(&self, action: &str, error: &Error) -> DistantError {
         fault(self, action, error)
+    }
+
+    pub(crate) fn broken_off(&self, action: &str) -> DistantError {
+        DistantError {
+            kind: DistantFault::Other,
+            message: format!("cannot {action} {}: it was broken off", self.uri()),
+        }
     }
 
     /// Waits for what is done on a thread of this room.
@@ -114,10 +125,7 @@ impl Bucket {
     ) -> Result<T, DistantError> {
         match bridge::wait(future) {
             Some(done) => done.map_err(|error| self.fault(action, &error)),
-            None => Err(DistantError {
-                kind: DistantFault::Other,
-                message: format!("cannot {action} {}: it was broken off", self.uri()),
-            }),
+            None => Err(self.broken_off(action)),
         }
     }
 
@@ -164,8 +172,8 @@ impl Bucket {
     ) -> Result<Option<(Bytes, u64)>, DistantError> {
         let store = self.store();
         let read = bridge::wait(async move {
-            let mut options = GetOptions::default();
-            options.range = Some(GetRange::Bounded(offset..offset.saturating_add(length)));
+            let range = GetRange::Bounded(offset..offset.saturating_add(length));
+            let options = GetOptions::new().with_range(Some(range));
             let found = store.get_opts(&key, options).await?;
             let whole_bytes = found.meta.size;
             Ok((found.bytes().await?, whole_bytes))
@@ -189,10 +197,7 @@ impl Bucket {
                 Ok(None)
             }
             Some(Err(error)) => Err(self.fault(action, &error)),
-            None => Err(DistantError {
-                kind: DistantFault::Other,
-                message: format!("cannot {action} {}: it was broken off", self.uri()),
-            }),
+            None => Err(self.broken_off(action)),
         }
     }
 
@@ -207,15 +212,58 @@ impl Bucket {
         })
     }
 
+    /// Removes many keys, many with one request; one that is not there is removed already.
+    pub(crate) fn remove_all(&self, keys: Vec<Path>) -> Result<(), DistantError> {
+        let store = self.store();
+        self.wait("remove from", async move {
+            let keys = futures_util::stream::iter(keys.into_iter().map(Ok)).boxed();
+            let mut removed = store.delete_stream(keys);
+            while let Some(removed) = removed.next().await {
+                match removed {
+                    Ok(_) | Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Visits everything below a key: the last part of its name, and its length.
+    pub(crate) fn visit(
+        &self,
+        key: Path,
+        mut visit: impl FnMut(&str, u64),
+    ) -> Result<(), DistantError> {
+        let store = self.store();
+        let (sender, listed) = sync_channel(LISTED_AT_ONCE);
+        let listing = bridge::start(async move {
+            let mut listing = store.list(Some(&key));
+            while let Some(meta) = listing.try_next().await? {
+                // Where whoever looks at them is slower, this thread waits, and has nothing else to do.
+                if tokio::task::block_in_place(|| sender.send(meta)).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        for meta in listed {
+            visit(meta.location.filename().unwrap_or_default(), meta.size);
+        }
+        match listing.and_then(|listing| listing.recv().ok()) {
+            Some(listed) => listed.map_err(|error| self.fault("list", &error)),
+            None => Err(self.broken_off("list")),
+        }
+    }
+
     /// What lies right below a key.
-    pub(crate) fn list_level(&self, key: Path) -> Result<Level, DistantError> {
+    pub(crate) fn list_level(&self, key: &Path) -> Result<Level, DistantError> {
         let store = self.store();
         let asked = key.clone();
         let listed = self.wait("list", async move {
             store.list_with_delimiter(Some(&asked)).await
         })?;
         let below = |path: &Path| {
-            let parts = path.prefix_match(&key)?;
+            let parts = path.prefix_match(key)?;
             Some(
                 parts
                     .map(|part| part.as_ref().to_owned())
@@ -235,7 +283,7 @@ impl Bucket {
     }
 
     /// Everything below a key, at most so much and one more.
-    pub(crate) fn list_all(&self, key: Path, most: usize) -> Result<Vec<Known>, DistantError> {
+    pub(crate) fn list_all(&self, key: &Path, most: usize) -> Result<Vec<Known>, DistantError> {
         let store = self.store();
         let asked = key.clone();
         let listed = self.wait("list", async move {
@@ -250,7 +298,7 @@ impl Bucket {
             Ok(found)
         })?;
         let below = listed.iter().filter_map(|meta| {
-            let parts = meta.location.prefix_match(&key)?;
+            let parts = meta.location.prefix_match(key)?;
             let below: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
             Some(Known {
                 key: below.join("/"),
@@ -272,6 +320,6 @@ fn known(meta: &ObjectMeta) -> Known {
     Known {
         key: meta.location.to_string(),
         size_bytes: meta.size,
-        tag: ObjectId::of(told.as_bytes()).short().to_string(),
+        tag: ObjectId::of(told.as_bytes()).short(),
     }
 }

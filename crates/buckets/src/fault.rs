@@ -10,18 +10,20 @@ use crate::bucket::Bucket;
 pub(crate) fn fault(bucket: &Bucket, action: &str, error: &Error) -> DistantError {
     let said = clean(&chain(error), bucket.secrets());
     let kind = kind_of(error, &said);
-    let help = match kind {
+    let uri = bucket.uri();
+    let message = match kind {
+        // What else is said of it helps nobody.
+        DistantFault::NoPlace => {
+            format!("the bucket of {uri} is not there: make it first, or name another")
+        }
         DistantFault::Denied => format!(
-            ": set {}, and let them list, read and write there",
+            "cannot {action} {uri}: {}: set {}, and let them list, read and write there",
+            short(&said),
             variables(bucket)
         ),
-        DistantFault::NoPlace => ": make it first, or name another".to_owned(),
-        _ => String::new(),
+        _ => format!("cannot {action} {uri}: {}", short(&said)),
     };
-    DistantError {
-        kind,
-        message: format!("cannot {action} {}: {}{help}", bucket.uri(), short(&said)),
-    }
+    DistantError { kind, message }
 }
 
 /// Variables that say who asks.

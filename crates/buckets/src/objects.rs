@@ -7,7 +7,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use cas::{Distant, DistantError, DistantFault, Stored};
+use cas::{Announce, Distant, DistantError, DistantFault, PutError, Stored};
 use entities::ObjectId;
 use object_store::{ObjectStoreExt as _, PutPayload};
 
@@ -16,8 +16,8 @@ use crate::bucket::Bucket;
 use crate::outline::{BLOCK_BYTES, Outline, Outliner};
 use crate::verified::{VerifiedReader, damaged};
 
-/// What the file `format` says.
-const FORMAT: &str = "reproof objects 1\n";
+/// First line of the file `format`; the second is `of ` and the owner.
+const FORMAT: &str = "reproof objects 1";
 const FORMAT_NAME: &str = "reproof objects ";
 
 /// Contents up to here are sent in one request, from memory.
@@ -37,6 +37,8 @@ const OUTLINES_MAX_BYTES: u64 = 256 << 10;
 #[derive(Debug)]
 pub struct BucketObjects {
     bucket: Bucket,
+    /// The store whose contents they are.
+    owner: String,
     /// Where contents wait until their name is known.
     temporary: PathBuf,
     outlines: Mutex<Outlines>,
@@ -56,48 +58,62 @@ enum There {
 }
 
 impl BucketObjects {
-    /// Keeps contents at a place; what is sent waits in a folder of this machine until its name is known.
-    pub fn new(bucket: Bucket, temporary: &FilePath) -> Self {
+    /// Keeps contents of a store at a place; what is sent waits in a folder of this machine until its name is known.
+    ///
+    /// *Shapes*: `owner` is one line that only that store has, such as the public key of its ledger.
+    pub fn new(bucket: Bucket, owner: &str, temporary: &FilePath) -> Self {
+        debug_assert!(!owner.contains(char::is_control), "an owner is one line");
         Self {
             bucket,
+            owner: owner.to_owned(),
             temporary: temporary.to_owned(),
             outlines: Mutex::default(),
         }
     }
 
-    /// Makes sure that contents can be kept there: that the place is there, and lets whoever asks read and write.
+    /// Makes sure that contents can be kept there: that the place is there, lets whoever asks read and write, and is
+    /// that of no other store. One that nobody has is this store's from now on.
     ///
-    /// *Errors*: with the reason, and what may help. `Other` where a newer version has kept contents there.
+    /// *Errors*: with the reason, and what may help. `Other` where a newer version or another store has kept contents
+    /// there.
     pub fn check(&self) -> Result<(), DistantError> {
         let key = self.bucket.key("format");
         if let Some((found, _)) = self.bucket.get(key.clone(), 0, 1024)? {
             return self.check_format(&found);
         }
+        // On the condition that nothing is there: of two stores that come at once, one is first.
         self.bucket
-            .put_new(key.clone(), Bytes::from_static(FORMAT.as_bytes()))?;
+            .put_new(key.clone(), Bytes::from(self.format()))?;
         match self.bucket.get(key, 0, 1024)? {
             Some((found, _)) => self.check_format(&found),
-            None => Err(DistantError {
-                kind: DistantFault::Other,
-                message: format!("what was written to {} is not there", self.bucket.uri()),
-            }),
+            None => Err(self.refuse("does not give back what was written to it")),
         }
     }
 
+    fn format(&self) -> String {
+        format!("{FORMAT}\nof {}\n", self.owner)
+    }
+
     fn check_format(&self, found: &[u8]) -> Result<(), DistantError> {
-        if found == FORMAT.as_bytes() {
+        if found == self.format().as_bytes() {
             return Ok(());
         }
         let found = String::from_utf8_lossy(found);
-        let told = if found.starts_with(FORMAT_NAME) {
-            "was written by a newer version"
-        } else {
-            "holds something else: its file `format` is not ours"
+        let told = match found.lines().next() {
+            Some(FORMAT) => {
+                "keeps the objects of another store, which could remove them: name another prefix"
+            }
+            Some(line) if line.starts_with(FORMAT_NAME) => "was written by a newer version",
+            _ => "holds something else, since its file `format` is not ours: name another prefix",
         };
-        Err(DistantError {
+        Err(self.refuse(told))
+    }
+
+    fn refuse(&self, told: &str) -> DistantError {
+        DistantError {
             kind: DistantFault::Other,
             message: format!("{} {told}", self.bucket.uri()),
-        })
+        }
     }
 
     fn object_key(&self, id: &ObjectId) -> object_store::path::Path {
@@ -168,7 +184,8 @@ impl BucketObjects {
         head: Vec<u8>,
         mut outliner: Outliner,
         content: &mut dyn Read,
-    ) -> Result<Stored, DistantError> {
+        announce: &mut Announce<'_>,
+    ) -> Result<Stored, PutError> {
         let disk = |source: io::Error| DistantError {
             kind: DistantFault::Other,
             message: format!(
@@ -192,6 +209,7 @@ impl BucketObjects {
         }
         let (object, size_bytes, outline) = outliner.finish();
         let stored = Stored { object, size_bytes };
+        announce(&object).map_err(PutError::Here)?;
         if self.is_there(&object, size_bytes)? {
             return Ok(stored);
         }
@@ -282,7 +300,7 @@ impl Distant for BucketObjects {
         self.bucket.uri()
     }
 
-    fn put(&self, content: &mut dyn Read) -> Result<Stored, DistantError> {
+    fn put(&self, content: &mut dyn Read, announce: &mut Announce<'_>) -> Result<Stored, PutError> {
         let mut head = Vec::new();
         let mut piece = vec![0; 256 << 10];
         let mut outliner = Outliner::default();
@@ -290,6 +308,7 @@ impl Distant for BucketObjects {
             let length = read_some(content, &mut piece)?;
             if length == 0 {
                 let (object, size_bytes, outline) = outliner.finish();
+                announce(&object).map_err(PutError::Here)?;
                 if !self.is_there(&object, size_bytes)? {
                     if let Some(outline) = outline {
                         let encoded = Bytes::from(outline.encode());
@@ -302,7 +321,7 @@ impl Distant for BucketObjects {
             outliner.update(&piece[..length]);
             head.extend_from_slice(&piece[..length]);
         }
-        self.put_large(head, outliner, content)
+        self.put_large(head, outliner, content, announce)
     }
 
     fn size_bytes(&self, id: &ObjectId) -> Result<Option<u64>, DistantError> {
@@ -342,11 +361,45 @@ impl Distant for BucketObjects {
 
     fn remove(&self, id: &ObjectId) -> Result<bool, DistantError> {
         let was_there = self.bucket.head(self.object_key(id))?.is_some();
+        if !was_there {
+            // What a removal that was cut short left is nobody's.
+            self.bucket.remove(self.outline_key(id))?;
+            return Ok(false);
+        }
+        self.check()?;
         self.lock_outlines().known.remove(id);
         // The outline last: without it what is left could not be told from what is damaged.
         self.bucket.remove(self.object_key(id))?;
         self.bucket.remove(self.outline_key(id))?;
         Ok(was_there)
+    }
+
+    fn list(&self, visit: &mut dyn FnMut(ObjectId, u64)) -> Result<(), DistantError> {
+        self.check()?;
+        for (folder, is_content) in [("objects", true), ("outlines", false)] {
+            self.bucket
+                .visit(self.bucket.key(folder), |name, size_bytes| {
+                    // What is named otherwise is none of ours.
+                    if let Some(id) = read_name(name) {
+                        visit(id, if is_content { size_bytes } else { 0 });
+                    }
+                })?;
+        }
+        Ok(())
+    }
+
+    fn remove_all(&self, ids: &[ObjectId]) -> Result<(), DistantError> {
+        self.check()?;
+        let mut outlines = self.lock_outlines();
+        for id in ids {
+            outlines.known.remove(id);
+        }
+        drop(outlines);
+        // The outlines last, as above.
+        let objects = ids.iter().map(|id| self.object_key(id)).collect();
+        self.bucket.remove_all(objects)?;
+        let outlines = ids.iter().map(|id| self.outline_key(id)).collect();
+        self.bucket.remove_all(outlines)
     }
 }
 
@@ -380,4 +433,10 @@ fn read_some(content: &mut dyn Read, buffer: &mut [u8]) -> Result<usize, Distant
 fn folded(id: &ObjectId) -> String {
     let name = blake3::Hash::from_bytes(*id.as_bytes()).to_hex();
     format!("{}/{name}", &name[..2])
+}
+
+/// The digest of which a key's last part is the name.
+fn read_name(name: &str) -> Option<ObjectId> {
+    let hash = blake3::Hash::from_hex(name).ok()?;
+    Some(ObjectId::from_bytes(*hash.as_bytes()))
 }

@@ -54,7 +54,7 @@ impl BucketLocation {
 
 impl Location for BucketLocation {
     fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>, LocationError> {
-        let level = self.bucket.list_level(self.key(folder)).map_err(remote)?;
+        let level = self.bucket.list_level(&self.key(folder)).map_err(remote)?;
         let files = level.files.into_iter().map(|known| Entry {
             name: known.key,
             size_bytes: Some(known.size_bytes),
@@ -74,7 +74,7 @@ impl Location for BucketLocation {
     fn walk(&self, folder: &str, most: usize) -> Result<Option<Walk>, LocationError> {
         let found = self
             .bucket
-            .list_all(self.key(folder), most)
+            .list_all(&self.key(folder), most)
             .map_err(remote)?;
         if found.len() > most {
             return Err(LocationError::TooMany { limit: most });
@@ -116,7 +116,7 @@ impl Location for BucketLocation {
                 known,
             })));
         }
-        let level = self.bucket.list_level(key).map_err(remote)?;
+        let level = self.bucket.list_level(&key).map_err(remote)?;
         Ok(if level.files.is_empty() && level.folders.is_empty() {
             Found::Nothing
         } else {

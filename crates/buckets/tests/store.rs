@@ -7,11 +7,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
 use buckets::{Address, Bucket, BucketObjects, BucketRoot, Environment};
-use cas::{Distant as _, DistantError, DistantFault, Stored};
+use cas::{Distant as _, DistantError, DistantFault, PutError, Stored};
 use entities::ObjectId;
 use locations::{Entry, Found, Root as _};
 use support::{Fault, Store};
@@ -37,13 +38,36 @@ struct Objects {
 
 impl Objects {
     fn new(store: &Store, uri: &str) -> Self {
+        Self::of_owner(store, uri, "this+store")
+    }
+
+    fn of_owner(store: &Store, uri: &str, owner: &str) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let objects = Arc::new(BucketObjects::new(bucket(store, uri), temporary.path()));
-        Self { objects, temporary }
+        let objects = BucketObjects::new(bucket(store, uri), owner, temporary.path());
+        Self {
+            objects: Arc::new(objects),
+            temporary,
+        }
     }
 
     fn put(&self, content: &[u8]) -> Result<Stored, DistantError> {
-        self.objects.put(&mut &*content)
+        self.put_from(&mut &*content)
+    }
+
+    fn put_from(&self, content: &mut dyn std::io::Read) -> Result<Stored, DistantError> {
+        let mut announced = None;
+        let put = self.objects.put(content, &mut |id| {
+            announced = Some(*id);
+            Ok(())
+        });
+        match put {
+            Ok(stored) => {
+                assert_eq!(announced, Some(stored.object));
+                Ok(stored)
+            }
+            Err(PutError::Distant(error)) => Err(error),
+            Err(PutError::Here(error)) => panic!("{error}"),
+        }
     }
 
     fn read_part(&self, id: &ObjectId, offset: u64, length: u64) -> Result<Vec<u8>, String> {
@@ -207,7 +231,7 @@ fn an_upload_that_breaks_off_names_nothing_and_can_be_done_again() {
     assert!(here.read(&id).unwrap() == content);
     // A source that breaks off is nobody's content.
     let broken = (&content[..]).chain(Broken);
-    let error = here.objects.put(&mut { broken }).unwrap_err();
+    let error = here.put_from(&mut { broken }).unwrap_err();
     assert_eq!(error.kind, DistantFault::Source);
 }
 
@@ -257,6 +281,24 @@ fn a_place_that_a_newer_version_or_somebody_else_uses_is_refused() {
 }
 
 #[test]
+fn another_store_neither_keeps_nor_removes_anything_there() {
+    let Some(store) = Store::start() else { return };
+    let here = Objects::new(&store, "s3://box/ml");
+    here.objects.check().unwrap();
+    let id = here.put(b"ours").unwrap().object;
+    let other = Objects::of_owner(&store, "s3://box/ml", "other+store");
+    let error = other.objects.check().unwrap_err();
+    assert!(error.message.contains("another store"), "{error}");
+    let error = other.objects.remove(&id).unwrap_err();
+    assert!(error.message.contains("another store"), "{error}");
+    assert_eq!(here.read(&id).unwrap(), b"ours");
+    Objects::of_owner(&store, "s3://box/ml/other", "other+store")
+        .objects
+        .check()
+        .unwrap();
+}
+
+#[test]
 fn what_is_removed_is_gone_with_its_outline() {
     let Some(store) = Store::start() else { return };
     let here = Objects::new(&store, "s3://box/ml");
@@ -266,6 +308,33 @@ fn what_is_removed_is_gone_with_its_outline() {
     assert!(here.objects.read(&id, 0, 1).unwrap().is_none());
     here.put(&content(3 * MIB)).unwrap();
     assert!(here.read(&id).unwrap() == content(3 * MIB));
+}
+
+#[test]
+fn all_contents_are_listed_and_many_are_removed_at_once() {
+    let Some(store) = Store::start() else { return };
+    let here = Objects::new(&store, "s3://box/ml");
+    let large = here.put(&content(3 * MIB)).unwrap().object;
+    let mut expected = BTreeMap::from([(large, 3 * MIB as u64)]);
+    for number in 0..1100_u32 {
+        let content = number.to_string();
+        let stored = here.put(content.as_bytes()).unwrap();
+        expected.insert(stored.object, stored.size_bytes);
+    }
+    // What is beside ours is not.
+    store.put("box/ml/objects/ab/README", "not an object");
+    let list = || {
+        let mut found = BTreeMap::new();
+        let visit = &mut |id, size_bytes| *found.entry(id).or_insert(0) += size_bytes;
+        here.objects.list(visit).map(|()| found)
+    };
+    assert_eq!(list().unwrap(), expected);
+    let ids: Vec<ObjectId> = expected.keys().copied().skip(1).collect();
+    here.objects.remove_all(&ids).unwrap();
+    here.objects.remove_all(&ids).unwrap();
+    assert_eq!(list().unwrap().len(), 1);
+    store.set(Fault::Denied, usize::MAX);
+    assert_eq!(list().unwrap_err().kind, DistantFault::Denied);
 }
 
 #[test]

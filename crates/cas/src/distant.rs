@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use entities::ObjectId;
 
+use crate::cas::Inner;
+use crate::pins::Pins;
 use crate::{Cas, CasError, Stored};
 
 /// What is read at once of a part.
@@ -19,7 +21,10 @@ pub trait Distant: fmt::Debug + Send + Sync {
     fn place(&self) -> &str;
 
     /// Stores what a reader gives until its end; durable when this returns. What is there is not sent again.
-    fn put(&self, content: &mut dyn Read) -> Result<Stored, DistantError>;
+    ///
+    /// The name is announced once it is known, before it is looked whether it is there: what is announced is not
+    /// collected from then on, so that what was found is not gone when this returns.
+    fn put(&self, content: &mut dyn Read, announce: &mut Announce<'_>) -> Result<Stored, PutError>;
 
     /// The length of a content; none where it is not there.
     fn size_bytes(&self, id: &ObjectId) -> Result<Option<u64>, DistantError>;
@@ -33,7 +38,46 @@ pub trait Distant: fmt::Debug + Send + Sync {
     ) -> Result<Option<Box<dyn Read + Send>>, DistantError>;
 
     /// Removes a content; tells whether it was there.
+    ///
+    /// *Errors*: `Other` where another store keeps contents there.
     fn remove(&self, id: &ObjectId) -> Result<bool, DistantError>;
+
+    /// Visits all contents with their lengths, and what is left of some, with none: in any order, some of them twice.
+    ///
+    /// *Errors*: as `remove`, also where nothing is there.
+    fn list(&self, visit: &mut dyn FnMut(ObjectId, u64)) -> Result<(), DistantError>;
+
+    /// Removes many contents, in as few requests as it can.
+    ///
+    /// *Errors*: as `remove`; some of them may be gone.
+    fn remove_all(&self, ids: &[ObjectId]) -> Result<(), DistantError>;
+}
+
+/// Is told the name of a content before it is stored.
+pub type Announce<'a> = dyn FnMut(&ObjectId) -> Result<(), CasError> + 'a;
+
+/// Why a content was not stored elsewhere.
+#[derive(Debug)]
+pub enum PutError {
+    /// For what happened there, or on the way.
+    Distant(DistantError),
+    /// For what `announce` said.
+    Here(CasError),
+}
+
+impl From<DistantError> for PutError {
+    fn from(error: DistantError) -> Self {
+        Self::Distant(error)
+    }
+}
+
+impl From<PutError> for CasError {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Distant(error) => error.into(),
+            PutError::Here(error) => error,
+        }
+    }
 }
 
 /// Why contents that are kept elsewhere cannot be had.
@@ -100,11 +144,36 @@ impl Cas {
     /// *Cost*: that of a batch, or one pass and a transfer, in constant memory.
     pub fn store(&self, content: &mut dyn Read) -> Result<Stored, CasError> {
         if let Some(target) = self.target.get() {
-            return Ok(target.put(content)?);
+            return self.store_distant(target.as_ref(), content);
         }
         let batch = self.batch();
         let stored = batch.put_reader(content)?;
         batch.commit()?;
+        Ok(stored)
+    }
+
+    fn store_distant(
+        &self,
+        target: &dyn Distant,
+        content: &mut dyn Read,
+    ) -> Result<Stored, CasError> {
+        let Inner { locks, recent, .. } = &*self.inner;
+        let mut pins = Pins::default();
+        let stored = target.put(content, &mut |id| pins.pin_blindly(locks, id))?;
+        let guard = locks.shared()?;
+        let is_suspect = pins.is_suspect(locks, &guard)?;
+        pins.settle(locks, recent, &guard)?;
+        drop(guard);
+        if is_suspect && target.size_bytes(&stored.object)?.is_none() {
+            return Err(CasError::Distant(DistantError {
+                kind: DistantFault::Unreachable,
+                message: format!(
+                    "object `{}` was removed from {} on purpose while it was stored there: store it again",
+                    stored.object,
+                    target.place()
+                ),
+            }));
+        }
         Ok(stored)
     }
 

@@ -25,14 +25,24 @@ impl Cas {
     /// Other writers wait meanwhile.
     pub fn forget(&self, id: &ObjectId) -> Result<(), CasError> {
         // Elsewhere first: what is still here can be forgotten again.
-        let mut was_elsewhere = false;
-        for place in self.distant() {
-            was_elsewhere |= place.remove(id)?;
-        }
+        let was_elsewhere = self.has_distant() && self.forget_elsewhere(id)?;
         match self.forget_here(id) {
             Err(CasError::Missing { .. }) if was_elsewhere => Ok(()),
             forgotten => forgotten,
         }
+    }
+
+    fn forget_elsewhere(&self, id: &ObjectId) -> Result<bool, CasError> {
+        let locks = &self.inner.locks;
+        let _maintenance = locks.maintenance()?;
+        // Whoever found it there, and has not said so yet, looks again.
+        let guard = locks.exclusive()?;
+        locks.add_generation(&guard)?;
+        let mut was_elsewhere = false;
+        for place in self.distant() {
+            was_elsewhere |= place.remove(id)?;
+        }
+        Ok(was_elsewhere)
     }
 
     fn forget_here(&self, id: &ObjectId) -> Result<(), CasError> {

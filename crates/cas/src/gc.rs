@@ -1,11 +1,12 @@
 //! Removing objects that nobody refers to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use entities::ObjectId;
 
 use crate::cas::Inner;
+use crate::distant::Distant;
 use crate::locks::LockGuard;
 use crate::pack::{ENTRY_BYTES, Entry, Role, SealedPack};
 use crate::pins::{read_pinned, sweep_recent};
@@ -30,20 +31,25 @@ pub struct GcOptions {
 pub struct GcSummary {
     /// Objects that are gone; chunks do not count.
     pub removed_objects: u64,
-    /// Bytes that the packs have become smaller by.
+    /// Bytes that the packs, and places elsewhere, have become smaller by.
     pub freed_bytes: u64,
 }
 
+/// What is removed elsewhere at once, under the lock: one request where the place can do so.
+const REMOVED_AT_ONCE: usize = 500;
+
 impl Cas {
-    /// Removes the objects that are not in `live`, are not young, and that no batch under way relies on.
+    /// Removes the objects that are not in `live`, are not young, and that no batch under way relies on; also where
+    /// contents are kept elsewhere.
     ///
     /// Chunks go when no object that stays has them. Others may read and write meanwhile; see the README.
     ///
     /// *Errors*: `Damaged`, `Newer` and `Io` when an index or a list of chunks cannot be read, as what is then needed
-    /// is not known; nothing was removed. `DiskFull`, as packs are written anew before the old ones go.
+    /// is not known; nothing was removed. `DiskFull`, as packs are written anew before the old ones go. `Distant` where
+    /// a place elsewhere cannot be asked: then what is here was collected.
     ///
     /// *Cost*: reads all indexes and lists, and writes each pack anew that loses something; 32 bytes of memory for
-    /// each chunk that stays.
+    /// each chunk that stays, and for each content that goes elsewhere. Lists all that is elsewhere.
     pub fn gc(
         &self,
         live: &BTreeSet<ObjectId>,
@@ -68,14 +74,18 @@ impl Cas {
             .filter(|entry| entry.role.is_object())
             .map(|entry| entry.digest)
             .collect();
-        Ok(GcSummary {
+        let mut summary = GcSummary {
             removed_objects: removed.len() as u64,
             freed_bytes: plans
                 .iter()
                 .flat_map(|plan| &plan.dropped)
                 .map(|entry| u64::from(entry.stored_bytes) + ENTRY_BYTES as u64)
                 .sum(),
-        })
+        };
+        for place in self.distant() {
+            collection.collect_distant(place.as_ref(), options.is_dry_run, &mut summary)?;
+        }
+        Ok(summary)
     }
 }
 
@@ -191,11 +201,38 @@ impl<'a> Collection<'a> {
         replace(self.inner, &guard, new, &old)
     }
 
-    /// What batches have come to rely on since the plan was made.
-    ///
-    /// Either they are under way and it is pinned, or they are through: then their objects count as young,
-    /// and the chunks that they share are those that new packs have in lists.
-    fn list_rescued(&self, guard: &LockGuard) -> Result<BTreeSet<ObjectId>, CasError> {
+    /// Removes what nobody needs from a place elsewhere.
+    fn collect_distant(
+        &self,
+        place: &dyn Distant,
+        is_dry_run: bool,
+        summary: &mut GcSummary,
+    ) -> Result<(), CasError> {
+        // A content is listed once for its bytes, and may be once for what belongs to it.
+        let mut doomed = BTreeMap::new();
+        place.list(&mut |id, size_bytes| {
+            if !self.is_wanted(&id) {
+                *doomed.entry(id).or_insert(0) += size_bytes;
+            }
+        })?;
+        let doomed: Vec<(ObjectId, u64)> = doomed.into_iter().collect();
+        for some in doomed.chunks(REMOVED_AT_ONCE) {
+            // Whoever pins waits until these are gone, and then sees that they are.
+            let guard = self.inner.locks.exclusive()?;
+            let pinned = self.read_pinned_again(&guard)?;
+            let some = some.iter().filter(|(id, _)| !pinned.contains(id));
+            let (ids, sizes): (Vec<ObjectId>, Vec<u64>) = some.copied().unzip();
+            if !is_dry_run && !ids.is_empty() {
+                place.remove_all(&ids)?;
+            }
+            summary.removed_objects += ids.len() as u64;
+            summary.freed_bytes += sizes.iter().sum::<u64>();
+        }
+        Ok(())
+    }
+
+    /// What is pinned now, or was at any time since this collection began.
+    fn read_pinned_again(&self, guard: &LockGuard) -> Result<BTreeSet<ObjectId>, CasError> {
         let inner = self.inner;
         let elapsed = inner
             .locks
@@ -204,7 +241,16 @@ impl<'a> Collection<'a> {
             .unwrap_or_default();
         // Up to the same moment as before, and what was pinned in the very tick of the clock too.
         let grace = self.grace.saturating_add(elapsed) + Duration::from_nanos(1);
-        let mut rescued = read_pinned(&inner.locks, &inner.recent, grace, guard)?;
+        read_pinned(&inner.locks, &inner.recent, grace, guard)
+    }
+
+    /// What batches have come to rely on since the plan was made.
+    ///
+    /// Either they are under way and it is pinned, or they are through: then their objects count as young,
+    /// and the chunks that they share are those that new packs have in lists.
+    fn list_rescued(&self, guard: &LockGuard) -> Result<BTreeSet<ObjectId>, CasError> {
+        let inner = self.inner;
+        let mut rescued = self.read_pinned_again(guard)?;
         rescued.retain(|digest| !self.pinned.contains(digest));
         let pinned: Vec<ObjectId> = rescued.iter().copied().collect();
         // A pack that was there and is stored again is as new as any other.

@@ -24,7 +24,7 @@ mod verify;
 
 pub use batch::{Batch, Stored};
 pub use cas::{Cas, CasOptions, digest_file, digest_reader};
-pub use distant::{Distant, DistantError, DistantFault};
+pub use distant::{Announce, Distant, DistantError, DistantFault, PutError};
 pub use error::{CasError, Damage};
 pub use gc::{GcOptions, GcSummary};
 pub use held::{HeldPacks, PackFile};

@@ -11,6 +11,9 @@
 //!    count as young. An object stored anew is as young as its pack; one stored again without a new byte is not,
 //!    and the grace period of `gc` must cover both until the caller has written down who uses them.
 //!
+//! What is put elsewhere (`distant`) is pinned the same way, before it is looked whether it is there; it is removed
+//! there under the exclusive lock.
+//!
 //! `forget` does not ask: it counts a number up, and a batch that sees it changed looks whether what it
 //! relies on is still there.
 
@@ -94,6 +97,15 @@ impl Pins {
             self.unsettled.push(*digest);
         }
         Ok(is_there)
+    }
+
+    /// Pins an object wherever it is, also where it is not there yet.
+    pub(crate) fn pin_blindly(&mut self, locks: &Locks, digest: &ObjectId) -> Result<(), CasError> {
+        self.write(locks, std::iter::once(digest))?;
+        // Whoever collects has either seen the pin, or removed what he removes before this lock.
+        drop(locks.shared()?);
+        self.unsettled.push(*digest);
+        Ok(())
     }
 
     /// Pins all chunks of a pack.

@@ -173,7 +173,7 @@ impl Context {
             store,
             verifier_key,
         } = open_database(&project, is_writable).await?;
-        let cas = open_objects(&project, is_writable)?;
+        let cas = open_objects(&project, is_writable, &verifier_key)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let signing_key = if is_writable {
             read_key(&verifier_key)?
@@ -526,7 +526,11 @@ pub(crate) fn parse_verifier_key(text: &str) -> Result<VerifierKey, CommandError
 }
 
 /// Opens the objects of a store; where it may only be read, nothing is made.
-fn open_objects(project: &Project, is_writable: bool) -> Result<Cas, CommandError> {
+fn open_objects(
+    project: &Project,
+    is_writable: bool,
+    verifier_key: &str,
+) -> Result<Cas, CommandError> {
     let (objects, temporary) = (project.objects(), project.temporary());
     let options = CasOptions::default();
     let opened = if is_writable {
@@ -535,7 +539,7 @@ fn open_objects(project: &Project, is_writable: bool) -> Result<Cas, CommandErro
     } else {
         Cas::open_read_only(&objects, &temporary, options)
     };
-    with_destinations(opened.map_err(objects_fault)?, project)
+    with_destinations(opened.map_err(objects_fault)?, project, verifier_key)
 }
 
 fn capture_settings(settings: &Settings, key: Option<&SigningKey>) -> CaptureSettings {

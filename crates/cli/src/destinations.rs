@@ -5,6 +5,7 @@ use std::sync::Arc;
 use buckets::{Address, Bucket, BucketObjects, Environment};
 use cas::{Cas, Distant, DistantError, DistantFault};
 
+use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::{safe, without_password};
 use crate::project::Project;
@@ -20,7 +21,11 @@ pub(crate) fn environment() -> Environment {
 }
 
 /// Objects that are also read from where this store has put some. Nothing is asked before something is looked up.
-pub(crate) fn with_destinations(cas: Cas, project: &Project) -> Result<Cas, CommandError> {
+pub(crate) fn with_destinations(
+    cas: Cas,
+    project: &Project,
+    verifier_key: &str,
+) -> Result<Cas, CommandError> {
     let known = project.destinations()?;
     if known.is_empty() {
         return Ok(cas);
@@ -36,25 +41,34 @@ pub(crate) fn with_destinations(cas: Cas, project: &Project) -> Result<Cas, Comm
                 ),
             )
         })?;
-        places.push(Arc::new(open(address, project)?));
+        places.push(Arc::new(open(address, project, verifier_key)?));
     }
     Ok(cas.with_distant(places))
 }
 
 /// Puts contents there from now on, after it was seen that this can be done.
-pub(crate) fn keep_at(address: Address, cas: &Cas, project: &Project) -> Result<(), CommandError> {
-    let uri = address.to_string();
-    let objects = open(address, project)?;
+pub(crate) fn keep_at(address: Address, context: &Context) -> Result<(), CommandError> {
+    let (uri, project) = (address.to_string(), context.project());
+    let objects = open(address, project, &context.verifier_key)?;
     objects.check().map_err(distant_fault)?;
     // Before the first content is there, so that none is where nobody looks.
     project.note_destination(&uri)?;
-    cas.store_at(Arc::new(objects));
+    context.bench.cas.store_at(Arc::new(objects));
     Ok(())
 }
 
-fn open(address: Address, project: &Project) -> Result<BucketObjects, CommandError> {
+fn open(
+    address: Address,
+    project: &Project,
+    verifier_key: &str,
+) -> Result<BucketObjects, CommandError> {
     let bucket = Bucket::new(address, &environment()).map_err(distant_fault)?;
-    Ok(BucketObjects::new(bucket, &project.temporary()))
+    // A prefix belongs to the ledger whose events name what is there: also after the store was moved or put back.
+    Ok(BucketObjects::new(
+        bucket,
+        verifier_key.trim(),
+        &project.temporary(),
+    ))
 }
 
 /// Reads the place that an option names.

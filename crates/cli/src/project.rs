@@ -168,7 +168,8 @@ impl Project {
         write().map_err(|error| cannot_write(&path, &error))
     }
 
-    fn destinations_file(&self) -> PathBuf {
+    /// Names the places in object stores where contents are.
+    pub(crate) fn destinations_file(&self) -> PathBuf {
         self.objects().join("destinations")
     }
 

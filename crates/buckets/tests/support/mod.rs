@@ -23,6 +23,9 @@ pub(crate) enum Fault {
     CutOff,
 }
 
+/// What was stored by somebody with a name is kept from those without one; signatures are not looked at.
+const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00";
+
 /// The object store.
 pub(crate) struct Store {
     process: Child,
@@ -47,7 +50,7 @@ impl Store {
     )]
     pub(crate) fn start() -> Option<Self> {
         let skip = |why: &str| {
-            println!("skipped: {why}");
+            let _ = writeln!(std::io::stdout(), "skipped: {why}");
             None
         };
         let Some(python) = std::env::var_os("REPROOF_TEST_PYTHON") else {
@@ -115,17 +118,32 @@ impl Store {
 
     /// Puts something past the server's way.
     pub(crate) fn put(&self, path: &str, content: &str) {
+        let answer = self.ask("PUT", path, content);
+        assert!(answer.contains(" 200 "), "{answer}");
+    }
+
+    /// Whether something is there, asked past the server's way.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        let answer = self.ask("HEAD", path, "");
+        assert!(
+            answer.contains(" 200 ") || answer.contains(" 404 "),
+            "{answer}"
+        );
+        answer.contains(" 200 ")
+    }
+
+    fn ask(&self, method: &str, path: &str, content: &str) -> String {
         let mut stream = TcpStream::connect(&self.real).unwrap();
         let (path, length) = (path.replace(' ', "%20"), content.len());
         let head = format!(
-            "PUT /{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n",
+            "{method} /{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n{SIGNED}\r\nConnection: close\r\n\r\n",
             self.real
         );
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(content.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains(" 200 "), "{answer}");
+        answer
     }
 }
 

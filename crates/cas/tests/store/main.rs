@@ -7,6 +7,7 @@
 mod collection;
 mod crashes;
 mod damage;
+mod distant;
 mod format;
 mod objects;
 mod support;

@@ -383,6 +383,8 @@ impl Maker<'_> {
         let files = [
             project.root.join("reproof.toml"),
             project.store_directory().join("local.toml"),
+            // Objects in object stores stay where they are; a store that is put back must know where.
+            project.destinations_file(),
         ];
         let to = self.folder.join(SETTINGS);
         for path in files.iter().filter(|path| path.is_file()) {

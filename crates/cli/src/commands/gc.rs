@@ -12,7 +12,7 @@ use crate::commands::references::{References, is_forgotten};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{objects_fault, store_fault};
-use crate::output::{Output, safe, size};
+use crate::output::{Output, size};
 
 pub(crate) async fn run(
     arguments: &GcArguments,
@@ -41,12 +41,6 @@ pub(crate) async fn run(
         .cas
         .gc(&live, &options)
         .map_err(objects_fault)?;
-    let left: Vec<&str> = context
-        .bench
-        .cas
-        .distant()
-        .map(|place| place.place())
-        .collect();
     if output.is_json {
         let mut answer = serde_json::json!({
             "kept_objects": live.len(),
@@ -54,9 +48,6 @@ pub(crate) async fn run(
             "freed_bytes": summary.freed_bytes,
             "is_dry_run": arguments.dry_run,
         });
-        if let Some(answer) = answer.as_object_mut().filter(|_| !left.is_empty()) {
-            answer.insert("left_at".to_owned(), left.into());
-        }
         if let (Some(answer), Some(removed)) = (answer.as_object_mut(), &removed) {
             answer.insert("deleted".to_owned(), removed.as_json());
         }
@@ -77,12 +68,6 @@ pub(crate) async fn run(
             size(summary.freed_bytes),
             live.len()
         ));
-        for place in left {
-            output.say(&format!(
-                "objects at {} are left: another server may be about to use them",
-                safe(place)
-            ));
-        }
     }
     Ok(ExitCode::SUCCESS)
 }

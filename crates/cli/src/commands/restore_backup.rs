@@ -217,6 +217,7 @@ impl Restore<'_> {
         match (folder, rest) {
             (LEDGER, rest) => Some(staging.ledger().join(rest)),
             (SETTINGS, "local.toml") => Some(staging.store_directory().join("local.toml")),
+            (SETTINGS, "destinations") => Some(staging.destinations_file()),
             (SETTINGS, "reproof.toml") => Some(staging.root.join("reproof.toml")),
             _ => None,
         }

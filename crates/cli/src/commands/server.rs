@@ -56,7 +56,7 @@ pub(crate) async fn run(
         Context::open_or_create_found(new, output).await?
     };
     if let Some(destination) = destination {
-        keep_at(destination, &context.bench.cas, context.project())?;
+        keep_at(destination, &context)?;
         let kept = context.bench.cas.distant().next();
         let place = kept.map_or("", |kept| kept.place());
         output.say(&format!("artifacts are kept at {}", safe(place)));

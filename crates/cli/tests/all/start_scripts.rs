@@ -259,8 +259,8 @@ fn what_would_be_missed_is_refused_by_name() {
             "`--app-name mine` is not supported",
         ),
         (
-            vec!["--artifacts-destination", "s3://b/a"],
-            "--default-artifact-root s3://b/a",
+            vec!["--artifacts-destination", "hdfs://b/a"],
+            "--default-artifact-root hdfs://b/a",
         ),
         (
             vec!["--registry-store-uri", "sqlite:///r.db"],
