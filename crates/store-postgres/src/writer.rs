@@ -252,8 +252,10 @@ fn write_jobs(
         Err(error) => return nothing(error),
     };
     let mut outcomes = Vec::with_capacity(group.len());
+    // One that is alone takes nothing of others with it where it is refused.
+    let is_alone = group.len() == 1;
     for (job, position) in group.iter().zip(positions) {
-        if let Err(error) = session.run("SAVEPOINT job") {
+        if !is_alone && let Err(error) = session.run("SAVEPOINT job") {
             return nothing(error);
         }
         let numbers = Numbers::of_event(position);
@@ -264,6 +266,12 @@ fn write_jobs(
             Err(StoreError::Database { .. }) if !session.is_alive() => {
                 return Ending::Nothing(outcome.err().unwrap_or(StoreError::Closed));
             }
+            Err(_) if is_alone => {
+                return match session.run("ROLLBACK") {
+                    Ok(()) => Ending::Known(vec![outcome]),
+                    Err(error) => nothing(error),
+                };
+            }
             Err(_) => {
                 if let Err(error) = session.run("ROLLBACK TO SAVEPOINT job") {
                     return nothing(error);
@@ -271,7 +279,7 @@ fn write_jobs(
             }
             Ok(_) => {}
         }
-        if let Err(error) = session.run("RELEASE SAVEPOINT job") {
+        if !is_alone && let Err(error) = session.run("RELEASE SAVEPOINT job") {
             return nothing(error);
         }
         outcomes.push(outcome);

@@ -18,11 +18,16 @@ use crate::several::add_rows;
 
 statements! {
     FIND_LAST_NUMBER = "SELECT MAX(wseq) FROM event WHERE writer = ?1";
+    // The position first, and by itself: PostgreSQL would else walk all events backwards where it takes the subject to
+    // be a common one, and plan anew each time.
     FIND_LAST_EVENT = "SELECT event.writer, event.wseq
-        FROM event_subject JOIN event ON event.position = event_subject.position
-        WHERE event_subject.subject = ?1 AND event_subject.is_in_leaf = 1
-        ORDER BY event_subject.position DESC
-        LIMIT 1";
+        FROM (
+            SELECT position FROM event_subject
+            WHERE subject = ?1 AND is_in_leaf = 1
+            ORDER BY position DESC
+            LIMIT 1
+        ) AS last
+        JOIN event ON event.position = last.position";
     ADD_EVENT = "INSERT INTO event (writer, wseq, kind, leaf, salt, body, position)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
         RETURNING position";

@@ -9,7 +9,7 @@ use crate::sql::{self, Connection, Row, ToValue};
 const ROWS: &str = ":rows";
 
 /// How many are read at once. Statements are kept for these counts; a list is filled up to the next of them.
-const COUNTS: [usize; 3] = [1, 10, 100];
+const COUNTS: [usize; 5] = [1, 2, 5, 10, 100];
 
 /// Stands in a statement for the numbers of the rows.
 const NUMBERS: &str = ":numbers";
@@ -56,7 +56,7 @@ impl<'c> Several<'c> {
     }
 }
 
-/// Adds rows, a hundred, ten or one by one statement, which names `:rows`; tells how many it added or changed.
+/// Adds rows, as many by one statement as `COUNTS` has, which names `:rows`; tells how many it added or changed.
 ///
 /// No two rows may have the same key where the statement changes what is there.
 pub(crate) fn add_rows<const COLUMNS: usize>(
@@ -124,7 +124,7 @@ mod tests {
         let rows: Vec<[&dyn ToValue; 2]> = numbers.iter().map(|n| [n as _, n as _]).collect();
         let added = add_rows(&listener, "INSERT INTO a (b, c) VALUES :rows", &rows);
         assert_eq!(added.unwrap(), 223);
-        assert_eq!(*listener.counts.borrow(), [200, 200, 20, 20, 2, 2, 2]);
+        assert_eq!(*listener.counts.borrow(), [200, 200, 20, 20, 4, 2]);
         let none: [[&dyn ToValue; 2]; 0] = [];
         assert_eq!(add_rows(&listener, "", &none).unwrap(), 0);
     }
