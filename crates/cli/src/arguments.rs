@@ -45,6 +45,23 @@ pub(crate) struct Common {
     /// Say more; twice for much more
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub(crate) verbose: u8,
+    /// How what is said on standard error is written: for people, or each line as an object of JSON for collectors of logs
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        env = "REPROOF_LOG_FORMAT",
+        global = true
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How what is said on standard error is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

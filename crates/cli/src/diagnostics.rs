@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use entities::{Clock as _, Timestamp};
+use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::arguments::Common;
+use crate::arguments::{Common, LogFormat};
 use crate::output::safe;
+use crate::system::SystemClock;
 
 /// Begins to print what the rooms below say.
 pub(crate) fn install(common: &Common) {
@@ -22,14 +25,16 @@ pub(crate) fn install(common: &Common) {
     };
     let printer = Printer {
         level,
+        format: common.log_format,
         next_span: AtomicU64::new(1),
     };
     tracing::subscriber::set_global_default(printer).expect("this is called once, at the start");
 }
 
-/// Prints events as single lines; spans are not shown.
+/// Prints events as single lines, for people or for programs; spans are not shown.
 struct Printer {
     level: Level,
+    format: LogFormat,
     next_span: AtomicU64,
 }
 
@@ -55,7 +60,10 @@ impl Subscriber for Printer {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let line = line_of(event);
+        let line = match self.format {
+            LogFormat::Text => line_of(event),
+            LogFormat::Json => json_line_of(event, SystemClock.now()),
+        };
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 
@@ -64,67 +72,147 @@ impl Subscriber for Printer {
     fn exit(&self, _: &Id) {}
 }
 
-const OUR_ROOMS: [&str; 10] = [
+const OUR_ROOMS: [&str; 18] = [
     "reproof",
-    "server",
-    "executor",
-    "tracking",
+    "access",
+    "buckets",
     "capture",
     "cas",
-    "store_postgres",
-    "store_sqlite",
+    "datasets",
+    "executor",
     "ledger",
+    "locations",
+    "migrate",
+    "registry",
+    "server",
+    "store_postgres",
+    "store_sql",
+    "store_sqlite",
+    "traces",
+    "tracking",
     "webhooks",
 ];
 
-fn line_of(event: &Event<'_>) -> String {
-    let word = match *event.metadata().level() {
+fn word_of(level: Level) -> &'static str {
+    match level {
         Level::ERROR => "error",
         Level::WARN => "warning",
         Level::INFO => "info",
         Level::DEBUG => "debug",
         Level::TRACE => "trace",
-    };
-    let mut fields = Fields::default();
-    event.record(&mut fields);
-    let Fields { message, others } = fields;
-    let others = if others.is_empty() {
-        String::new()
-    } else {
-        format!(" ({others})")
-    };
-    format!("reproof: {word}: {}{}", safe(&message), safe(&others))
+    }
 }
 
-/// The fields of an event: its message, and the others as `name: value`.
+/// An event for people.
+fn line_of(event: &Event<'_>) -> String {
+    let mut fields = Fields::default();
+    event.record(&mut fields);
+    let mut others = String::new();
+    for (name, value) in &fields.others {
+        let separator = if others.is_empty() { " (" } else { ", " };
+        let _ = match value {
+            Value::String(text) => write!(others, "{separator}{name}: {text}"),
+            value => write!(others, "{separator}{name}: {value}"),
+        };
+    }
+    if !others.is_empty() {
+        others.push(')');
+    }
+    let word = word_of(*event.metadata().level());
+    format!(
+        "reproof: {word}: {}{}",
+        safe(&fields.message),
+        safe(&others)
+    )
+}
+
+/// An event as an object of JSON.
+fn json_line_of(event: &Event<'_>, at: Timestamp) -> String {
+    let mut fields = Fields::default();
+    event.record(&mut fields);
+    let metadata = event.metadata();
+    let line = LogLine {
+        at,
+        level: word_of(*metadata.level()),
+        room: metadata.target().split("::").next().unwrap_or_default(),
+        message: &fields.message,
+        fields: &fields.others,
+    };
+    line.to_string()
+}
+
+/// One line of a log in JSON.
+#[derive(Debug)]
+pub(crate) struct LogLine<'a> {
+    pub(crate) at: Timestamp,
+    /// `error`, `warning`, `info`, `debug` or `trace`.
+    pub(crate) level: &'a str,
+    pub(crate) room: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) fields: &'a [(&'static str, Value)],
+}
+
+impl std::fmt::Display for LogLine<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fields = self.fields.iter();
+        let fields: Map<String, Value> = fields
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        let line = json!({
+            "time": self.at.to_string(),
+            "level": self.level,
+            "room": self.room,
+            "message": self.message,
+            "fields": fields,
+        });
+        write!(formatter, "{line}")
+    }
+}
+
+/// The fields of an event: its message, and the others in their order.
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: String,
+    others: Vec<(&'static str, Value)>,
 }
 
 impl Fields {
-    fn add(&mut self, field: &Field, value: &dyn std::fmt::Display) {
-        if field.name() == "message" {
-            self.message = value.to_string();
-            return;
+    fn add(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            ("message", value) => self.message = value.to_string(),
+            (name, value) => self.others.push((name, value)),
         }
-        let separator = if self.others.is_empty() { "" } else { ", " };
-        let _ = write!(self.others, "{separator}{}: {value}", field.name());
     }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.add(field, &format_args!("{value:?}"));
+        self.add(field, Value::from(format!("{value:?}")));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, &value);
+        self.add(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, Value::from(value));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.add(field, &crate::error::with_causes(value));
+        self.add(field, Value::from(crate::error::with_causes(value)));
     }
 }
 
@@ -146,7 +234,9 @@ mod tests {
         fn record(&self, _: &Id, _: &Record<'_>) {}
         fn record_follows_from(&self, _: &Id, _: &Id) {}
         fn event(&self, event: &Event<'_>) {
-            self.0.lock().unwrap().push(line_of(event));
+            let mut lines = self.0.lock().unwrap();
+            lines.push(line_of(event));
+            lines.push(json_line_of(event, Timestamp::from_millis(1000)));
         }
         fn enter(&self, _: &Id) {}
         fn exit(&self, _: &Id) {}
@@ -159,6 +249,17 @@ mod tests {
             tracing::warn!(path = "a\nb\u{1b}", size_bytes = 3_u64, "could not be kept");
         });
         let expected = "reproof: warning: could not be kept (path: a\\nb\\u{1b}, size_bytes: 3)";
-        assert_eq!(*lines.lock().unwrap(), [expected]);
+        let lines = lines.lock().unwrap();
+        assert_eq!(lines[0], expected);
+        assert!(!lines[1].contains(['\n', '\u{1b}']), "{}", lines[1]);
+        let line: Value = serde_json::from_str(&lines[1]).unwrap();
+        let expected = json!({
+            "time": "1970-01-01T00:00:01.000000Z",
+            "level": "warning",
+            "room": "reproof",
+            "message": "could not be kept",
+            "fields": { "path": "a\nb\u{1b}", "size_bytes": 3 },
+        });
+        assert_eq!(line, expected);
     }
 }

@@ -5,18 +5,23 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use entities::Timestamp;
+use entities::{Clock as _, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, LogFormat};
+use crate::diagnostics::LogLine;
 use crate::error::CommandError;
+use crate::system::SystemClock;
 
 /// Prints, as JSON or for people.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     pub(crate) is_json: bool,
     pub(crate) is_quiet: bool,
+    /// How what is not data is written.
+    pub(crate) log_format: LogFormat,
 }
 
 impl Output {
@@ -24,6 +29,7 @@ impl Output {
         Self {
             is_json: common.json,
             is_quiet: common.quiet,
+            log_format: common.log_format,
         }
     }
 
@@ -74,7 +80,7 @@ impl Output {
     /// Says something that is not data.
     pub(crate) fn say(&self, text: &str) {
         if !self.is_quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            self.log("info", text, text, &[]);
         }
     }
 
@@ -84,16 +90,37 @@ impl Output {
     }
 
     /// Warns, quiet or not.
-    #[expect(
-        clippy::unused_self,
-        reason = "printing goes through the output, so that there is one way"
-    )]
     pub(crate) fn warn(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "reproof: warning: {text}");
+        self.log("warning", &format!("reproof: warning: {text}"), text, &[]);
+    }
+
+    /// Writes a line to standard error: a text, or an object of JSON.
+    fn log(&self, level: &str, text: &str, message: &str, fields: &[(&'static str, Value)]) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = match self.log_format {
+            LogFormat::Text => writeln!(stderr, "{text}"),
+            LogFormat::Json => {
+                let line = LogLine {
+                    at: SystemClock.now(),
+                    level,
+                    room: "reproof",
+                    message,
+                    fields,
+                };
+                writeln!(stderr, "{line}")
+            }
+        };
     }
 
     /// Says an error.
     pub(crate) fn fail(&self, error: &CommandError) {
+        if self.log_format == LogFormat::Json {
+            let fields = [
+                ("code", error.code().into()),
+                ("hints", error.hints().into()),
+            ];
+            return self.log("error", "", error.message(), &fields);
+        }
         if self.is_json {
             let value = serde_json::json!({
                 "error": { "code": error.code(), "message": error.message(), "hints": error.hints() }
@@ -115,7 +142,7 @@ impl Output {
 
     /// Says a step of long work that prints nothing itself; on a terminal it shows that it goes on.
     pub(crate) fn work(&self, text: &str) -> Working {
-        if self.is_quiet || !std::io::stderr().is_terminal() {
+        if self.is_quiet || self.log_format == LogFormat::Json || !std::io::stderr().is_terminal() {
             self.step(text);
             return Working(None);
         }

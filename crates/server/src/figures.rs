@@ -26,6 +26,7 @@ use store::LedgerProgress;
 use crate::ProcessFigures;
 use crate::app::App;
 use crate::error::tell;
+use crate::guard::REQUEST_ID;
 use crate::mlflow::MLFLOW_VERSION;
 
 /// Where they are told. As in MLflow, no prefix stands before it.
@@ -311,12 +312,27 @@ pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) 
     let in_flight = InFlight::begin(&app.figures.in_flight);
     let response = next.run(request).await;
     app.figures.note_answer(&method, route, &response, begun);
+    log_answer(&method, route, &response, begun);
     response.map(|body| {
         Body::new(CountedBody {
             body,
             _in_flight: in_flight,
         })
     })
+}
+
+/// Says in the log that a request was answered: by the template of its path, which holds no name of anybody's.
+fn log_answer(method: &Method, route: &str, response: &Response, begun: Instant) {
+    let id = response.headers().get(REQUEST_ID);
+    let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tracing::info!(
+        request = id,
+        method = method.as_str(),
+        route,
+        status = response.status().as_u16(),
+        duration_ms = begun.elapsed().as_secs_f64() * 1000.0,
+        "request answered"
+    );
 }
 
 /// One request, from its head to the end of its answer or of its connection.

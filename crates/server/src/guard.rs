@@ -9,7 +9,8 @@ use crate::app::{App, RequestId};
 use crate::error::{HiddenFault, answer_error};
 use crate::origins::Origin;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names a request in answers, in the log and in the ledger.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What may be asked by any name: load balancers ask by address.
 const OPEN_PATHS: [&str; 2] = ["/health", "/version"];

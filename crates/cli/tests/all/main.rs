@@ -15,6 +15,7 @@ mod doctor;
 mod environments;
 mod given_back;
 mod listening;
+mod log_lines;
 mod migrations;
 mod models;
 mod object_stores;

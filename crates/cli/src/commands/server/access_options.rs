@@ -221,6 +221,7 @@ mod tests {
         Output {
             is_json: false,
             is_quiet: true,
+            log_format: crate::arguments::LogFormat::Text,
         }
     }
 
