@@ -13,17 +13,6 @@ import sys
 import tempfile
 import urllib.request
 
-# What an answer is held to: no fault of the server; the statuses, kinds and forms that are documented; and 400 or 404
-# for what goes against the document.
-CHECKS = [
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_schema_conformance",
-    "negative_data_rejection",
-    "unsupported_method",
-]
-
 # Calls about users are answered where users sign on alone.
 LEFT_OUT_TAGS = ["Users", "Rights", "Roles"]
 
@@ -58,7 +47,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reproof", required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--examples", type=int, default=5)
+    parser.add_argument("--examples", type=int, default=10)
     return parser.parse_args()
 
 
@@ -74,7 +63,7 @@ def drive(address: str, options: argparse.Namespace, folder: str) -> int:
     config = pathlib.Path(__file__).with_name("schemathesis.toml")
     program = "from schemathesis.cli import schemathesis; schemathesis()"
     command = [sys.executable, "-c", program, "--config-file", str(config)]
-    command += ["run", f"{address}/openapi.json", "--checks", ",".join(CHECKS)]
+    command += ["run", f"{address}/openapi.json"]
     command += ["--phases", "coverage,fuzzing", "--max-examples", str(options.examples)]
     command += ["--seed", str(options.seed), "--no-shrink", "--continue-on-failure"]
     command += ["--request-timeout", str(CALL_SECONDS), "--warnings", "off"]

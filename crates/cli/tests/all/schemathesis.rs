@@ -27,7 +27,7 @@ fn the_server_does_what_its_document_says() {
     let mut trying = Command::new(python);
     trying
         .args([script, "--reproof", env!("CARGO_BIN_EXE_reproof")])
-        .args(["--seed", "1", "--examples", "5"])
+        .args(["--seed", "1", "--examples", "10"])
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let answer = Answer::of(&mut trying);
     assert_eq!(answer.code, Some(0), "{}\n{}", answer.out(), answer.err());
