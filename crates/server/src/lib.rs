@@ -3,6 +3,7 @@
 
 mod app;
 mod artifacts;
+mod description;
 mod error;
 mod figures;
 mod guard;
@@ -18,6 +19,7 @@ mod serve;
 mod sign_on;
 mod wire;
 
+pub use description::document;
 pub use hosts::AllowedHosts;
 pub use options::{
     ArtifactOptions, Framing, Mask, OperationOptions, ProcessFigures, ProcessReader, RunScope,

@@ -24,7 +24,7 @@ use crate::guard::guard;
 use crate::limits::limit;
 use crate::sign_on::sign_on;
 use crate::{Scope, ServerOptions};
-use crate::{artifacts, mlflow, otlp};
+use crate::{artifacts, description, mlflow, otlp};
 
 /// How long requests that are under way at the end may take: about what a gigabyte needs on a slow disk.
 const CLOSING_TIME: Duration = Duration::from_secs(30);
@@ -66,6 +66,7 @@ pub fn router(options: ServerOptions) -> Router {
         .merge(page_to_sign_up)
         .merge(mlflow::slashless_calls())
         .merge(otlp::calls())
+        .merge(description::calls())
         .route("/get-artifact", get(artifacts::get_of_run))
         .route(
             "/model-versions/get-artifact",

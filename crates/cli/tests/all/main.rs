@@ -27,6 +27,7 @@ mod read_only;
 mod removal;
 mod replays;
 mod repositories;
+mod schemathesis;
 mod secrets;
 mod several;
 mod standard_input;

@@ -1,6 +1,7 @@
 //! Artifacts: MLflow's proxy, and the files of runs and logged models.
 
 mod archive;
+mod described;
 mod download;
 mod media;
 mod parts;
@@ -25,6 +26,7 @@ use crate::error::RequestError;
 use crate::sign_on::Viewer;
 use crate::wire::{FileView, Query, empty, json, read_body_within};
 use archive::{Archived, Source, send_archive};
+pub(crate) use described::{described, described_urls};
 use download::{send, send_located};
 pub(crate) use parts::url_calls;
 pub(crate) use path::{check_path, path_of};

@@ -9,11 +9,13 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::routing::{get, post};
 use entities::proxied_path;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::path::{check_path, path_of};
 use crate::app::App;
+use crate::description::{self as described, Call};
 use crate::error::RequestError;
 use crate::wire::{Int64, Json, missing, required};
 
@@ -33,13 +35,37 @@ pub(crate) fn url_calls() -> Router<App> {
         .route("/artifacts/presigned-download-url", post(download_url))
 }
 
+/// What the document of the API says of them.
+pub(super) fn described() -> [Call; 4] {
+    let calls = [
+        described::post(
+            "/mpu/create/{*path}",
+            "Decline to take a file in parts",
+            create,
+        ),
+        described::post(
+            "/mpu/complete/{*path}",
+            "Decline to put parts together",
+            complete,
+        ),
+        described::post("/mpu/abort/{*path}", "Decline to give up parts", abort),
+        described::get_call(
+            "/presigned/{*path}",
+            "Decline to send a file in parts",
+            presigned,
+        ),
+    ];
+    calls.map(|call| call.declined(501))
+}
+
 /// Clients look for these words at the begin of the message.
 const NO_UPLOAD: RequestError = RequestError::NotSupported {
     what: "Multipart upload",
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Create {
+    #[schemars(required)]
     path: Option<String>,
     #[serde(alias = "numParts")]
     #[expect(dead_code, reason = "only its type is checked")]
@@ -51,12 +77,14 @@ async fn create(uri: Uri, Json(request): Json<Create>) -> RequestError {
     check(&uri, "/mpu/create/", path).err().unwrap_or(NO_UPLOAD)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Complete {
+    #[schemars(required)]
     path: Option<String>,
     #[serde(alias = "uploadId")]
     #[expect(dead_code, reason = "only its type is checked")]
     upload_id: Option<String>,
+    #[schemars(required)]
     parts: Option<Vec<Value>>,
 }
 
@@ -73,8 +101,9 @@ async fn complete(uri: Uri, Json(request): Json<Complete>) -> RequestError {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Abort {
+    #[schemars(required)]
     path: Option<String>,
     #[serde(alias = "uploadId")]
     #[expect(dead_code, reason = "only its type is checked")]
@@ -99,18 +128,22 @@ async fn presigned(uri: Uri) -> RequestError {
     path_of(&uri, "/presigned/").err().unwrap_or(declined)
 }
 
-#[derive(Deserialize)]
-struct UploadUrl {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct UploadUrl {
     #[serde(alias = "runId")]
     run_id: Option<String>,
     #[serde(alias = "modelId")]
     model_id: Option<String>,
+    #[schemars(required)]
     path: Option<String>,
     #[expect(dead_code, reason = "only its type is checked")]
     expiration: Option<Int64>,
 }
 
-async fn upload_url(State(app): State<App>, Json(request): Json<UploadUrl>) -> RequestError {
+pub(super) async fn upload_url(
+    State(app): State<App>,
+    Json(request): Json<UploadUrl>,
+) -> RequestError {
     let why_not = async {
         let UploadUrl {
             run_id,
@@ -138,10 +171,12 @@ async fn upload_url(State(app): State<App>, Json(request): Json<UploadUrl>) -> R
     why_not.await.unwrap_or_else(|error| error)
 }
 
-#[derive(Deserialize)]
-struct DownloadUrl {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct DownloadUrl {
     #[serde(alias = "runId")]
+    #[schemars(required)]
     run_id: Option<String>,
+    #[schemars(required)]
     path: Option<String>,
     expiration: Option<Int64>,
 }
@@ -149,7 +184,10 @@ struct DownloadUrl {
 /// What object stores take: a week.
 const LONGEST_EXPIRATION: i64 = 604_800;
 
-async fn download_url(State(app): State<App>, Json(request): Json<DownloadUrl>) -> RequestError {
+pub(super) async fn download_url(
+    State(app): State<App>,
+    Json(request): Json<DownloadUrl>,
+) -> RequestError {
     let why_not = async {
         let run = required("run_id", request.run_id)?;
         check_path(&required("path", request.path)?)?;

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use entities::{
     Assessment, AssessmentError, AssessmentSource, AssessmentValue, Timestamp, TraceId,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use traces::{AssessmentRevision, parse_trace_id};
@@ -16,7 +17,7 @@ use crate::error::RequestError;
 use crate::wire::{AssessmentView, Json, Moment, SourceWord, empty, json, missing, required};
 
 /// An assessment as clients send it.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub(super) struct AssessmentBody {
     #[serde(alias = "assessmentId")]
     assessment_id: Option<String>,
@@ -37,7 +38,7 @@ pub(super) struct AssessmentBody {
     overrides: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 struct SourceBody {
     #[serde(alias = "sourceType")]
     source_type: Option<SourceWord>,
@@ -45,13 +46,13 @@ struct SourceBody {
     source_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct FeedbackBody {
     value: Option<Value>,
     error: Option<ErrorBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct ErrorBody {
     #[serde(alias = "errorCode")]
     error_code: Option<String>,
@@ -61,21 +62,21 @@ struct ErrorBody {
     stack_trace: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct ExpectationBody {
     value: Option<Value>,
     #[serde(alias = "serializedValue")]
     serialized_value: Option<SerializedBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct SerializedBody {
     #[serde(alias = "serializationFormat")]
     serialization_format: Option<String>,
     value: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct IssueBody {
     #[serde(alias = "issueName")]
     issue_name: Option<String>,
@@ -176,8 +177,9 @@ fn as_protobuf(value: Value) -> Value {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
+    #[schemars(required)]
     assessment: Option<AssessmentBody>,
 }
 
@@ -216,10 +218,12 @@ pub(super) async fn find(
     answer(&trace, &app.traces.get_assessment(&trace, &id).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Update {
+    #[schemars(required)]
     assessment: Option<AssessmentBody>,
     #[serde(alias = "updateMask")]
+    #[schemars(required)]
     update_mask: Option<String>,
 }
 

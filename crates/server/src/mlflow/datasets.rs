@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use datasets::{NewDataset, parse_dataset_id, parse_records, parse_tags};
 use entities::{EvaluationDataset, ExperimentId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::PageRequest;
@@ -19,8 +20,9 @@ use crate::wire::{
 /// Datasets on a page where the request does not say, and records likewise.
 const DEFAULT_PAGE: i64 = 1000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
+    #[schemars(required)]
     name: Option<String>,
     #[serde(alias = "experimentIds")]
     experiment_ids: Option<Vec<String>>,
@@ -71,7 +73,7 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Search {
     #[serde(alias = "experimentIds")]
     experiment_ids: Option<Vec<String>>,
@@ -138,8 +140,9 @@ async fn find_all(app: &App, request: Search) -> Answer {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Tags {
+    #[schemars(required)]
     tags: Option<String>,
 }
 
@@ -177,7 +180,7 @@ pub(super) async fn list_experiments(State(app): State<App>, Path(id): Path<Stri
     answer_json(&json!({ "experiment_ids": experiments }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Experiments {
     #[serde(alias = "experimentIds")]
     experiment_ids: Option<Vec<String>>,
@@ -246,8 +249,9 @@ pub(super) async fn list_records(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Merge {
+    #[schemars(required)]
     records: Option<String>,
 }
 
@@ -269,7 +273,7 @@ pub(super) async fn merge_records(
     }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Delete {
     #[serde(alias = "datasetRecordIds")]
     dataset_record_ids: Option<Vec<String>>,

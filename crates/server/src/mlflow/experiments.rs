@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use entities::Experiment;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{PageRequest, View};
 use tracking::{NewExperiment, parse_experiment_id};
@@ -15,8 +16,9 @@ use crate::wire::{
     ExperimentView, Int64, Json, Page, Pair, Query, ViewWord, empty, json, pairs, required,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
+    #[schemars(required)]
     name: Option<String>,
     #[serde(alias = "artifactLocation")]
     artifact_location: Option<String>,
@@ -66,11 +68,13 @@ pub(super) async fn find_by_name(State(app): State<App>, query: Query) -> Answer
     found(&app.tracking.get_experiment_by_name(name).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Rename {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
     #[serde(alias = "newName")]
+    #[schemars(required)]
     new_name: Option<String>,
 }
 
@@ -86,9 +90,10 @@ pub(super) async fn rename(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct One {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
 }
 
@@ -114,10 +119,12 @@ pub(super) async fn restore(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Tag {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
+    #[schemars(required)]
     key: Option<String>,
     value: Option<String>,
 }
@@ -148,9 +155,10 @@ pub(super) async fn delete_tag(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Search {
     #[serde(alias = "maxResults")]
+    #[schemars(required)]
     max_results: Option<Int64>,
     #[serde(alias = "pageToken")]
     page_token: Option<String>,
@@ -237,10 +245,10 @@ async fn find_all(app: &App, viewer: &Viewer, request: Search) -> Answer {
     })
 }
 
-/// A limit as the services take it: what is below 0 is refused as 0 is.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct SearchDatasets {
     #[serde(alias = "experimentIds")]
+    #[schemars(required)]
     experiment_ids: Option<Vec<String>>,
 }
 
@@ -290,6 +298,7 @@ pub(crate) async fn search_datasets(
     })
 }
 
+/// A limit as the services take it: what is below 0 is refused as 0 is.
 pub(super) fn page_limit(limit: i64) -> usize {
     usize::try_from(limit).unwrap_or(0)
 }

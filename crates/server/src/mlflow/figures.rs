@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use entities::{FigurePoint, FigureQuery};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use traces::{FigureRequest, Measured};
 
@@ -12,14 +13,18 @@ use super::runs::experiment_ids_of;
 use crate::app::App;
 use crate::wire::{AggregationWord, Double, FigureViewWord, Int64, Json, json, missing, required};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Ask {
     #[serde(alias = "experimentIds")]
+    #[schemars(required)]
     experiment_ids: Option<Vec<String>>,
     #[serde(alias = "viewType")]
+    #[schemars(required)]
     view_type: Option<FigureViewWord>,
     #[serde(alias = "metricName")]
+    #[schemars(required)]
     metric_name: Option<String>,
+    #[schemars(required)]
     aggregations: Option<Vec<AggregationBody>>,
     dimensions: Option<Vec<String>>,
     filters: Option<Vec<String>>,
@@ -33,7 +38,7 @@ pub(super) struct Ask {
     max_results: Option<Int64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct AggregationBody {
     #[serde(alias = "aggregationType")]
     aggregation_type: Option<AggregationWord>,

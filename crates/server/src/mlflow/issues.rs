@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::extract::{Path, State};
 use entities::{CountedIssue, Issue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
 use traces::{IssueChange, NewIssue};
@@ -18,11 +19,14 @@ use crate::wire::{Int64, Json, json, required};
 /// Issues on a page where the request does not say.
 const DEFAULT_PAGE: i64 = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     description: Option<String>,
     status: Option<String>,
     severity: Option<String>,
@@ -35,7 +39,7 @@ pub(super) struct Create {
     created_by: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Update {
     name: Option<String>,
     description: Option<String>,
@@ -43,7 +47,7 @@ pub(super) struct Update {
     severity: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Search {
     #[serde(alias = "experimentId")]
     experiment_id: Option<String>,

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use entities::{LabelInput, LabelKind, LabelSchema, LabelSchemaUpdate};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use traces::{LabelFault, NewLabelSchema, TracesError, is_default};
 use tracking::parse_experiment_id;
@@ -15,10 +16,12 @@ use crate::wire::{Double, Int64, Json, LabelKindWord, Query, empty, json, requir
 const DEFAULT_PAGE: usize = 100;
 const LARGEST_PAGE: usize = 50_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
+    #[schemars(required)]
     name: Option<String>,
     #[serde(rename = "type")]
     kind: Option<LabelKindWord>,
@@ -28,9 +31,10 @@ pub(super) struct Create {
     input: Option<InputBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Update {
     #[serde(alias = "schemaId")]
+    #[schemars(required)]
     schema_id: Option<String>,
     name: Option<String>,
     instruction: Option<String>,
@@ -39,13 +43,14 @@ pub(super) struct Update {
     input: Option<InputBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Delete {
     #[serde(alias = "schemaId")]
+    #[schemars(required)]
     schema_id: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 struct InputBody {
     #[serde(alias = "passFail")]
     pass_fail: Option<PassFailBody>,
@@ -54,7 +59,7 @@ struct InputBody {
     text: Option<TextBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct PassFailBody {
     #[serde(alias = "positiveLabel")]
     positive_label: Option<String>,
@@ -62,14 +67,14 @@ struct PassFailBody {
     negative_label: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct CategoricalBody {
     options: Option<Vec<String>>,
     #[serde(alias = "multiSelect")]
     multi_select: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct NumericBody {
     #[serde(alias = "minValue")]
     min_value: Option<Double>,
@@ -77,7 +82,7 @@ struct NumericBody {
     max_value: Option<Double>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct TextBody {
     #[serde(alias = "maxLength")]
     max_length: Option<Int64>,

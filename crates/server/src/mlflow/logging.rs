@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use entities::{DatasetInput, Metric, ModelId, ModelOutput, RunId};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use tracking::LogBatch;
@@ -25,14 +26,17 @@ fn run_of(
     app.access.writable_run(&id)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct LogMetric {
     #[serde(alias = "runId")]
     run_id: Option<String>,
     #[serde(alias = "runUuid")]
     run_uuid: Option<String>,
+    #[schemars(required)]
     key: Option<String>,
+    #[schemars(required)]
     value: Option<Double>,
+    #[schemars(required)]
     timestamp: Option<Int64>,
     step: Option<Int64>,
     #[serde(alias = "modelId")]
@@ -75,7 +79,7 @@ pub(super) async fn log_metric(
 }
 
 /// A point of a metric.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Point {
     key: Option<String>,
     value: Option<Double>,
@@ -127,12 +131,13 @@ impl Point {
 }
 
 /// A param or a tag of a run.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct KeyOfRun {
     #[serde(alias = "runId")]
     run_id: Option<String>,
     #[serde(alias = "runUuid")]
     run_uuid: Option<String>,
+    #[schemars(required)]
     key: Option<String>,
     value: Option<String>,
 }
@@ -176,9 +181,10 @@ pub(super) async fn delete_tag(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Batch {
     #[serde(alias = "runId")]
+    #[schemars(required)]
     run_id: Option<String>,
     metrics: Option<Vec<Point>>,
     params: Option<Vec<Pair>>,
@@ -209,21 +215,22 @@ pub(super) async fn log_batch(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Inputs {
     #[serde(alias = "runId")]
+    #[schemars(required)]
     run_id: Option<String>,
     datasets: Option<Vec<Input>>,
     models: Option<Vec<ModelOf>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     tags: Option<Vec<Pair>>,
     dataset: Option<Dataset>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 struct Dataset {
     name: Option<String>,
     digest: Option<String>,
@@ -235,7 +242,7 @@ struct Dataset {
 }
 
 /// A logged model that a run used or made.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct ModelOf {
     #[serde(alias = "modelId")]
     model_id: Option<String>,
@@ -305,10 +312,12 @@ pub(super) async fn log_inputs(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Outputs {
     #[serde(alias = "runId")]
+    #[schemars(required)]
     run_id: Option<String>,
+    #[schemars(required)]
     models: Option<Vec<ModelOf>>,
 }
 
@@ -330,11 +339,13 @@ pub(super) async fn log_outputs(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct LogModel {
     #[serde(alias = "runId")]
+    #[schemars(required)]
     run_id: Option<String>,
     #[serde(alias = "modelJson")]
+    #[schemars(required)]
     model_json: Option<String>,
 }
 

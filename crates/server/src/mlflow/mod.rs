@@ -2,6 +2,7 @@
 
 mod assessments;
 mod datasets;
+mod described;
 mod experiments;
 mod figures;
 mod histories;
@@ -27,6 +28,7 @@ use axum::routing::{delete, get, patch, post, put};
 
 use crate::app::App;
 use crate::artifacts;
+pub(crate) use described::described;
 pub(crate) use info::{MLFLOW_VERSION, at_root, server_calls};
 use rights::Old;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::extract::State;
 use entities::{ModelVersion, ModelVersionDetail, Run, RunId};
 use registry::NewModelVersion;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracking::ArtifactOwner;
 
@@ -19,9 +20,11 @@ use crate::wire::{Json, ModelVersionView, Page, Pair, Query, empty, json, pairs,
 /// Versions on a page where the request does not say.
 const DEFAULT_PAGE: i64 = 10_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     source: Option<String>,
     #[serde(alias = "runId")]
     run_id: Option<String>,
@@ -182,9 +185,11 @@ pub(super) async fn find_download_uri(State(app): State<App>, query: Query) -> A
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Update {
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     version: Option<String>,
     description: Option<String>,
 }
@@ -206,10 +211,13 @@ pub(super) async fn update(
     version_answer(&app, &describing.await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Transition {
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     version: Option<String>,
+    #[schemars(required)]
     stage: Option<String>,
     #[serde(alias = "archiveExistingVersions")]
     archive_existing_versions: Option<bool>,
@@ -234,9 +242,11 @@ pub(super) async fn transition(
     version_answer(&app, &moving.await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct One {
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     version: Option<String>,
 }
 
@@ -302,10 +312,13 @@ async fn seen_versions(
     Ok(each.map(|name| seen.get(name) == Some(&true)).collect())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Tag {
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     version: Option<String>,
+    #[schemars(required)]
     key: Option<String>,
     value: Option<String>,
 }

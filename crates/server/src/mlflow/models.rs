@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use entities::{DatasetName, LoggedModelDetail, ModelId, ResourceKind, RunId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
 use tracking::{ArtifactOwner, ModelSearch, NewModel, parse_experiment_id};
@@ -21,9 +22,10 @@ use crate::wire::{
 /// Models on a page where the request does not say.
 const DEFAULT_PAGE: i64 = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
     name: Option<String>,
     #[serde(alias = "modelType")]
@@ -122,8 +124,9 @@ pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answ
     answer(&app, &app.tracking.get_model(&id).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Finalize {
+    #[schemars(required)]
     status: Option<ModelStatusWord>,
 }
 
@@ -151,7 +154,7 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Params {
     params: Option<Vec<Pair>>,
 }
@@ -168,7 +171,7 @@ pub(super) async fn log_params(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Tags {
     tags: Option<Vec<Pair>>,
 }
@@ -195,9 +198,10 @@ pub(super) async fn delete_tag(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Search {
     #[serde(alias = "experimentIds")]
+    #[schemars(required)]
     experiment_ids: Option<Vec<String>>,
     filter: Option<String>,
     datasets: Option<Vec<DatasetBody>>,
@@ -209,7 +213,7 @@ pub(super) struct Search {
     page_token: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Order {
     #[serde(alias = "fieldName")]
     field_name: Option<String>,
@@ -220,7 +224,7 @@ struct Order {
     dataset_digest: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct DatasetBody {
     #[serde(alias = "datasetName")]
     dataset_name: Option<String>,

@@ -6,6 +6,7 @@
 use axum::extract::State;
 use entities::{RegisteredModel, RegisteredModelDetail};
 use registry::NewRegisteredModel;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
 
@@ -23,8 +24,9 @@ use crate::wire::{
 /// Registered models on a page where the request does not say.
 const DEFAULT_PAGE: i64 = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
+    #[schemars(required)]
     name: Option<String>,
     tags: Option<Vec<Pair>>,
     description: Option<String>,
@@ -88,8 +90,9 @@ pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
     answer(&app, &app.registry.get_model(name).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Update {
+    #[schemars(required)]
     name: Option<String>,
     description: Option<String>,
 }
@@ -109,10 +112,12 @@ pub(super) async fn update(
     answer(&app, &describing.await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Rename {
+    #[schemars(required)]
     name: Option<String>,
     #[serde(alias = "newName")]
+    #[schemars(required)]
     new_name: Option<String>,
 }
 
@@ -138,8 +143,9 @@ pub(super) async fn rename(
     answer(&app, &renamed)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct One {
+    #[schemars(required)]
     name: Option<String>,
 }
 
@@ -194,8 +200,9 @@ pub(super) fn page_of(query: &Query, default: i64) -> Result<PageRequest, Reques
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Latest {
+    #[schemars(required)]
     name: Option<String>,
     stages: Option<Vec<String>>,
 }
@@ -228,9 +235,11 @@ async fn find_latest(app: &App, name: &str, stages: &[String]) -> Answer {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Tag {
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     key: Option<String>,
     value: Option<String>,
 }
@@ -266,9 +275,11 @@ pub(super) async fn delete_tag(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct AliasOf {
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     alias: Option<String>,
     version: Option<String>,
 }

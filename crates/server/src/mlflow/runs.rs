@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::extract::State;
 use entities::{Caller, ExperimentId, ResourceKind, RunDetail, RunId, RunStatus, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{PageRequest, View};
 use tracking::{
@@ -28,7 +29,7 @@ const CLIENT_STATUS_TAG: &str = "reproof.client_status";
 /// Runs on a page where the request does not say.
 const DEFAULT_PAGE: i64 = 1000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Create {
     #[serde(alias = "experimentId")]
     experiment_id: Option<String>,
@@ -212,7 +213,7 @@ pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
     answer(&app, &mut app.tracking.get_run(&id).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Update {
     #[serde(alias = "runId")]
     run_id: Option<String>,
@@ -267,9 +268,10 @@ pub(super) async fn update(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct One {
     #[serde(alias = "runId")]
+    #[schemars(required)]
     run_id: Option<String>,
 }
 
@@ -297,7 +299,7 @@ pub(super) async fn restore(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Search {
     #[serde(alias = "experimentIds")]
     experiment_ids: Option<Vec<String>>,

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use entities::{ExperimentId, ScorerVersion};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracking::parse_experiment_id;
@@ -16,12 +17,15 @@ use crate::wire::{
     required,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Register {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
+    #[schemars(required)]
     name: Option<String>,
     #[serde(alias = "serializedScorer")]
+    #[schemars(required)]
     serialized_scorer: Option<String>,
 }
 
@@ -102,10 +106,12 @@ pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Delete {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
+    #[schemars(required)]
     name: Option<String>,
     version: Option<Int64>,
 }
@@ -144,10 +150,13 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Online {
+    #[schemars(required)]
     experiment_id: Option<String>,
+    #[schemars(required)]
     name: Option<String>,
+    #[schemars(required)]
     sample_rate: Option<Double>,
     /// Any type, for a message of its own.
     filter_string: Option<Value>,

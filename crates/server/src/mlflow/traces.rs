@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use entities::{Assessment, Trace, TraceDetail, TraceId, TraceState};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
 use traces::{Correlation, Deletion, WholeTrace, parse_trace_id};
@@ -33,18 +34,19 @@ const WAIT_FOR_SPANS: Duration = Duration::from_secs(3);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Start {
+    #[schemars(required)]
     trace: Option<Started>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Started {
     #[serde(alias = "traceInfo")]
     trace_info: Option<InfoBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct InfoBody {
     #[serde(alias = "traceId")]
     trace_id: Option<String>,
@@ -67,13 +69,13 @@ struct InfoBody {
     assessments: Option<Vec<AssessmentBody>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct LocationBody {
     #[serde(alias = "mlflowExperiment")]
     mlflow_experiment: Option<ExperimentLocationBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct ExperimentLocationBody {
     #[serde(alias = "experimentId")]
     experiment_id: Option<String>,
@@ -248,9 +250,10 @@ pub(super) async fn find_wholes(State(app): State<App>, query: Query) -> Answer 
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct BatchOfInfos {
     #[serde(alias = "traceIds")]
+    #[schemars(required)]
     trace_ids: Option<Vec<String>>,
     #[serde(alias = "experimentIds")]
     experiment_ids: Option<Vec<String>>,
@@ -293,8 +296,9 @@ fn is_in(detail: &TraceDetail, experiments: &[&str]) -> bool {
     experiments.is_empty() || experiments.contains(&detail.trace.experiment.as_str())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Search {
+    #[schemars(required)]
     locations: Option<Vec<LocationBody>>,
     filter: Option<String>,
     #[serde(alias = "maxResults")]
@@ -374,8 +378,9 @@ impl Searched {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Tag {
+    #[schemars(required)]
     key: Option<String>,
     value: Option<String>,
 }
@@ -406,11 +411,13 @@ pub(super) async fn delete_tag(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct LinkToRun {
     #[serde(alias = "traceIds")]
+    #[schemars(required)]
     trace_ids: Option<Vec<String>>,
     #[serde(alias = "runId")]
+    #[schemars(required)]
     run_id: Option<String>,
 }
 
@@ -433,15 +440,17 @@ pub(super) async fn link_to_run(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct LinkPrompts {
     #[serde(alias = "traceId")]
+    #[schemars(required)]
     trace_id: Option<String>,
     #[serde(alias = "promptVersions")]
+    #[schemars(required)]
     prompt_versions: Option<Vec<PromptVersionBody>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct PromptVersionBody {
     name: Option<String>,
     version: Option<String>,
@@ -466,9 +475,10 @@ pub(super) async fn link_prompts(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Delete {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
     #[serde(alias = "maxTimestampMillis")]
     max_timestamp_millis: Option<Int64>,
@@ -508,13 +518,16 @@ pub(super) async fn delete(
     json(&serde_json::json!({ "traces_deleted": deleted.await? }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Correlate {
     #[serde(alias = "experimentIds")]
+    #[schemars(required)]
     experiment_ids: Option<Vec<String>>,
     #[serde(alias = "filterString1")]
+    #[schemars(required)]
     filter_string1: Option<String>,
     #[serde(alias = "filterString2")]
+    #[schemars(required)]
     filter_string2: Option<String>,
     #[serde(alias = "baseFilter")]
     base_filter: Option<String>,

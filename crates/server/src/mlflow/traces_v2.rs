@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use entities::{Timestamp, TraceDetail, TraceState};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use traces::{EndedTrace, NewTrace, parse_trace_id};
 use tracking::parse_experiment_id;
@@ -13,11 +14,13 @@ use crate::wire::{
     Int64, Json, Page, Pair, Query, TraceInfoV2View, TraceStateWord, json, missing, pairs, required,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Start {
     #[serde(alias = "experimentId")]
+    #[schemars(required)]
     experiment_id: Option<String>,
     #[serde(alias = "timestampMs")]
+    #[schemars(required)]
     timestamp_ms: Option<Int64>,
     #[serde(alias = "requestMetadata")]
     request_metadata: Option<Vec<Pair>>,
@@ -71,9 +74,10 @@ pub(super) async fn start(
     answer(&app, &detail)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct End {
     #[serde(alias = "timestampMs")]
+    #[schemars(required)]
     timestamp_ms: Option<Int64>,
     status: Option<TraceStateWord>,
     #[serde(alias = "requestMetadata")]

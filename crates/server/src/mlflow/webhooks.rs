@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use entities::Webhook;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use webhooks::{NewWebhook, Secret, WebhookPatch};
@@ -19,13 +20,13 @@ use crate::wire::{
 const DEFAULT_PAGE: i64 = 100;
 
 /// An event as requests name it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Event {
     entity: Option<EntityWord>,
     action: Option<ActionWord>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Fields {
     name: Option<String>,
     url: Option<String>,
@@ -124,7 +125,7 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct TryOut {
     event: Option<Event>,
 }

@@ -22,6 +22,7 @@ use prost::Message as _;
 use tracking::parse_experiment_id;
 
 use crate::app::{App, By};
+use crate::description::{self, Call};
 use crate::error::RequestError;
 use crate::sign_on::Viewer;
 use crate::wire::read_body;
@@ -34,6 +35,25 @@ const RUN_HEADER: &str = "x-mlflow-run-id";
 /// The call, which stands at the root.
 pub(crate) fn calls() -> Router<App> {
     Router::new().route("/v1/traces", post(export))
+}
+
+/// What the document of the API says of it.
+pub(crate) fn described() -> Call {
+    description::post(
+        "/v1/traces",
+        "Take spans, as OpenTelemetry sends them",
+        export,
+    )
+    .header(EXPERIMENT_HEADER, true)
+    .header(RUN_HEADER, false)
+    .takes(&["application/x-protobuf", "application/json"])
+    .sends("*/*")
+    .answers_also(&[
+        ("400", "The spans cannot be read"),
+        ("413", "The spans are too large"),
+        ("422", "A header is missing, or is none"),
+    ])
+    .tagged("Traces")
 }
 
 /// What is wrong with a request, in the form that MLflow's server has for this call alone.

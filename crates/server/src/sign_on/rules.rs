@@ -174,7 +174,7 @@ fn split(path: &str) -> Option<(Version, &str)> {
 
 fn rule_of_root(method: &str, path: &str) -> Option<Rule> {
     Some(match (method, path) {
-        ("GET", "/" | "/version" | "/metrics") => Rule::SignedOn,
+        ("GET", "/" | "/version" | "/metrics" | "/openapi.json") => Rule::SignedOn,
         ("GET", "/signup") => Rule::Manager,
         ("GET", "/get-artifact") => Rule::Run(Action::Read),
         ("GET", "/model-versions/get-artifact") => Rule::Version(Action::Read),

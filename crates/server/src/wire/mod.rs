@@ -6,6 +6,7 @@ mod decode;
 mod moment;
 mod number;
 mod query;
+mod schema;
 mod trace_views;
 mod views;
 mod webhook_views;
@@ -33,12 +34,14 @@ pub(crate) use word::{
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RequestError;
 
 /// A key and its value, as params and tags are sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub(crate) struct Pair {
     pub(crate) key: Option<String>,
     pub(crate) value: Option<String>,

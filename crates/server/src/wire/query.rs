@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::Method;
 use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -13,13 +14,22 @@ use crate::error::RequestError;
 
 /// A request's query.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+    /// Which call was asked, in debug builds: what is read of its query must stand in the document of the API.
+    asked: Option<(Method, MatchedPath)>,
+}
 
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::read(parts.uri.query().unwrap_or_default()))
+        let mut query = Self::read(parts.uri.query().unwrap_or_default());
+        if cfg!(debug_assertions) {
+            let route = parts.extensions.get::<MatchedPath>();
+            query.asked = route.map(|route| (parts.method.clone(), route.clone()));
+        }
+        Ok(query)
     }
 }
 
@@ -30,7 +40,10 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name), decode(value))
         });
-        Self(decoded.collect())
+        Self {
+            pairs: decoded.collect(),
+            asked: None,
+        }
     }
 
     /// The first value of that name.
@@ -53,7 +66,14 @@ impl Query {
 
     /// All values of that name.
     pub(crate) fn list<'q>(&'q self, name: &str) -> impl Iterator<Item = &'q str> {
-        let of_that_name = self.0.iter().filter(move |(found, _)| found == name);
+        if let Some((method, route)) = &self.asked {
+            debug_assert!(
+                crate::description::declares(method.as_str(), route.as_str(), name),
+                "{method} {} reads `{name}`, which its description does not tell",
+                route.as_str()
+            );
+        }
+        let of_that_name = self.pairs.iter().filter(move |(found, _)| found == name);
         of_that_name.map(|(_, value)| value.as_str())
     }
 

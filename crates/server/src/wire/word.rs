@@ -1,8 +1,11 @@
 //! Enumerations: by name, or by protobuf's number.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use entities::{FigureView, LabelKind, ModelStatus, RunStatus, TraceState, WebhookStatus};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use store::View;
@@ -204,6 +207,47 @@ impl<'de> Deserialize<'de> for ViewWord {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Words(VIEWS)).map(Self)
     }
+}
+
+/// What a document of the API says of a word: one of these, or its number.
+macro_rules! described {
+    ($($word:ty => $table:ident,)*) => {$(
+        impl JsonSchema for $word {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($word).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                schema_of($table)
+            }
+        }
+    )*};
+}
+
+described! {
+    RunStatusWord => RUN_STATUSES,
+    ModelStatusWord => MODEL_STATUSES,
+    TraceStateWord => TRACE_STATES,
+    SourceWord => SOURCES,
+    WebhookStatusWord => WEBHOOK_STATUSES,
+    FigureViewWord => FIGURE_VIEWS,
+    AggregationWord => AGGREGATIONS,
+    LabelKindWord => LABEL_KINDS,
+    EntityWord => ENTITIES,
+    ActionWord => ACTIONS,
+    ViewWord => VIEWS,
+}
+
+fn schema_of<T>(table: &[(&'static str, u64, T)]) -> Schema {
+    let words: Vec<_> = table.iter().map(|(word, ..)| *word).collect();
+    let numbers: BTreeSet<_> = table.iter().map(|(_, number, _)| *number).collect();
+    json_schema!({
+        "anyOf": [{ "type": "string", "enum": words }, { "type": "integer", "enum": numbers }]
+    })
 }
 
 impl ViewWord {

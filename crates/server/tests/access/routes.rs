@@ -157,6 +157,7 @@ async fn without_rights_nothing_of_others_is_told_or_changed() {
         "GET /",
         "GET /health",
         "GET /version",
+        "GET /openapi.json",
         "GET server-info",
         "GET ui-telemetry",
         "POST ui-telemetry",
