@@ -171,9 +171,7 @@ fn body(call: &Call, schemas: &mut Map<String, Value>) -> Option<Value> {
         let content: Map<_, _> = kinds.map(|kind| ((*kind).to_owned(), json!({}))).collect();
         return Some(json!({ "required": false, "content": content }));
     }
-    let schema = if !call.members.is_empty() {
-        object_of(&call.members)
-    } else {
+    let schema = if call.members.is_empty() {
         let typed = call.taken.body.as_ref()?;
         schemas.insert(typed.name.clone(), typed.schema.clone().to_value());
         let named = json!({ "$ref": format!("#/components/schemas/{}", typed.name) });
@@ -181,6 +179,8 @@ fn body(call: &Call, schemas: &mut Map<String, Value>) -> Option<Value> {
             [] => named,
             members => json!({ "allOf": [named, { "required": members }] }),
         }
+    } else {
+        object_of(&call.members)
     };
     let is_required = call.method == "post" || asks_for_something(call);
     let content = json!({ "application/json": { "schema": schema } });

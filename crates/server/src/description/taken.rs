@@ -80,7 +80,7 @@ impl<T: JsonSchema> Part for Json<T> {
 
 /// A handler, whose arguments say what it takes.
 pub(crate) trait Handles<Arguments> {
-    fn taken(&self) -> Taken;
+    fn taken(self) -> Taken;
 }
 
 macro_rules! handles {
@@ -89,10 +89,12 @@ macro_rules! handles {
         where
             Function: Fn($($part),*) -> Answer,
         {
-            fn taken(&self) -> Taken {
-                #[allow(unused_mut, reason = "a handler may take nothing")]
+            fn taken(self) -> Taken {
                 let mut taken = Taken::default();
-                $($part::note(&mut taken);)*
+                let notes: &[fn(&mut Taken)] = &[$($part::note),*];
+                for note in notes {
+                    note(&mut taken);
+                }
                 taken
             }
         }
