@@ -56,9 +56,12 @@ async fn ask(app: &TestApp, method: &str, path: &str, body: &str) -> Answer {
 
 /// A path with something in place of what is captured.
 fn filled(path: &str) -> String {
-    let parts = path.split('/').map(|part| match part.starts_with('{') {
-        true => "0123abcd",
-        false => part,
+    let parts = path.split('/').map(|part| {
+        if part.starts_with('{') {
+            "0123abcd"
+        } else {
+            part
+        }
     });
     parts.collect::<Vec<_>>().join("/")
 }
