@@ -39,6 +39,7 @@ pub struct BucketObjects {
     bucket: Bucket,
     /// The store whose contents they are.
     owner: String,
+    is_only_read: bool,
     /// Where contents wait until their name is known.
     temporary: PathBuf,
     outlines: Mutex<Outlines>,
@@ -66,9 +67,26 @@ impl BucketObjects {
         Self {
             bucket,
             owner: owner.to_owned(),
+            is_only_read: false,
             temporary: temporary.to_owned(),
             outlines: Mutex::default(),
         }
+    }
+
+    /// The same place, where nothing is removed from now on: another copy of the store may use it.
+    pub fn only_read(self) -> Self {
+        Self {
+            is_only_read: true,
+            ..self
+        }
+    }
+
+    /// Makes sure that contents can be removed there.
+    fn check_removal(&self) -> Result<(), DistantError> {
+        if self.is_only_read {
+            return Err(self.refuse("is only read by this store, which was put back from a backup, since another copy of it may use the same place: once none does, start `reproof server --artifacts-destination` with it"));
+        }
+        self.check()
     }
 
     /// Makes sure that contents can be kept there: that the place is there, lets whoever asks read and write, and is
@@ -300,6 +318,10 @@ impl Distant for BucketObjects {
         self.bucket.uri()
     }
 
+    fn is_only_read(&self) -> bool {
+        self.is_only_read
+    }
+
     fn put(&self, content: &mut dyn Read, announce: &mut Announce<'_>) -> Result<Stored, PutError> {
         let mut head = Vec::new();
         let mut piece = vec![0; 256 << 10];
@@ -362,11 +384,13 @@ impl Distant for BucketObjects {
     fn remove(&self, id: &ObjectId) -> Result<bool, DistantError> {
         let was_there = self.bucket.head(self.object_key(id))?.is_some();
         if !was_there {
-            // What a removal that was cut short left is nobody's.
-            self.bucket.remove(self.outline_key(id))?;
+            if !self.is_only_read {
+                // What a removal that was cut short left is nobody's.
+                self.bucket.remove(self.outline_key(id))?;
+            }
             return Ok(false);
         }
-        self.check()?;
+        self.check_removal()?;
         self.lock_outlines().known.remove(id);
         // The outline last: without it what is left could not be told from what is damaged.
         self.bucket.remove(self.object_key(id))?;
@@ -389,7 +413,7 @@ impl Distant for BucketObjects {
     }
 
     fn remove_all(&self, ids: &[ObjectId]) -> Result<(), DistantError> {
-        self.check()?;
+        self.check_removal()?;
         let mut outlines = self.lock_outlines();
         for id in ids {
             outlines.known.remove(id);

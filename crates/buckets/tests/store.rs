@@ -292,6 +292,19 @@ fn another_store_neither_keeps_nor_removes_anything_there() {
     let error = other.objects.remove(&id).unwrap_err();
     assert!(error.message.contains("another store"), "{error}");
     assert_eq!(here.read(&id).unwrap(), b"ours");
+    // A copy of this very store that was put back reads, and removes nothing either.
+    let copy = BucketObjects::new(
+        bucket(&store, "s3://box/ml"),
+        "this+store",
+        here.temporary.path(),
+    );
+    let copy = copy.only_read();
+    for refused in [copy.remove(&id).map(drop), copy.remove_all(&[id])] {
+        let error = refused.unwrap_err();
+        assert!(error.message.contains("is only read"), "{error}");
+    }
+    assert!(!copy.remove(&ObjectId::of(b"nowhere")).unwrap());
+    assert_eq!(here.read(&id).unwrap(), b"ours");
     Objects::of_owner(&store, "s3://box/ml/other", "other+store")
         .objects
         .check()

@@ -20,6 +20,9 @@ pub trait Distant: fmt::Debug + Send + Sync {
     /// Where it is, for messages: without anything secret.
     fn place(&self) -> &str;
 
+    /// Whether nothing is removed there, since another copy of the store may name what this one does not.
+    fn is_only_read(&self) -> bool;
+
     /// Stores what a reader gives until its end; durable when this returns. What is there is not sent again.
     ///
     /// The name is announced once it is known, before it is looked whether it is there: what is announced is not
@@ -39,7 +42,7 @@ pub trait Distant: fmt::Debug + Send + Sync {
 
     /// Removes a content; tells whether it was there.
     ///
-    /// *Errors*: `Other` where another store keeps contents there.
+    /// *Errors*: `Other` where another store keeps contents there, and where it is only read.
     fn remove(&self, id: &ObjectId) -> Result<bool, DistantError>;
 
     /// Visits all contents with their lengths, and what is left of some, with none: in any order, some of them twice.

@@ -40,7 +40,7 @@ const REMOVED_AT_ONCE: usize = 500;
 
 impl Cas {
     /// Removes the objects that are not in `live`, are not young, and that no batch under way relies on; also where
-    /// contents are kept elsewhere.
+    /// contents are kept elsewhere, unless that place is only read.
     ///
     /// Chunks go when no object that stays has them. Others may read and write meanwhile; see the README.
     ///
@@ -82,7 +82,7 @@ impl Cas {
                 .map(|entry| u64::from(entry.stored_bytes) + ENTRY_BYTES as u64)
                 .sum(),
         };
-        for place in self.distant() {
+        for place in self.distant().filter(|place| !place.is_only_read()) {
             collection.collect_distant(place.as_ref(), options.is_dry_run, &mut summary)?;
         }
         Ok(summary)

@@ -8,7 +8,7 @@ use cas::{Cas, Distant, DistantError, DistantFault};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::{safe, without_password};
-use crate::project::Project;
+use crate::project::{Destination, Project};
 
 /// The variables that object stores are told by.
 pub(crate) fn environment() -> Environment {
@@ -31,7 +31,7 @@ pub(crate) fn with_destinations(
         return Ok(cas);
     }
     let mut places: Vec<Arc<dyn Distant>> = Vec::new();
-    for uri in known.iter().rev() {
+    for Destination { uri, is_only_read } in known.iter().rev() {
         let address = Address::parse(uri).map_err(|error| {
             CommandError::system(
                 "E0018",
@@ -41,7 +41,12 @@ pub(crate) fn with_destinations(
                 ),
             )
         })?;
-        places.push(Arc::new(open(address, project, verifier_key)?));
+        let objects = open(address, project, verifier_key)?;
+        places.push(Arc::new(if *is_only_read {
+            objects.only_read()
+        } else {
+            objects
+        }));
     }
     Ok(cas.with_distant(places))
 }

@@ -15,6 +15,32 @@ const ADDRESS_FILE: &str = "postgresql";
 /// First line of the file that names places in object stores.
 const DESTINATIONS_FORMAT: &str = "reproof destinations 1";
 
+/// What stands before a place that is only read.
+const ONLY_READ: &str = "read ";
+
+/// A place in an object store where contents are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) uri: String,
+    /// Since the store was put back from a backup: another copy of it may use the place.
+    pub(crate) is_only_read: bool,
+}
+
+impl Destination {
+    fn parse(line: &str) -> Self {
+        let read = line.strip_prefix(ONLY_READ);
+        Self {
+            uri: read.unwrap_or(line).to_owned(),
+            is_only_read: read.is_some(),
+        }
+    }
+
+    fn line(&self) -> String {
+        let prefix = if self.is_only_read { ONLY_READ } else { "" };
+        format!("{prefix}{}\n", self.uri)
+    }
+}
+
 /// A project: the folder that holds `.reproof/`.
 #[derive(Debug, Clone)]
 pub(crate) struct Project {
@@ -126,7 +152,7 @@ impl Project {
     }
 
     /// The places in object stores where contents are beside the packs, the last one last.
-    pub(crate) fn destinations(&self) -> Result<Vec<String>, CommandError> {
+    pub(crate) fn destinations(&self) -> Result<Vec<Destination>, CommandError> {
         let path = self.destinations_file();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -144,20 +170,41 @@ impl Project {
             )
             .hint("install the version of Reproof that made the store, or a later one"));
         }
-        Ok(lines.map(str::to_owned).collect())
+        Ok(lines.map(Destination::parse).collect())
     }
 
-    /// Notes a place in an object store where contents are kept from now on, durably.
+    /// Notes a place in an object store where contents are kept, and removed, from now on, durably.
     pub(crate) fn note_destination(&self, uri: &str) -> Result<(), CommandError> {
+        let noted = Destination {
+            uri: uri.to_owned(),
+            is_only_read: false,
+        };
         let mut known = self.destinations()?;
-        if known.last().is_some_and(|last| last == uri) {
+        if known.last() == Some(&noted) {
             return Ok(());
         }
-        known.retain(|known| known != uri);
-        known.push(uri.to_owned());
+        known.retain(|known| known.uri != uri);
+        known.push(noted);
+        self.write_destinations(&known)
+    }
+
+    /// Notes that all places are only read from now on.
+    pub(crate) fn only_read_destinations(&self) -> Result<(), CommandError> {
+        let mut known = self.destinations()?;
+        if known.is_empty() {
+            return Ok(());
+        }
+        for destination in &mut known {
+            destination.is_only_read = true;
+        }
+        self.write_destinations(&known)
+    }
+
+    fn write_destinations(&self, known: &[Destination]) -> Result<(), CommandError> {
         let path = self.destinations_file();
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let text = format!("{DESTINATIONS_FORMAT}\n{}\n", known.join("\n"));
+        let lines: String = known.iter().map(Destination::line).collect();
+        let text = format!("{DESTINATIONS_FORMAT}\n{lines}");
         let write = || {
             let mut file = std::fs::File::create(&temporary)?;
             file.write_all(text.as_bytes())?;

@@ -16,6 +16,7 @@ const HOUR_MS: u64 = 3_600_000;
 #[derive(Default)]
 struct Place {
     contents: Mutex<BTreeMap<ObjectId, Vec<u8>>>,
+    is_only_read: bool,
     /// Is called when a content was announced, before it is looked for.
     announced: Mutex<Option<Step>>,
     /// Is called when it was found, or was put.
@@ -47,6 +48,10 @@ impl Place {
 impl Distant for Place {
     fn place(&self) -> &'static str {
         "memory"
+    }
+
+    fn is_only_read(&self) -> bool {
+        self.is_only_read
     }
 
     fn put(&self, content: &mut dyn Read, announce: &mut Announce<'_>) -> Result<Stored, PutError> {
@@ -173,6 +178,24 @@ fn what_is_live_or_young_stays_elsewhere_and_the_rest_goes() {
     assert!(place.has(&dead) && place.has(&young));
     assert_eq!(collect(&another(&store, &place), &[live]), 2);
     assert!(place.has(&live) && !place.has(&dead) && !place.has(&young));
+}
+
+#[test]
+fn a_place_that_is_only_read_is_not_collected() {
+    let (store, place) = with_place();
+    let id = put(&store.cas, b"of another copy");
+    age(&store);
+    let contents = Mutex::new(place.contents.lock().unwrap().clone());
+    let read = Arc::new(Place {
+        contents,
+        is_only_read: true,
+        ..Place::default()
+    });
+    let copy = store.reopened().with_distant(vec![Arc::clone(&read) as _]);
+    assert_eq!(collect(&copy, &[]), 0);
+    assert!(read.has(&id));
+    assert_eq!(copy.read(&id).unwrap(), b"of another copy");
+    assert_eq!(collect(&another(&store, &place), &[]), 1);
 }
 
 #[test]

@@ -395,9 +395,18 @@ pub(super) async fn find_fault(
     finding.objects = Some(summary.objects);
     finding.fault = first;
     if finding.fault.is_none() {
-        (finding.forgotten, finding.fault) = find_missing_objects(context).await?;
+        (finding.forgotten, finding.fault) = find_missing_objects(context, Elsewhere::Read).await?;
     }
     Ok(finding)
+}
+
+/// What is done about objects that are kept elsewhere than in the packs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// Their bytes are read and verified, all of them.
+    Read,
+    /// It is asked whether they are there: whoever keeps them pays for every byte that is read.
+    LookedFor,
 }
 
 /// Reads an object where it is kept elsewhere than in the packs; tells whether it is there, or how it is damaged.
@@ -426,13 +435,19 @@ fn verify_distant(cas: &Cas, object: &ObjectId) -> Result<Result<bool, String>, 
 /// there for no such reason, though its bytes were kept.
 pub(super) async fn find_missing_objects(
     context: &Context,
+    elsewhere: Elsewhere,
 ) -> Result<(u64, Option<String>), CommandError> {
     let mut forgotten = 0;
     for (object, Reference { from, is_kept }) in References::collect(context).await?.objects {
         if !is_kept || context.bench.cas.has_here(&object).map_err(objects_fault)? {
             continue;
         }
-        match verify_distant(&context.bench.cas, &object)? {
+        let cas = &context.bench.cas;
+        let found = match elsewhere {
+            Elsewhere::Read => verify_distant(cas, &object)?,
+            Elsewhere::LookedFor => Ok(cas.contains(&object).map_err(objects_fault)?),
+        };
+        match found {
             Ok(true) => continue,
             Ok(false) => {}
             Err(fault) => return Ok((forgotten, Some(fault))),

@@ -18,7 +18,7 @@ use crate::backup::place::BackupPlace;
 use crate::backup::{
     DatabaseKind, FORMAT, KEYS, LEDGER, ListedFile, MANIFEST, Manifest, RECORD, SETTINGS,
 };
-use crate::commands::audit::{find_fault, find_missing_objects};
+use crate::commands::audit::{Elsewhere, find_fault, find_missing_objects};
 use crate::context::{Context, parse_verifier_key, working_directory};
 use crate::database::read_address;
 use crate::error::CommandError;
@@ -87,7 +87,7 @@ pub(crate) async fn run(
 async fn check_store(context: &Context, output: &Output) -> Result<(), CommandError> {
     let finding = find_fault(context, true, None, output).await?;
     let fault = match finding.fault {
-        None => find_missing_objects(context).await?.1,
+        None => find_missing_objects(context, Elsewhere::LookedFor).await?.1,
         fault => fault,
     };
     match fault {

@@ -12,7 +12,7 @@ use crate::commands::references::{References, is_forgotten};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::faults::{objects_fault, store_fault};
-use crate::output::{Output, size};
+use crate::output::{Output, safe, size};
 
 pub(crate) async fn run(
     arguments: &GcArguments,
@@ -41,6 +41,14 @@ pub(crate) async fn run(
         .cas
         .gc(&live, &options)
         .map_err(objects_fault)?;
+    let left = context.bench.cas.distant();
+    let left = left.filter(|place| place.is_only_read());
+    for place in left {
+        output.warn(&format!(
+            "objects at {} are left: this store was put back from a backup, and another copy of it may use them; once none does, start `reproof server --artifacts-destination` with that place",
+            safe(place.place())
+        ));
+    }
     if output.is_json {
         let mut answer = serde_json::json!({
             "kept_objects": live.len(),

@@ -194,6 +194,8 @@ impl Restore<'_> {
                 return Err(damaged(&source, "it was copied with other bytes"));
             }
         }
+        // The store that was backed up may be alive, and what it named since must not be collected by this one.
+        staging.only_read_destinations()?;
         let format = place.objects().join("format");
         copy_file(&format, &staging.objects().join("format"), 0o644)?;
         write_file(

@@ -194,6 +194,22 @@ fn what_nothing_names_is_collected_there_and_a_store_that_was_put_back_finds_the
     call(&project, &store, &["backup", backups]).assert_code(0);
     call(&project, &store, &["restore-backup", backups, back]).assert_code(0);
     call(&project, &store, &["-C", back, "audit", "verify"]).assert_code(0);
+    // The first store goes on, and the one that was put back takes nothing from it.
+    let server = Server::start_program(program(&project, &store), &options);
+    let made = server.post("runs/create", r#"{"experiment_id": "0"}"#);
+    let later = made["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    put(&server, &format!("0/{later}/artifacts/later"), b"later");
+    server.end();
+    let collected = call(&project, &store, &["-C", back, "gc", "--grace-hours", "0"]);
+    collected
+        .assert_code(0)
+        .assert_err_has("objects at s3://box/ml are left");
+    assert!(store.has(&key(b"later")) && store.has(&key(b"kept")));
+    let kept = entities::ObjectId::of(b"kept").to_string();
+    let forget = ["-C", back, "forget", &kept, "--reason", "test", "--yes"];
+    call(&project, &store, &forget)
+        .assert_code(4)
+        .assert_err_has("is only read");
     std::fs::remove_file(format!("{back}/.reproof/objects/destinations")).unwrap();
     let lost = call(&project, &store, &["-C", back, "audit", "verify"]);
     lost.assert_code(1);
