@@ -32,6 +32,17 @@ impl Cas {
         }
     }
 
+    /// Makes sure that nothing stands in the way of forgetting an object: that no place which is only read has it.
+    ///
+    /// *Errors*: `Distant`, with what to do.
+    pub fn check_forgettable(&self, id: &ObjectId) -> Result<(), CasError> {
+        for place in self.distant().filter(|place| place.is_only_read()) {
+            // Such a place refuses, or does not have it.
+            place.remove(id)?;
+        }
+        Ok(())
+    }
+
     fn forget_elsewhere(&self, id: &ObjectId) -> Result<bool, CasError> {
         let locks = &self.inner.locks;
         let _maintenance = locks.maintenance()?;

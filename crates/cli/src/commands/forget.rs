@@ -49,6 +49,10 @@ pub(crate) async fn run(
     }
     let others = count_other_runs(&context, &there, run.as_ref()).await?;
     for named in &there {
+        let checked = context.bench.cas.check_forgettable(&named.object);
+        checked.map_err(objects_fault)?;
+    }
+    for named in &there {
         forget(&context, named.object, run.as_ref(), &arguments.reason).await?;
     }
     context.publish_or_warn(output).await;

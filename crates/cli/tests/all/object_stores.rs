@@ -210,6 +210,12 @@ fn what_nothing_names_is_collected_there_and_a_store_that_was_put_back_finds_the
     call(&project, &store, &forget)
         .assert_code(4)
         .assert_err_has("is only read");
+    // Nor does its ledger say so.
+    let told = call(&project, &store, &["-C", back, "audit", "log"]).out();
+    assert!(
+        told.contains("runs.removed") && !told.contains("object.forgotten"),
+        "{told}"
+    );
     std::fs::remove_file(format!("{back}/.reproof/objects/destinations")).unwrap();
     let lost = call(&project, &store, &["-C", back, "audit", "verify"]);
     lost.assert_code(1);
