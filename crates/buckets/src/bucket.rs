@@ -123,7 +123,7 @@ impl Bucket {
         action: &str,
         future: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, DistantError> {
-        match bridge::wait(future) {
+        match bridge::wait(action, future) {
             Some(done) => done.map_err(|error| self.fault(action, &error)),
             None => Err(self.broken_off(action)),
         }
@@ -158,7 +158,7 @@ impl Bucket {
     /// What is known of a key; none where nothing is there.
     pub(crate) fn head(&self, key: Path) -> Result<Option<Known>, DistantError> {
         let store = self.store();
-        let looked = bridge::wait(async move { store.head(&key).await });
+        let looked = bridge::wait("look at", async move { store.head(&key).await });
         self.found(looked, "look into")
             .map(|found| found.map(|meta| known(&meta)))
     }
@@ -171,7 +171,7 @@ impl Bucket {
         length: u64,
     ) -> Result<Option<(Bytes, u64)>, DistantError> {
         let store = self.store();
-        let read = bridge::wait(async move {
+        let read = bridge::wait("read", async move {
             let range = GetRange::Bounded(offset..offset.saturating_add(length));
             let options = GetOptions::new().with_range(Some(range));
             let found = store.get_opts(&key, options).await?;
@@ -236,7 +236,7 @@ impl Bucket {
     ) -> Result<(), DistantError> {
         let store = self.store();
         let (sender, listed) = sync_channel(LISTED_AT_ONCE);
-        let listing = bridge::start(async move {
+        let listing = bridge::start("list", async move {
             let mut listing = store.list(Some(&key));
             while let Some(meta) = listing.try_next().await? {
                 // Where whoever looks at them is slower, this thread waits, and has nothing else to do.

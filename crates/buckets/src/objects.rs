@@ -262,7 +262,7 @@ impl BucketObjects {
                 message: format!("cannot read what is to be sent: {source}"),
             })?;
         let part_bytes = PART_BYTES.max(size_bytes.div_ceil(PARTS_MAX));
-        let sent = bridge::wait(async move {
+        let sent = bridge::wait("write to", async move {
             let mut upload = store.put_multipart(&key).await?;
             let sending = async {
                 let mut parts = tokio::task::JoinSet::new();

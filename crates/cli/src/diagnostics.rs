@@ -2,20 +2,22 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use entities::{Clock as _, Timestamp};
 use serde_json::{Map, Value, json};
+use telemetry::Telemetry;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::Registry;
 
 use crate::arguments::{Common, LogFormat};
 use crate::output::safe;
 use crate::system::SystemClock;
 
-/// Begins to print what the rooms below say.
-pub(crate) fn install(common: &Common) {
+/// Begins to print what the rooms below say, and to send spans where a collector is named.
+pub(crate) fn install(common: &Common, telemetry: Option<&Telemetry>) {
     let level = match (common.quiet, common.verbose) {
         (true, _) => Level::ERROR,
         (false, 0) => Level::WARN,
@@ -23,56 +25,43 @@ pub(crate) fn install(common: &Common) {
         (false, 2) => Level::DEBUG,
         (false, _) => Level::TRACE,
     };
-    let printer = Printer {
-        level,
-        format: common.log_format,
-        next_span: AtomicU64::new(1),
-    };
-    tracing::subscriber::set_global_default(printer).expect("this is called once, at the start");
-}
-
-/// Prints events as single lines, for people or for programs; spans are not shown.
-struct Printer {
-    level: Level,
-    format: LogFormat,
-    next_span: AtomicU64,
-}
-
-impl Subscriber for Printer {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+    let wanted = move |metadata: &Metadata<'_>| {
         // What libraries of others say is for those who develop Reproof.
-        let is_ours = OUR_ROOMS
-            .iter()
-            .any(|room| metadata.target().split("::").next() == Some(room));
-        *metadata.level() <= self.level && (is_ours || self.level == Level::TRACE)
-    }
+        let is_shown = level == Level::TRACE || is_ours(metadata.target());
+        metadata.is_event() && *metadata.level() <= level && is_shown
+    };
+    let printer = Printer {
+        format: common.log_format,
+    };
+    let filter = FilterFn::new(wanted).with_max_level_hint(LevelFilter::from_level(level));
+    let sending = telemetry.map(|telemetry| telemetry.layer(is_ours));
+    let both = Registry::default()
+        .with(printer.with_filter(filter))
+        .with(sending);
+    tracing::subscriber::set_global_default(both).expect("this is called once, at the start");
+}
 
-    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(self.level.into())
-    }
+/// Prints events as single lines, for people or for programs.
+struct Printer {
+    format: LogFormat,
+}
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(self.next_span.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
+impl<S: Subscriber> Layer<S> for Printer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let line = match self.format {
             LogFormat::Text => line_of(event),
             LogFormat::Json => json_line_of(event, SystemClock.now()),
         };
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
 }
 
-const OUR_ROOMS: [&str; 18] = [
+fn is_ours(target: &str) -> bool {
+    let room = target.split("::").next();
+    room.is_some_and(|room| OUR_ROOMS.contains(&room))
+}
+
+const OUR_ROOMS: [&str; 19] = [
     "reproof",
     "access",
     "buckets",
@@ -88,6 +77,7 @@ const OUR_ROOMS: [&str; 18] = [
     "store_postgres",
     "store_sql",
     "store_sqlite",
+    "telemetry",
     "traces",
     "tracking",
     "webhooks",
@@ -224,28 +214,19 @@ mod tests {
 
     struct Collecting(Arc<Mutex<Vec<String>>>);
 
-    impl Subscriber for Collecting {
-        fn enabled(&self, _: &Metadata<'_>) -> bool {
-            true
-        }
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-        fn event(&self, event: &Event<'_>) {
+    impl<S: Subscriber> Layer<S> for Collecting {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let mut lines = self.0.lock().unwrap();
             lines.push(line_of(event));
             lines.push(json_line_of(event, Timestamp::from_millis(1000)));
         }
-        fn enter(&self, _: &Id) {}
-        fn exit(&self, _: &Id) {}
     }
 
     #[test]
     fn an_event_is_one_line_that_cannot_drive_the_terminal() {
         let lines = Arc::new(Mutex::new(Vec::new()));
-        tracing::subscriber::with_default(Collecting(Arc::clone(&lines)), || {
+        let subscriber = Registry::default().with(Collecting(Arc::clone(&lines)));
+        tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(path = "a\nb\u{1b}", size_bytes = 3_u64, "could not be kept");
         });
         let expected = "reproof: warning: could not be kept (path: a\\nb\\u{1b}, size_bytes: 3)";

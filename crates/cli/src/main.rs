@@ -2,6 +2,7 @@
 
 mod arguments;
 mod backup;
+mod collector;
 mod commands;
 mod context;
 mod database;
@@ -36,12 +37,16 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(refusal) => return arguments::tell(&refusal, std::env::args_os()),
     };
-    diagnostics::install(&arguments.common);
     let output = output::Output::new(&arguments.common);
+    let telemetry = collector::open(&arguments.command, &output);
+    diagnostics::install(&arguments.common, telemetry.as_ref());
     let is_run = matches!(arguments.command, arguments::Command::Run(_));
     // A panic prints where it was; what is left is to exit with a status that nobody takes for an answer.
     let carried_out =
         std::panic::catch_unwind(AssertUnwindSafe(|| commands::carry_out(arguments, &output)));
+    if let Some(telemetry) = telemetry {
+        telemetry.close();
+    }
     match carried_out {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {

@@ -21,8 +21,8 @@ use crate::figures::Figures;
 use crate::scope::Access;
 use crate::sign_on::{Signed, actor_of};
 use crate::{
-    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, ProcessReader, Scope,
-    ServerOptions, WebOptions,
+    AllowedHosts, AllowedOrigins, ArtifactOptions, Framing, OperationOptions, ProcessReader,
+    RemoteParent, Scope, ServerOptions, WebOptions,
 };
 
 /// What every handler is given: a cheap clone.
@@ -55,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) idle_limit: Option<Duration>,
     /// Tells what the process uses.
     pub(crate) process: Option<ProcessReader>,
+    /// Makes a request a part of the trace that its headers name.
+    pub(crate) remote_parent: Option<RemoteParent>,
     pub(crate) random: Arc<dyn Random>,
     /// Who owns the process.
     pub(crate) user: String,
@@ -94,6 +96,7 @@ impl Server {
             exposes_figures: _,
             idle_limit,
             process,
+            remote_parent,
         } = operation;
         // Nobody proves who they are to a server without sign-on; a run's token was given to its command alone.
         let auth = match &scope {
@@ -119,6 +122,7 @@ impl Server {
             figures: Figures::new(),
             idle_limit,
             process,
+            remote_parent,
             datasets,
             webhooks,
             accounts,

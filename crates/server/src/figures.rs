@@ -22,12 +22,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use store::LedgerProgress;
+use tracing::Instrument as _;
 
 use crate::ProcessFigures;
 use crate::app::App;
 use crate::error::tell;
 use crate::guard::REQUEST_ID;
 use crate::mlflow::MLFLOW_VERSION;
+use crate::spans;
 
 /// Where they are told. As in MLflow, no prefix stands before it.
 pub(crate) const PATH: &str = "/metrics";
@@ -310,13 +312,16 @@ pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) 
     let begun = Instant::now();
     let method = request.method().clone();
     let in_flight = InFlight::begin(&app.figures.in_flight);
-    let response = next.run(request).await;
+    let span = spans::begin(&app, method_label(&method), route, &request);
+    let response = next.run(request).instrument(span.clone()).await;
+    spans::note_answer(&span, &response);
     app.figures.note_answer(&method, route, &response, begun);
     log_answer(&method, route, &response, begun);
     response.map(|body| {
         Body::new(CountedBody {
             body,
             _in_flight: in_flight,
+            _span: span,
         })
     })
 }
@@ -355,6 +360,7 @@ impl Drop for InFlight {
 struct CountedBody {
     body: Body,
     _in_flight: InFlight,
+    _span: tracing::Span,
 }
 
 impl HttpBody for CountedBody {

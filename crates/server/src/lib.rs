@@ -17,13 +17,14 @@ mod pattern;
 mod scope;
 mod serve;
 mod sign_on;
+mod spans;
 mod wire;
 
 pub use description::document;
 pub use hosts::AllowedHosts;
 pub use options::{
-    ArtifactOptions, Framing, Mask, OperationOptions, ProcessFigures, ProcessReader, RunScope,
-    Scope, ServerOptions, WebOptions,
+    ArtifactOptions, Framing, Mask, OperationOptions, ProcessFigures, ProcessReader, RemoteParent,
+    RunScope, Scope, ServerOptions, WebOptions,
 };
 pub use origins::AllowedOrigins;
 pub use serve::{router, serve};

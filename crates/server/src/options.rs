@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::Accounts;
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue};
 use datasets::Datasets;
 use entities::{ModelId, Random, RunId};
 use locations::Locations;
@@ -100,7 +100,12 @@ pub struct OperationOptions {
     pub idle_limit: Option<Duration>,
     /// Tells what the process uses; without it those figures are 0.
     pub process: Option<ProcessReader>,
+    /// Makes the span of a request a part of the trace that its headers name; without it each begins one.
+    pub remote_parent: Option<RemoteParent>,
 }
+
+/// Gives the span of a request the parent that its headers name, before it is entered.
+pub type RemoteParent = fn(&tracing::Span, &HeaderMap);
 
 /// Tells what the process uses.
 pub type ProcessReader = Arc<dyn Fn() -> ProcessFigures + Send + Sync>;

@@ -54,6 +54,16 @@ pub enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// The database, as OpenTelemetry's semantic conventions call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgresql",
+        }
+    }
+}
+
 /// A connection, inside a transaction where one is needed.
 pub trait Connection {
     /// Runs a statement that changes rows; tells how many.

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use async_trait::async_trait;
 use entities::{Commit, Timestamp};
 use store::{LedgerProgress, LedgerStore, Receipt, RowFault, Store, StoreError, StoredEvent};
+use tracing::{Instrument as _, Span};
 
 use crate::fault::{damaged, database_fault};
 use crate::leases::{LeaseRequest, release_lease, take_lease};
@@ -85,6 +86,38 @@ impl<B: Backend> SqlStore<B> {
     }
 }
 
+impl<B: Backend> SqlStore<B> {
+    /// As `Backend::read`, as a step of whatever asks.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let span = step(|| {
+            tracing::info_span!(
+                "store.read",
+                otel.kind = "client",
+                db.system.name = self.dialect().name(),
+            )
+        });
+        self.backend.read(work).instrument(span).await
+    }
+
+    /// As `Backend::write`, as a step of whatever asks.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let span = step(|| {
+            tracing::info_span!(
+                "store.write",
+                otel.kind = "client",
+                db.system.name = self.dialect().name(),
+            )
+        });
+        self.backend.write(work).instrument(span).await
+    }
+}
+
 impl<B> Deref for SqlStore<B> {
     type Target = B;
 
@@ -96,7 +129,15 @@ impl<B> Deref for SqlStore<B> {
 #[async_trait]
 impl<B: Backend> Store for SqlStore<B> {
     async fn commit(&self, commit: Commit) -> Result<Receipt, StoreError> {
-        self.backend.commit(commit).await
+        let span = step(|| {
+            tracing::info_span!(
+                "store.commit",
+                otel.kind = "client",
+                db.system.name = self.dialect().name(),
+                reproof.event.kind = commit.kind,
+            )
+        });
+        self.backend.commit(commit).instrument(span).await
     }
 }
 
@@ -164,5 +205,14 @@ impl<B: Backend> LedgerStore for SqlStore<B> {
 
     async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {
         self.backend.verify_projection().await
+    }
+}
+
+/// The span of a step of something larger; what is done in the background, again and again, has none.
+fn step(make: impl FnOnce() -> Span) -> Span {
+    if Span::current().is_none() {
+        Span::none()
+    } else {
+        make()
     }
 }

@@ -8,6 +8,7 @@ use entities::{Caller, Change, Notice, Timestamp, WebhookId};
 use store::{DeliveryOutcome, DueDelivery};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::payload::{body, data_of};
 use crate::retry::{TRIED_AGAIN, next_attempt};
@@ -165,7 +166,8 @@ impl Deliverer {
         let outcome = if due.is_given_up {
             DeliveryOutcome::Done
         } else {
-            let attempt = self.attempt(&due).await?;
+            let span = tracing::info_span!("webhook.deliver", reproof.delivery.id = %due.id);
+            let attempt = self.attempt(&due).instrument(span).await?;
             self.judge(&due, attempt).await?
         };
         store.note_delivery(webhook, due.number, outcome).await?;

@@ -1,6 +1,8 @@
 //! Trying a webhook out.
 
 use entities::DeliveryId;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::exchange::{Answer, Message};
 use crate::payload::{body, example_of};
@@ -73,7 +75,22 @@ impl Webhooks {
             signature: signature.as_deref(),
             body,
         };
-        self.transport().send(url, &message).await
+        let span = tracing::info_span!(
+            "webhook.send",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = "POST",
+            http.response.status_code = Empty,
+        );
+        let sending = self.transport().send(url, &message);
+        let sent = sending.instrument(span.clone()).await;
+        if let Ok(answer) = &sent {
+            span.record("http.response.status_code", answer.status);
+        }
+        if !sent.as_ref().is_ok_and(|answer| is_taken(answer.status)) {
+            span.record("otel.status_code", "ERROR");
+        }
+        sent
     }
 }
 

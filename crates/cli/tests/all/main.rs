@@ -34,6 +34,7 @@ mod standard_input;
 mod start_scripts;
 mod support;
 mod tampering;
+mod telemetry;
 mod webhooks;
 mod whole;
 mod words;

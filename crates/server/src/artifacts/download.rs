@@ -18,6 +18,7 @@ use super::media::{attachment, media_type};
 use super::range::{Part, read_range};
 use crate::app::App;
 use crate::error::{RequestError, tell};
+use crate::spans;
 
 /// What is read and sent at once.
 pub(super) const CHUNK_BYTES: u64 = 256 << 10;
@@ -256,7 +257,7 @@ pub(super) async fn pump<E: Into<RequestError> + Send + 'static>(
     read: impl FnOnce(&Chunks) -> Result<(), E> + Send + 'static,
 ) -> Result<Body, RequestError> {
     let (sender, mut chunks) = mpsc::channel(CHUNKS_MAX);
-    let reading = tokio::task::spawn_blocking(move || read(&Chunks::new(sender)));
+    let reading = spans::on_thread("artifact.read", move || read(&Chunks::new(sender)));
     match chunks.recv().await {
         Some(Ok(first)) => {
             let rest = stream::unfold(chunks, |mut chunks| async move {

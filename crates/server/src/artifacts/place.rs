@@ -10,6 +10,7 @@ use tracking::TrackingError;
 use super::LARGEST_ARCHIVE;
 use crate::app::App;
 use crate::error::RequestError;
+use crate::spans;
 
 /// Where some artifacts are.
 pub(crate) struct Place {
@@ -227,7 +228,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&dyn Location) -> Result<T, LocationError> + Send + 'static,
 ) -> Result<T, RequestError> {
     let location = Arc::clone(location);
-    let done = tokio::task::spawn_blocking(move || work(location.as_ref())).await;
+    let done = spans::on_thread("artifact.look", move || work(location.as_ref())).await;
     let done = done.map_err(|_| RequestError::BrokenOff {
         what: "looking at artifacts that clients wrote",
     })?;

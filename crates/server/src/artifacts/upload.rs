@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::app::App;
 use crate::error::RequestError;
+use crate::spans;
 
 /// Frames that wait for the disk; the client waits when there are more. Frames have 8 to 400 KB.
 const FRAMES_MAX: usize = 8;
@@ -27,7 +28,7 @@ pub(super) async fn receive(
 ) -> Result<(), RequestError> {
     let (sender, frames) = mpsc::channel(FRAMES_MAX);
     let cas = app.tracking.cas().clone();
-    let storing = tokio::task::spawn_blocking(move || {
+    let storing = spans::on_thread("artifact.store", move || {
         let stored = cas.store(&mut FrameReader::new(frames))?;
         Ok::<_, CasError>(stored)
     });

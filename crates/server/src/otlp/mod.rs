@@ -32,28 +32,27 @@ use messages::ExportRequest;
 const EXPERIMENT_HEADER: &str = "x-mlflow-experiment-id";
 const RUN_HEADER: &str = "x-mlflow-run-id";
 
+/// Where spans are sent, at the root.
+pub(crate) const PATH: &str = "/v1/traces";
+
 /// The call, which stands at the root.
 pub(crate) fn calls() -> Router<App> {
-    Router::new().route("/v1/traces", post(export))
+    Router::new().route(PATH, post(export))
 }
 
 /// What the document of the API says of it.
 pub(crate) fn described() -> Call {
-    description::post(
-        "/v1/traces",
-        "Take spans, as OpenTelemetry sends them",
-        export,
-    )
-    .header(EXPERIMENT_HEADER, true)
-    .header(RUN_HEADER, false)
-    .takes(&["application/x-protobuf", "application/json"])
-    .sends("*/*")
-    .answers_also(&[
-        ("400", "The spans cannot be read"),
-        ("413", "The spans are too large"),
-        ("422", "A header is missing, or is none"),
-    ])
-    .tagged("Traces")
+    description::post(PATH, "Take spans, as OpenTelemetry sends them", export)
+        .header(EXPERIMENT_HEADER, true)
+        .header(RUN_HEADER, false)
+        .takes(&["application/x-protobuf", "application/json"])
+        .sends("*/*")
+        .answers_also(&[
+            ("400", "The spans cannot be read"),
+            ("413", "The spans are too large"),
+            ("422", "A header is missing, or is none"),
+        ])
+        .tagged("Traces")
 }
 
 /// What is wrong with a request, in the form that MLflow's server has for this call alone.

@@ -316,6 +316,7 @@ pub(super) fn operation(arguments: &ServerArguments, started_at: Timestamp) -> O
         idle_limit: (arguments.request_timeout > 0)
             .then(|| Duration::from_secs(arguments.request_timeout)),
         process: Some(Arc::new(move || read_own_figures(started_at))),
+        remote_parent: Some(telemetry::set_remote_parent),
     }
 }
 
