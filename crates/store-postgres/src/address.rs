@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use postgres::Config;
-use postgres::config::Host;
 use store::StoreError;
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
 use crate::connecting::Connecting;
 use crate::locks::LockNames;
@@ -39,7 +39,7 @@ pub enum AddressError {
     },
     /// The rest of it cannot be read.
     #[error("{0}")]
-    Rest(#[from] postgres::Error),
+    Rest(#[from] tokio_postgres::Error),
 }
 
 /// Where a store is, and how to get there.
@@ -262,7 +262,7 @@ impl std::fmt::Debug for PostgresAddress {
 
 #[cfg(test)]
 mod tests {
-    use postgres::config::SslMode;
+    use tokio_postgres::config::SslMode;
 
     use super::*;
 

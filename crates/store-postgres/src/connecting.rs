@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use postgres::config::SslMode;
-use postgres::{Client, Config, NoTls};
 use store::StoreError;
 use store_sql::sql::SqlError;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls};
 
 use crate::fault::sort_error;
 use crate::locks::LockNames;
@@ -34,8 +35,8 @@ pub(crate) struct Connecting {
 impl Connecting {
     /// Makes a connection that looks in the store's schema alone.
     pub(crate) fn open(&self) -> Result<Session, StoreError> {
-        let client = self.connect()?;
-        let session = Session::new(client);
+        let (runtime, client) = self.connect()?;
+        let session = Session::new(runtime, client);
         let schema = quote(&self.schema);
         session
             .run(&format!("{SETTINGS}; SET search_path = {schema}"))
@@ -43,20 +44,49 @@ impl Connecting {
         Ok(session)
     }
 
-    pub(crate) fn connect(&self) -> Result<Client, StoreError> {
-        // A server that has no place left is busy; whatever else it says, nobody is let in.
-        let fault = |source: postgres::Error| match sort_error(source) {
-            SqlError::Busy => StoreError::Busy,
-            source => StoreError::Unreachable {
+    /// A connection that is at work while its runtime is.
+    fn connect(&self) -> Result<(Runtime, Client), StoreError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| StoreError::Unreachable {
                 source: Box::new(source),
-            },
-        };
+            })?;
+        let connected = runtime.block_on(async {
+            // Each connection is of a type of its own; what is left of it is that it goes on.
+            if self.config.get_ssl_mode() == SslMode::Disable {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                runtime.spawn(connection);
+                Ok(client)
+            } else {
+                let (client, connection) = self.config.connect(self.tls.connector()).await?;
+                runtime.spawn(connection);
+                Ok(client)
+            }
+        });
+        let client = connected.map_err(connecting_fault)?;
+        Ok((runtime, client))
+    }
+
+    /// A connection of the client that reads row after row.
+    pub(crate) fn connect_reader(&self) -> Result<postgres::Client, StoreError> {
+        let config = postgres::Config::from(Config::clone(&self.config));
         let connected = if self.config.get_ssl_mode() == SslMode::Disable {
-            self.config.connect(NoTls)
+            config.connect(NoTls)
         } else {
-            self.config.connect(self.tls.connector())
+            config.connect(self.tls.connector())
         };
-        connected.map_err(fault)
+        connected.map_err(connecting_fault)
+    }
+}
+
+/// A server that has no place left is busy; whatever else it says, nobody is let in.
+fn connecting_fault(source: tokio_postgres::Error) -> StoreError {
+    match sort_error(source) {
+        SqlError::Busy => StoreError::Busy,
+        source => StoreError::Unreachable {
+            source: Box::new(source),
+        },
     }
 }
 

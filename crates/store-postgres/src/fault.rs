@@ -2,11 +2,11 @@
 
 use std::error::Error as _;
 
-use postgres::error::SqlState;
 use store_sql::sql::SqlError;
+use tokio_postgres::error::SqlState;
 
 /// Sorts what PostgreSQL says by what a caller can do about it.
-pub(crate) fn sort_error(source: postgres::Error) -> SqlError {
+pub(crate) fn sort_error(source: tokio_postgres::Error) -> SqlError {
     let Some(state) = source.code().cloned() else {
         return SqlError::Other(Box::new(source));
     };
@@ -31,7 +31,7 @@ pub(crate) fn sort_error(source: postgres::Error) -> SqlError {
 }
 
 /// Whether the connection is of no use any more.
-pub(crate) fn is_cut(error: &postgres::Error) -> bool {
+pub(crate) fn is_cut(error: &tokio_postgres::Error) -> bool {
     if error.is_closed() {
         return true;
     }

@@ -2,11 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
 
-use postgres::types::ToSql;
-use postgres::{Client, Statement};
-use store_sql::sql::{Connection, Result, Row, SqlError, ToValue};
+use store_sql::sql::{Connection, OwnedValue, Result, Row, SqlError, ToValue};
+use tokio::runtime::Runtime;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Statement};
 
 use crate::fault::{is_cut, sort_error};
 use crate::values::{Bound, PostgresColumns};
@@ -14,44 +19,100 @@ use crate::values::{Bound, PostgresColumns};
 /// Prepared statements that a connection keeps: more than there are static ones, so that only those of searches go.
 const STATEMENT_CACHE_SIZE: usize = 400;
 
+/// Statements that are on their way at most, so that what waits to be sent stays small.
+const SENT_MAX: usize = 64;
+
 /// A connection with its prepared statements.
+///
+/// A statement whose answer is not needed is sent along with the next one whose answer is: most of the time of writing is
+/// that of ways to the server and back.
 pub(crate) struct Session {
-    client: RefCell<Client>,
+    client: Arc<Client>,
     statements: RefCell<BTreeMap<String, Statement>>,
+    sent: RefCell<Vec<Answer>>,
     is_cut: Cell<bool>,
+    /// Where the connection is at work while somebody waits for it.
+    runtime: Runtime,
+}
+
+/// What a statement that was sent will be answered.
+type Answer = Pin<Box<dyn Future<Output = std::result::Result<(), Error>> + Send>>;
+
+/// How the end of a transaction failed.
+pub(crate) enum CommitFault {
+    /// A statement before it was refused, so that nothing was written.
+    Refused(SqlError),
+    /// Nobody knows whether it was written.
+    Unknown(SqlError),
 }
 
 impl Session {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(runtime: Runtime, client: Client) -> Self {
         Self {
-            client: RefCell::new(client),
+            client: Arc::new(client),
             statements: RefCell::default(),
+            sent: RefCell::default(),
             is_cut: Cell::new(false),
+            runtime,
         }
     }
 
     /// Whether it can still be used.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.is_cut.get() && !self.client.borrow_mut().is_closed()
+        !self.is_cut.get() && !self.client.is_closed()
     }
 
     /// Runs statements without values, one after the other.
     pub(crate) fn run(&self, sql: &str) -> Result<()> {
-        self.client
-            .borrow_mut()
-            .batch_execute(sql)
-            .map_err(|error| self.sort(error))
+        let done = self.runtime.block_on(self.client.batch_execute(sql));
+        self.finish(done)
+    }
+
+    /// As `run`, along with whatever comes next.
+    pub(crate) fn send_run(&self, sql: String) -> Result<()> {
+        let client = Arc::clone(&self.client);
+        self.send_later(Box::pin(async move { client.batch_execute(&sql).await }))
+    }
+
+    /// Waits until all is done that was sent.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.finish(Ok(()))
+    }
+
+    /// Takes back what was written, by this statement; what of it had failed does not matter any more.
+    pub(crate) fn take_back(&self, sql: &str) -> Result<()> {
+        if let Err(error) = self.collect() {
+            let fault = self.sort(error);
+            if self.is_cut.get() {
+                return Err(fault);
+            }
+        }
+        self.run(sql)
+    }
+
+    /// Ends the transaction, so that what it wrote is durable.
+    pub(crate) fn commit(&self) -> std::result::Result<(), CommitFault> {
+        let ended = self.runtime.block_on(self.client.batch_execute("COMMIT"));
+        // After a statement that the server refused, it takes this for the opposite.
+        if let Err(first) = self.collect() {
+            let is_told = first.code().is_some() && !is_cut(&first);
+            let fault = self.sort(first);
+            return Err(if is_told {
+                CommitFault::Refused(fault)
+            } else {
+                CommitFault::Unknown(fault)
+            });
+        }
+        ended.map_err(|error| CommitFault::Unknown(self.sort(error)))
     }
 
     pub(crate) fn prepare(&self, sql: &str) -> Result<Statement> {
         if let Some(statement) = self.statements.borrow().get(sql) {
             return Ok(statement.clone());
         }
-        let prepared = self
-            .client
-            .borrow_mut()
-            .prepare(&in_dialect(sql))
-            .map_err(|error| self.sort(error))?;
+        let text = in_dialect(sql);
+        let prepared = self.runtime.block_on(self.client.prepare(&text));
+        let prepared = self.finish(prepared)?;
         let mut statements = self.statements.borrow_mut();
         if statements.len() >= STATEMENT_CACHE_SIZE {
             statements.clear();
@@ -60,7 +121,41 @@ impl Session {
         Ok(prepared)
     }
 
-    fn sort(&self, error: postgres::Error) -> SqlError {
+    /// Puts a request in line, behind those that were put there before.
+    fn send_later(&self, mut answer: Answer) -> Result<()> {
+        let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context)));
+        match self.runtime.block_on(first) {
+            Poll::Ready(done) => return self.finish(done),
+            Poll::Pending => self.sent.borrow_mut().push(answer),
+        }
+        if self.sent.borrow().len() < SENT_MAX {
+            return Ok(());
+        }
+        self.settle()
+    }
+
+    /// What came of a statement, once all before it are done: the first fault counts, the others follow from it.
+    fn finish<T>(&self, done: std::result::Result<T, Error>) -> Result<T> {
+        self.collect().and(done).map_err(|error| self.sort(error))
+    }
+
+    /// Waits for the answers to all that was sent; tells the first fault.
+    fn collect(&self) -> std::result::Result<(), Error> {
+        let sent = self.sent.take();
+        if sent.is_empty() {
+            return Ok(());
+        }
+        self.runtime.block_on(async {
+            let mut first = Ok(());
+            for answer in sent {
+                let done = answer.await;
+                first = first.and(done);
+            }
+            first
+        })
+    }
+
+    fn sort(&self, error: Error) -> SqlError {
         if is_cut(&error) {
             self.is_cut.set(true);
         }
@@ -72,12 +167,27 @@ impl Connection for Session {
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize> {
         let statement = self.prepare(sql)?;
         let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
-        let changed = self
-            .client
-            .borrow_mut()
-            .execute(&statement, &references(&bound))
-            .map_err(|error| self.sort(error))?;
+        let references = references(&bound);
+        let changing = self.client.execute(&statement, &references);
+        let changed = self.finish(self.runtime.block_on(changing))?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    fn send(&self, sql: &str, values: &[&dyn ToValue]) -> Result<()> {
+        let statement = self.prepare(sql)?;
+        let client = Arc::clone(&self.client);
+        let values: Vec<_> = values
+            .iter()
+            .map(|value| OwnedValue::of(value.to_value()))
+            .collect();
+        self.send_later(Box::pin(async move {
+            let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
+            // Some give a row back, which `execute` would take for a fault.
+            client
+                .query(&statement, &references(&bound))
+                .await
+                .map(drop)
+        }))
     }
 
     fn query(
@@ -88,11 +198,9 @@ impl Connection for Session {
     ) -> Result<()> {
         let statement = self.prepare(sql)?;
         let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
-        let rows = self
-            .client
-            .borrow_mut()
-            .query(&statement, &references(&bound))
-            .map_err(|error| self.sort(error))?;
+        let references = references(&bound);
+        let asking = self.client.query(&statement, &references);
+        let rows = self.finish(self.runtime.block_on(asking))?;
         for row in &rows {
             let columns = PostgresColumns::of(row)?;
             if reader(&Row::new(&columns))?.is_break() {
@@ -123,7 +231,10 @@ pub(crate) fn in_dialect(sql: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use store_sql::params;
+
     use super::*;
+    use crate::statements::{drop_schema, new_schema};
 
     #[test]
     fn values_are_named_in_the_words_of_the_database() {
@@ -131,5 +242,101 @@ mod tests {
             in_dialect("SELECT ?1, a FROM b WHERE c = ?12 AND d = '?'"),
             "SELECT $1, a FROM b WHERE c = $12 AND d = '?'"
         );
+    }
+
+    const ADD: &str = "INSERT INTO writer (id, name) VALUES (?1, ?2)";
+
+    fn add(session: &Session, id: i64, name: &str) -> Result<()> {
+        session.send(ADD, params![id, name])
+    }
+
+    fn count(session: &Session) -> Result<Option<i64>> {
+        let connection: &dyn Connection = session;
+        connection.find("SELECT COUNT(*) FROM writer", params![], |row| row.get(0))
+    }
+
+    #[test]
+    fn what_is_sent_is_seen_by_whatever_comes_next() {
+        let Some((session, _)) = new_schema("sent") else {
+            return;
+        };
+        session.send_run("BEGIN".to_owned()).unwrap();
+        // More than are on their way at once.
+        let many = SENT_MAX as i64 * 2 + 3;
+        for id in 0..many {
+            add(&session, id, &format!("w{id}")).unwrap();
+        }
+        assert_eq!(count(&session).unwrap(), Some(many));
+        add(&session, many, "last").unwrap();
+        assert!(session.commit().is_ok());
+        assert_eq!(count(&session).unwrap(), Some(many + 1));
+        drop_schema(&session);
+    }
+
+    /// The server takes `COMMIT` after a refused statement for `ROLLBACK`, and says that all is well.
+    #[test]
+    fn a_transaction_whose_sent_statement_was_refused_is_told_as_refused() {
+        let Some((session, _)) = new_schema("refused") else {
+            return;
+        };
+        session.run("BEGIN").unwrap();
+        add(&session, 1, "a").unwrap();
+        add(&session, 1, "again").unwrap();
+        add(&session, 2, "after").unwrap();
+        let Err(CommitFault::Refused(fault)) = session.commit() else {
+            panic!("it was not told");
+        };
+        assert!(fault.to_string().contains("db error"), "{fault}");
+        assert_eq!(count(&session).unwrap(), Some(0));
+
+        // The first fault, not that those after it stood in a transaction that had failed.
+        session.run("BEGIN").unwrap();
+        session
+            .send("SELECT 1 / ?1::BIGINT", params![0_i64])
+            .unwrap();
+        add(&session, 1, "a").unwrap();
+        let Err(SqlError::Other(fault)) = count(&session) else {
+            panic!("it was not told");
+        };
+        let cause = fault.source().unwrap().to_string();
+        assert!(cause.contains("division by zero"), "{cause}");
+        session.take_back("ROLLBACK").unwrap();
+
+        // What had failed does not matter once it is taken back.
+        session.run("BEGIN").unwrap();
+        add(&session, 1, "a").unwrap();
+        session.run("SAVEPOINT here").unwrap();
+        add(&session, 1, "again").unwrap();
+        session.take_back("ROLLBACK TO SAVEPOINT here").unwrap();
+        assert!(session.commit().is_ok());
+        assert_eq!(count(&session).unwrap(), Some(1));
+        drop_schema(&session);
+    }
+
+    #[test]
+    fn a_connection_that_is_cut_before_the_answers_came_leaves_the_end_unknown() {
+        let Some((session, address)) = new_schema("cut") else {
+            return;
+        };
+        let connection: &dyn Connection = &session;
+        let process: Option<i64> = connection
+            .find("SELECT pg_backend_pid()::BIGINT", params![], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        session.run("BEGIN").unwrap();
+        add(&session, 1, "a").unwrap();
+        session.settle().unwrap();
+        let other = address.connecting().unwrap().open().unwrap();
+        let end = "SELECT pg_terminate_backend(?1::INTEGER, 5000)";
+        let ended: Option<bool> = (&other as &dyn Connection)
+            .find(end, [process.unwrap()], |row| row.get(0))
+            .unwrap();
+        assert_eq!(ended, Some(true));
+        add(&session, 2, "b").ok();
+        assert!(matches!(session.commit(), Err(CommitFault::Unknown(_))));
+        assert!(!session.is_alive());
+        assert_eq!(count(&other).unwrap(), Some(0));
+        drop_schema(&other);
     }
 }

@@ -127,7 +127,7 @@ impl Connection for PostgresSnapshot {
 }
 
 fn connect(connecting: &Connecting) -> Result<Client, StoreError> {
-    let mut client = connecting.connect()?;
+    let mut client = connecting.connect_reader()?;
     client
         .batch_execute(SETTINGS)
         .map_err(|error| store_sql::database_fault("setting up a connection")(sort_error(error)))?;

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use bytes::{BufMut as _, BytesMut};
-use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use store_sql::sql::{Columns, Result, SqlError, Value};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 /// Begins the two characters.
 const ESCAPE: char = '\u{1}';
@@ -97,7 +97,7 @@ impl<'r> FromSql<'r> for Cell<'r> {
 pub(crate) struct PostgresColumns<'r>(Vec<Cell<'r>>);
 
 impl<'r> PostgresColumns<'r> {
-    pub(crate) fn of(row: &'r postgres::Row) -> Result<Self> {
+    pub(crate) fn of(row: &'r tokio_postgres::Row) -> Result<Self> {
         let cells = (0..row.len()).map(|column| {
             row.try_get(column).map_err(|error| SqlError::Column {
                 column,

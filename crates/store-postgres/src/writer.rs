@@ -5,12 +5,12 @@ use std::sync::Arc;
 use entities::{Commit, Random, WriterId};
 use store::{Receipt, StoreError};
 use store_sql::sql::{Connection, SqlError};
-use store_sql::{Numbers, database_fault, params, statements, write_commit};
+use store_sql::{Author, Numbers, database_fault, params, statements, write_commit};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connecting::Connecting;
 use crate::locks::Locks;
-use crate::session::Session;
+use crate::session::{CommitFault, Session};
 
 /// Commits that wait at most: then callers wait to hand theirs over, which is how overload shows.
 const QUEUE_LENGTH: usize = 1024;
@@ -101,7 +101,7 @@ struct Desk {
     connecting: Connecting,
     random: Arc<dyn Random>,
     /// The connection, and the name under which it may write, as long as it lasts.
-    open: Option<(Session, WriterId)>,
+    open: Option<(Session, Author)>,
 }
 
 /// How a group ended.
@@ -158,36 +158,38 @@ impl Desk {
     }
 
     fn try_group(&mut self, group: &[Job], locks: &Locks) -> Ending {
-        let (session, writer) = match self.take_open() {
+        let (session, author) = match self.take_open() {
             Ok(open) => open,
             Err(error) => return Ending::Nothing(error),
         };
-        let ending = write_jobs(
-            &session,
-            &writer,
-            self.random.as_ref(),
-            group,
-            locks,
-            &self.connecting,
-        );
+        let transaction = Transaction {
+            session: &session,
+            author: &author,
+            random: self.random.as_ref(),
+            begin: locks.begin(&self.connecting.names),
+        };
+        let ending = transaction.write(group);
         let is_known = matches!(ending, Ending::Known(_));
-        let may_go_on = is_known || session.run("ROLLBACK").is_ok();
+        if !is_known {
+            author.look_again();
+        }
+        let may_go_on = is_known || session.take_back("ROLLBACK").is_ok();
         if may_go_on && session.is_alive() {
-            self.open = Some((session, writer));
+            self.open = Some((session, author));
         }
         ending
     }
 
     /// The connection, which is made anew where it was cut.
-    fn take_open(&mut self) -> Result<(Session, WriterId), StoreError> {
-        if let Some((session, writer)) = self.open.take()
+    fn take_open(&mut self) -> Result<(Session, Author), StoreError> {
+        if let Some((session, author)) = self.open.take()
             && session.is_alive()
         {
-            return Ok((session, writer));
+            return Ok((session, author));
         }
         let session = self.connecting.open()?;
         let writer = take_writer(&session, &self.connecting, self.random.as_ref())?;
-        Ok((session, writer))
+        Ok((session, Author::new(writer)))
     }
 }
 
@@ -232,63 +234,134 @@ fn take_writer(
     Err(StoreError::Busy)
 }
 
-fn write_jobs(
-    session: &Session,
-    writer: &WriterId,
-    random: &dyn Random,
-    group: &[Job],
-    locks: &Locks,
-    connecting: &Connecting,
-) -> Ending {
-    let connection: &dyn Connection = session;
-    let nothing = |error| Ending::Nothing(database_fault("beginning to write")(error));
-    if let Err(error) = session.run(&locks.begin(&connecting.names)) {
-        return nothing(error);
+/// What a group is written with.
+struct Transaction<'d> {
+    session: &'d Session,
+    author: &'d Author,
+    random: &'d dyn Random,
+    /// Begins it, and takes its locks.
+    begin: String,
+}
+
+/// Why a group was not written together.
+enum Apart {
+    /// One of its commits was refused, by this error, so that none was written.
+    Refused(StoreError),
+    /// It ended for all of them.
+    Ended(Ending),
+}
+
+impl From<Ending> for Apart {
+    fn from(ending: Ending) -> Self {
+        Self::Ended(ending)
     }
-    let positions: Result<Vec<i64>, _> =
-        connection.list(NEXT_POSITIONS, [group.len() as i64], |row| row.get(0));
-    let positions = match positions {
-        Ok(positions) => positions,
-        Err(error) => return nothing(error),
-    };
-    let mut outcomes = Vec::with_capacity(group.len());
-    // One that is alone takes nothing of others with it where it is refused.
-    let is_alone = group.len() == 1;
-    for (job, position) in group.iter().zip(positions) {
-        if !is_alone && let Err(error) = session.run("SAVEPOINT job") {
-            return nothing(error);
-        }
-        let numbers = Numbers::of_event(position);
-        let outcome = write_commit(connection, &numbers, writer, random, &job.commit);
-        match &outcome {
-            // Others stood in the way, or the connection was cut: that is of the group, not of this commit.
-            Err(StoreError::Busy) => return Ending::Nothing(StoreError::Busy),
-            Err(StoreError::Database { .. }) if !session.is_alive() => {
-                return Ending::Nothing(outcome.err().unwrap_or(StoreError::Closed));
-            }
-            Err(_) if is_alone => {
-                return match session.run("ROLLBACK") {
-                    Ok(()) => Ending::Known(vec![outcome]),
-                    Err(error) => nothing(error),
-                };
-            }
-            Err(_) => {
-                if let Err(error) = session.run("ROLLBACK TO SAVEPOINT job") {
+}
+
+impl Transaction<'_> {
+    /// Writes a group as if none of its commits were refused, which is the rule; otherwise each by itself.
+    fn write(&self, group: &[Job]) -> Ending {
+        match self.write_together(group) {
+            Ok(receipts) => Ending::Known(receipts.into_iter().map(Ok).collect()),
+            Err(Apart::Ended(ending)) => ending,
+            Err(Apart::Refused(error)) => {
+                self.author.look_again();
+                if let Err(error) = self.session.take_back("ROLLBACK") {
                     return nothing(error);
                 }
+                if group.len() == 1 {
+                    return Ending::Known(vec![Err(error)]);
+                }
+                self.write_apart(group).unwrap_or_else(|ending| ending)
             }
-            Ok(_) => {}
         }
-        if !is_alone && let Err(error) = session.run("RELEASE SAVEPOINT job") {
-            return nothing(error);
+    }
+
+    /// In few ways to the server, and nothing of it where one is refused.
+    fn write_together(&self, group: &[Job]) -> Result<Vec<Receipt>, Apart> {
+        let positions = self.begin(group.len())?;
+        let mut receipts = Vec::with_capacity(group.len());
+        for (job, position) in group.iter().zip(positions) {
+            match self.write_job(job, position)? {
+                Ok(receipt) => receipts.push(receipt),
+                Err(error) => return Err(Apart::Refused(error)),
+            }
         }
-        outcomes.push(outcome);
+        match self.session.commit() {
+            Ok(()) => Ok(receipts),
+            Err(CommitFault::Refused(error)) => match database_fault("writing a change")(error) {
+                StoreError::Busy => Err(Ending::Nothing(StoreError::Busy).into()),
+                refused => Err(Apart::Refused(refused)),
+            },
+            Err(CommitFault::Unknown(error)) => Err(failed(error).into()),
+        }
     }
-    match session.run("COMMIT") {
-        Ok(()) => Ending::Known(outcomes),
-        // It may have been written, so that it must not be tried again.
-        Err(error) => Ending::Failed(database_fault("committing")(error)),
+
+    /// Each in a savepoint of its own, so that one that is refused takes nothing of the others with it.
+    fn write_apart(&self, group: &[Job]) -> Result<Ending, Ending> {
+        let positions = self.begin(group.len())?;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for (job, position) in group.iter().zip(positions) {
+            self.session.run("SAVEPOINT job").map_err(nothing)?;
+            let written = self.write_job(job, position)?;
+            let settled = self.session.settle();
+            let outcome = match (written, settled.map_err(database_fault("writing a change"))) {
+                (Ok(receipt), Ok(())) => Ok(receipt),
+                (_, Err(StoreError::Busy)) => return Err(Ending::Nothing(StoreError::Busy)),
+                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            };
+            if outcome.is_err() {
+                self.author.look_again();
+                let back = self.session.take_back("ROLLBACK TO SAVEPOINT job");
+                back.map_err(nothing)?;
+            }
+            let released = self.session.run("RELEASE SAVEPOINT job");
+            released.map_err(nothing)?;
+            outcomes.push(outcome);
+        }
+        match self.session.commit() {
+            Ok(()) => Ok(Ending::Known(outcomes)),
+            Err(CommitFault::Refused(error)) => Err(nothing(error)),
+            // It may have been written, so that it must not be tried again.
+            Err(CommitFault::Unknown(error)) => Err(failed(error)),
+        }
     }
+
+    /// Begins, with the locks, and takes a position for each commit.
+    fn begin(&self, count: usize) -> Result<Vec<i64>, Ending> {
+        let connection: &dyn Connection = self.session;
+        self.session
+            .send_run(self.begin.clone())
+            .and_then(|()| connection.list(NEXT_POSITIONS, [count as i64], |row| row.get(0)))
+            .map_err(nothing)
+    }
+
+    /// Writes one; an ending is that of all.
+    fn write_job(&self, job: &Job, position: i64) -> Result<Result<Receipt, StoreError>, Ending> {
+        let numbers = Numbers::of_event(position);
+        let Self {
+            session,
+            author,
+            random,
+            begin: _,
+        } = self;
+        let outcome = write_commit(*session, &numbers, author, *random, &job.commit);
+        match outcome {
+            // Others stood in the way, or the connection was cut: that is of the group, not of this commit.
+            Err(StoreError::Busy) => Err(Ending::Nothing(StoreError::Busy)),
+            Err(error @ StoreError::Database { .. }) if !session.is_alive() => {
+                Err(Ending::Nothing(error))
+            }
+            outcome => Ok(outcome),
+        }
+    }
+}
+
+fn nothing(error: SqlError) -> Ending {
+    Ending::Nothing(database_fault("beginning to write")(error))
+}
+
+fn failed(error: SqlError) -> Ending {
+    Ending::Failed(database_fault("committing")(error))
 }
 
 /// Every commit of a failed group is told the same.

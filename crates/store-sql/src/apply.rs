@@ -15,9 +15,11 @@ mod scorer;
 mod trace;
 mod webhook;
 
+use std::cell::RefCell;
+
 use crate::params;
 use crate::sql::{self, Connection, Row, ToValue, Values};
-use entities::{Change, ObjectId};
+use entities::{Change, ObjectId, RunId};
 use store::StoreError;
 
 use crate::fault::{damaged, database_fault};
@@ -30,6 +32,8 @@ pub struct Applier<'c> {
     numbers: &'c Numbers,
     /// Whether the bytes of metric blocks are kept: the verification compares digests only.
     keeps_blocks: bool,
+    /// The run that was looked up last, with its number, where it is active: one event tells much of one run.
+    active_run: RefCell<Option<(RunId, i64)>>,
 }
 
 statements! {
@@ -46,6 +50,7 @@ impl<'c> Applier<'c> {
             connection,
             numbers,
             keeps_blocks: true,
+            active_run: RefCell::default(),
         }
     }
 
@@ -54,11 +59,15 @@ impl<'c> Applier<'c> {
             connection,
             numbers,
             keeps_blocks: false,
+            active_run: RefCell::default(),
         }
     }
 
     /// Makes one change, or refuses it; after a refusal the caller rolls back.
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        if may_end_runs(change) {
+            self.active_run.take();
+        }
         match change {
             Change::StoreInitialised {
                 origin,
@@ -222,8 +231,7 @@ impl<'c> Applier<'c> {
     }
 
     fn forget_object(&self, object: &ObjectId, reason: &str, at: i64) -> Result<(), StoreError> {
-        self.execute(FORGET_OBJECT, params![object.as_bytes(), reason, at])
-            .map(drop)
+        self.send(FORGET_OBJECT, params![object.as_bytes(), reason, at])
     }
 
     /// Runs a statement that changes rows; tells how many.
@@ -231,6 +239,22 @@ impl<'c> Applier<'c> {
         self.connection
             .change(sql, values)
             .map_err(database_fault("writing a change"))
+    }
+
+    /// As `execute`, where nobody asks how many.
+    fn send(&self, sql: &str, values: impl Values) -> Result<(), StoreError> {
+        self.connection
+            .send_change(sql, values)
+            .map_err(database_fault("writing a change"))
+    }
+
+    /// As `add_rows`, where nobody asks how many.
+    fn send_rows<const COLUMNS: usize>(
+        &self,
+        sql: &str,
+        rows: &[[&dyn ToValue; COLUMNS]],
+    ) -> Result<(), StoreError> {
+        several::send_rows(self.connection, sql, rows).map_err(database_fault("writing a change"))
     }
 
     /// Adds rows by a statement that names `:rows`; tells how many it added or changed.
@@ -253,8 +277,16 @@ impl<'c> Applier<'c> {
             .map_err(database_fault("writing a change"))
     }
 
-    /// As `insert`, of what was seen not to be there.
+    /// As `insert`, of what was seen not to be there. Where the number is known before, nothing is waited for.
     fn insert_new(&self, sql: &str, values: &[&dyn ToValue]) -> Result<i64, StoreError> {
+        if self.numbers.position().is_some() {
+            debug_assert!(!sql.contains("ON CONFLICT"), "it may add nothing: {sql}");
+            let number = self.numbers.next()?;
+            let mut numbered = values.to_vec();
+            numbered.push(&number);
+            self.send(sql, numbered.as_slice())?;
+            return number.ok_or_else(|| damaged("an event at a position has no numbers"));
+        }
         self.insert(sql, values)?
             .ok_or_else(|| damaged("a row that was just added has no number"))
     }
@@ -280,6 +312,17 @@ impl<'c> Applier<'c> {
             .find(sql, values, read)
             .map_err(database_fault("reading rows that a change is about"))
     }
+}
+
+/// Whether runs may be active before a change and not after it.
+const fn may_end_runs(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::ExperimentLifecycleSet { .. }
+            | Change::RunLifecycleSet { .. }
+            | Change::RunsRemoved { .. }
+            | Change::ExperimentRemoved { .. }
+    )
 }
 
 fn model_subject(id: &entities::ModelId) -> String {

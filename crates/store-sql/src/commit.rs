@@ -1,5 +1,6 @@
 //! Writes a commit: its changes, and the event that tells them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::params;
@@ -14,7 +15,7 @@ use crate::apply::Applier;
 use crate::deliveries::write_deliveries;
 use crate::fault::{damaged, database_fault};
 use crate::numbers::Numbers;
-use crate::several::add_rows;
+use crate::several::send_rows;
 
 statements! {
     FIND_LAST_NUMBER = "SELECT MAX(wseq) FROM event WHERE writer = ?1";
@@ -36,6 +37,43 @@ statements! {
 const ADD_SUBJECTS: &str = "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES :rows
     ON CONFLICT DO NOTHING";
 
+/// Under which name events are written, and the number of the next one.
+#[derive(Debug)]
+pub struct Author {
+    writer: WriterId,
+    next: Cell<Option<u64>>,
+}
+
+impl Author {
+    /// Under this name, which nobody else writes under now.
+    pub const fn new(writer: WriterId) -> Self {
+        Self {
+            writer,
+            next: Cell::new(None),
+        }
+    }
+
+    /// Forgets the number of the next event: some were written, and taken back.
+    pub fn look_again(&self) {
+        self.next.set(None);
+    }
+
+    /// The number of the next event, which is looked up where it is not known.
+    fn take_number(&self, connection: &dyn Connection) -> Result<u64, StoreError> {
+        let number = if let Some(number) = self.next.get() {
+            number
+        } else {
+            let last: Option<i64> = connection
+                .find(FIND_LAST_NUMBER, [self.writer.as_str()], |row| row.get(0))
+                .map_err(database_fault("looking for the last event of a writer"))?
+                .flatten();
+            last.map_or(0, |last| last as u64 + 1)
+        };
+        self.next.set(Some(number + 1));
+        Ok(number)
+    }
+}
+
 /// An `EventBody` that is about to be written.
 #[derive(Serialize)]
 struct Body<'c> {
@@ -43,11 +81,12 @@ struct Body<'c> {
     changes: &'c [Change],
 }
 
-/// Writes one commit inside the transaction that is open; after an error the caller rolls it back.
+/// Writes one commit inside the transaction that is open; after an error the caller rolls it back, and has the author
+/// look again.
 pub fn write_commit(
     connection: &dyn Connection,
     numbers: &Numbers,
-    writer: &WriterId,
+    author: &Author,
     random: &dyn Random,
     commit: &Commit,
 ) -> Result<Receipt, StoreError> {
@@ -69,18 +108,15 @@ pub fn write_commit(
     let mut salt = [0; 32];
     random.fill(&mut salt);
     let subject = first_distinct(subjects);
-    let last: Option<i64> = connection
-        .find(FIND_LAST_NUMBER, [writer.as_str()], |row| row.get(0))
-        .map_err(fault())?
-        .flatten();
+    let prev = find_previous(connection, &subject)?;
     let leaf = Leaf {
         v: 1,
         ts: *at,
-        writer: writer.clone(),
-        wseq: last.map_or(0, |last| last as u64 + 1),
+        writer: author.writer.clone(),
+        wseq: author.take_number(connection)?,
         actor: actor.clone(),
         kind: (*kind).to_owned(),
-        prev: find_previous(connection, &subject)?,
+        prev,
         subject,
         body_c: commitment(&salt, &body),
         body_len: body.len() as u64,
@@ -89,7 +125,7 @@ pub fn write_commit(
         req: request.clone(),
     };
     let row = params![
-        writer.as_str(),
+        leaf.writer.as_str(),
         leaf.wseq as i64,
         kind,
         leaf.encode()?,
@@ -97,10 +133,15 @@ pub fn write_commit(
         body,
         numbers.position(),
     ];
-    let position = connection
-        .find(ADD_EVENT, row, |row| row.get(0))
-        .map_err(fault())?
-        .ok_or_else(|| damaged("an event that was just added has no position"))?;
+    let position = if let Some(position) = numbers.position() {
+        connection.send_change(ADD_EVENT, row).map_err(fault())?;
+        position
+    } else {
+        connection
+            .find(ADD_EVENT, row, |row| row.get(0))
+            .map_err(fault())?
+            .ok_or_else(|| damaged("an event that was just added has no position"))?
+    };
     write_subjects(connection, position, &leaf, changes)?;
     write_deliveries(connection, numbers, position, &leaf.kind, changes)?;
     Ok(Receipt { leaf })
@@ -132,9 +173,8 @@ pub(crate) fn write_subjects(
         .iter()
         .map(|(subject, is_in_leaf)| [subject as _, &position as _, is_in_leaf as _])
         .collect();
-    add_rows(connection, ADD_SUBJECTS, &rows)
-        .map_err(database_fault("writing the subjects of an event"))?;
-    Ok(())
+    send_rows(connection, ADD_SUBJECTS, &rows)
+        .map_err(database_fault("writing the subjects of an event"))
 }
 
 fn first_distinct(subjects: &[String]) -> Vec<String> {

@@ -49,7 +49,7 @@ pub(crate) fn write_deliveries(
         for webhook in wanting {
             let number = numbers.next()?;
             let row = params![webhook, position, place as i64, event.as_str(), number];
-            connection.change(ADD_DELIVERY, row).map_err(fault())?;
+            connection.send_change(ADD_DELIVERY, row).map_err(fault())?;
         }
     }
     Ok(())

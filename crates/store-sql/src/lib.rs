@@ -22,7 +22,7 @@ mod store;
 mod verify;
 
 pub use apply::Applier;
-pub use commit::write_commit;
+pub use commit::{Author, write_commit};
 pub use copy::{CopiedTable, copy_table};
 pub use fault::{damaged, database_fault};
 pub use ledger::{LedgerStatements, find_progress};

@@ -64,15 +64,37 @@ pub(crate) fn add_rows<const COLUMNS: usize>(
     sql: &str,
     rows: &[[&dyn ToValue; COLUMNS]],
 ) -> sql::Result<usize> {
-    let (mut rest, mut changed) = (rows, 0);
+    let mut changed = 0;
+    in_counts(sql, rows, |text, values| {
+        changed += connection.execute(text, values)?;
+        Ok(())
+    })?;
+    Ok(changed)
+}
+
+/// As `add_rows`, where nobody asks how many, as `Connection::send` does.
+pub(crate) fn send_rows<const COLUMNS: usize>(
+    connection: &dyn Connection,
+    sql: &str,
+    rows: &[[&dyn ToValue; COLUMNS]],
+) -> sql::Result<()> {
+    in_counts(sql, rows, |text, values| connection.send(text, values))
+}
+
+fn in_counts<const COLUMNS: usize>(
+    sql: &str,
+    rows: &[[&dyn ToValue; COLUMNS]],
+    mut run: impl FnMut(&str, &[&dyn ToValue]) -> sql::Result<()>,
+) -> sql::Result<()> {
+    let mut rest = rows;
     for count in COUNTS.into_iter().rev() {
         let text = (rest.len() >= count).then(|| with_rows(sql, count, COLUMNS));
         while let (Some(text), Some((some, after))) = (&text, rest.split_at_checked(count)) {
-            changed += connection.execute(text, some.as_flattened())?;
+            run(text, some.as_flattened())?;
             rest = after;
         }
     }
-    Ok(changed)
+    Ok(())
 }
 
 /// The statement with names for the values of some rows.

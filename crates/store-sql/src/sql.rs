@@ -69,6 +69,13 @@ pub trait Connection {
     /// Runs a statement that changes rows; tells how many.
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize>;
 
+    /// Runs a statement that changes rows, of which nothing more is asked. It may be on its way when this returns: what it
+    /// fails with is told by a later call then, at the latest by the one that ends the transaction.
+    fn send(&self, sql: &str, values: &[&dyn ToValue]) -> Result<()> {
+        // Some give a row back, which nobody looks at.
+        self.query(sql, values, &mut |_| Ok(ControlFlow::Continue(())))
+    }
+
     /// Runs a statement that gives rows, until they end or the reader breaks off.
     ///
     /// The reader may use the connection.
@@ -130,6 +137,11 @@ impl dyn Connection + '_ {
                 Ok(ControlFlow::Continue(()))
             })
         })
+    }
+
+    /// As `send`, of values of any kind.
+    pub fn send_change(&self, sql: &str, values: impl Values) -> Result<()> {
+        values.with(|values| self.send(sql, values))
     }
 
     /// Runs a statement that changes rows; tells how many.

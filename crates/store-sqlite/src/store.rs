@@ -8,7 +8,9 @@ use entities::{Change, Commit, Random, WriterId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{Receipt, RowFault, Store as _, StoreError};
 use store_sql::sql::Dialect;
-use store_sql::{Backend, LedgerStatements, Numbers, SqlStore, sql, statements, write_commit};
+use store_sql::{
+    Author, Backend, LedgerStatements, Numbers, SqlStore, sql, statements, write_commit,
+};
 use tokio::sync::Semaphore;
 
 use crate::connection::{Purpose, open_connection};
@@ -279,7 +281,8 @@ impl Backend for Sqlite {
             let receipt = write_commit(
                 &Session(&context.connection),
                 &Numbers::counted(),
-                &context.writer,
+                // Looked up each time: other processes write to the file, under the same name.
+                &Author::new(context.writer.clone()),
                 context.random.as_ref(),
                 &commit,
             )?;

@@ -77,9 +77,8 @@ impl Settings {
             Some((_, names)) if names.split(',').all(|name| name.trim() != "otlp") => {
                 return Err(SettingsError::Exporter { name: names });
             }
-            Some(_) => {}
             None if first(ENDPOINTS).is_none() => return Ok(None),
-            None => {}
+            Some(_) | None => {}
         }
         if let Some((variable, name)) = first(PROTOCOLS)
             && name != PROTOCOL

@@ -84,20 +84,19 @@ impl Applier<'_> {
                 if let Some(replaced) = replaces {
                     self.check_password_is(name, user, replaced)?;
                 }
-                self.execute(TOUCH_USER, params![user, at.as_micros()])?;
+                self.send(TOUCH_USER, params![user, at.as_micros()])?;
                 self.set_password(user, password)
             }
             Change::UserAdminSet { name, is_admin, at } => {
                 let user = self.get_user(name)?;
-                self.execute(SET_ADMIN, params![user, is_admin, at.as_micros()])
-                    .map(drop)
+                self.send(SET_ADMIN, params![user, is_admin, at.as_micros()])
             }
             Change::UserDeleted { name } => self.delete_user(name),
             Change::TokenCreated { token } => self.create_token(token),
             Change::TokenRevoked { token } => {
                 let number = self.find_token(token)?;
                 let number = number.ok_or_else(|| StoreError::NoToken { id: token.clone() })?;
-                self.execute(DELETE_TOKEN, [number]).map(drop)
+                self.send(DELETE_TOKEN, [number])
             }
             Change::RoleCreated { name, description } => {
                 self.check_role_name_is_free(name)?;
@@ -113,13 +112,12 @@ impl Applier<'_> {
                 if let Some(new_name) = new_name.as_ref().filter(|new_name| *new_name != name) {
                     self.check_role_name_is_free(new_name)?;
                 }
-                self.execute(UPDATE_ROLE, params![role, new_name, description])
-                    .map(drop)
+                self.send(UPDATE_ROLE, params![role, new_name, description])
             }
             Change::RoleDeleted { name } => {
                 let role = self.get_role(name)?;
                 for sql in [DELETE_RIGHTS, DELETE_MEMBERS, DELETE_ROLE] {
-                    self.execute(sql, [role])?;
+                    self.send(sql, [role])?;
                 }
                 Ok(())
             }
@@ -141,7 +139,7 @@ impl Applier<'_> {
                     user: user.clone(),
                     role: role.clone(),
                 })?;
-                self.execute(DELETE_MEMBER, [member]).map(drop)
+                self.send(DELETE_MEMBER, [member])
             }
             Change::AccessGranted {
                 holder,
@@ -161,7 +159,7 @@ impl Applier<'_> {
                 let right = right.flatten().ok_or_else(|| StoreError::NoRight {
                     resource: resource.clone(),
                 })?;
-                self.execute(DELETE_RIGHT, [right]).map(drop)
+                self.send(DELETE_RIGHT, [right])
             }
             _ => unreachable!("`apply` hands over changes of access only"),
         }
@@ -185,8 +183,7 @@ impl Applier<'_> {
 
     fn set_password(&self, user: i64, password: &PasswordHash) -> Result<(), StoreError> {
         let PasswordHash { digest, encoded } = password;
-        self.execute(SET_PASSWORD, params![user, digest.as_bytes(), encoded])
-            .map(drop)
+        self.send(SET_PASSWORD, params![user, digest.as_bytes(), encoded])
     }
 
     fn check_password_is(
@@ -214,7 +211,7 @@ impl Applier<'_> {
             DELETE_OWN_ROLE,
             DELETE_USER,
         ] {
-            self.execute(sql, [user])?;
+            self.send(sql, [user])?;
         }
         Ok(())
     }
@@ -300,7 +297,7 @@ impl Applier<'_> {
         if name == ANY_RESOURCE {
             return Ok(());
         }
-        self.execute(DELETE_OWN_RIGHTS_TO_MODEL, [name]).map(drop)
+        self.send(DELETE_OWN_RIGHTS_TO_MODEL, [name])
     }
 
     pub(super) fn move_rights_to_model(&self, from: &str, to: &str) -> Result<(), StoreError> {
@@ -315,8 +312,7 @@ impl Applier<'_> {
             // Under that name a right to one would be a right to all.
             return self.forget_rights_to_model(from);
         }
-        self.execute(MOVE_OWN_RIGHTS_TO_MODEL, params![from, to])
-            .map(drop)
+        self.send(MOVE_OWN_RIGHTS_TO_MODEL, params![from, to])
     }
 
     pub(super) fn forget_rights_to_scorer(
@@ -325,13 +321,11 @@ impl Applier<'_> {
         name: &str,
     ) -> Result<(), StoreError> {
         let pattern = scorer_pattern(experiment, name);
-        self.execute(DELETE_OWN_RIGHTS_TO_SCORER, [pattern.as_str()])
-            .map(drop)
+        self.send(DELETE_OWN_RIGHTS_TO_SCORER, [pattern.as_str()])
     }
 
     pub(super) fn forget_rights_to_experiment(&self, id: &ExperimentId) -> Result<(), StoreError> {
-        self.execute(DELETE_OWN_RIGHTS_TO_EXPERIMENT, [id.as_str()])
-            .map(drop)
+        self.send(DELETE_OWN_RIGHTS_TO_EXPERIMENT, [id.as_str()])
     }
 
     fn check_role_name_is_free(&self, name: &str) -> Result<(), StoreError> {

@@ -28,7 +28,7 @@ impl Applier<'_> {
                 });
             }
             let row = params![path, object.as_bytes(), *size_bytes as i64];
-            self.execute(PUT, row)?;
+            self.send(PUT, row)?;
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Applier<'_> {
             }
             Change::DatasetTagDeleted { dataset, key } => {
                 let number = self.get_dataset(dataset)?;
-                self.execute(DELETE_TAG, params![number, key]).map(drop)
+                self.send(DELETE_TAG, params![number, key])
             }
             Change::DatasetExperimentsAdded {
                 dataset,
@@ -86,7 +86,7 @@ impl Applier<'_> {
             } => {
                 let number = self.get_dataset(dataset)?;
                 for experiment in experiments {
-                    self.execute(REMOVE_EXPERIMENT, params![number, experiment.as_str()])?;
+                    self.send(REMOVE_EXPERIMENT, params![number, experiment.as_str()])?;
                 }
                 self.touch_dataset(number, *at)
             }
@@ -171,7 +171,7 @@ impl Applier<'_> {
             at.as_micros(),
             by,
         ];
-        self.execute(SET_MERGED, row).map(drop)
+        self.send(SET_MERGED, row)
     }
 
     fn merge_record(
@@ -196,7 +196,7 @@ impl Applier<'_> {
         let number = match self.find(FIND_RECORD, key, read)? {
             Some((_, other)) if merge.is_some() && other != inputs => return Err(taken()),
             Some((number, _)) => {
-                self.execute(TOUCH_RECORD, params![number, at.as_micros()])?;
+                self.send(TOUCH_RECORD, params![number, at.as_micros()])?;
                 number
             }
             None => {
@@ -267,13 +267,13 @@ impl Applier<'_> {
             let key = params![dataset, record.as_str()];
             let found: Option<i64> = self.find(FIND_RECORD, key, |row| row.get(0))?;
             if let Some(number) = found {
-                self.execute(DELETE_TEXTS_OF_RECORD, [number])?;
-                self.execute(DELETE_RECORD, [number])?;
+                self.send(DELETE_TEXTS_OF_RECORD, [number])?;
+                self.send(DELETE_RECORD, [number])?;
             }
         }
         let count = self.count_records(dataset)?;
         let row = params![dataset, EvaluationDataset::profile_of(count)];
-        self.execute(SET_PROFILE, row).map(drop)
+        self.send(SET_PROFILE, row)
     }
 
     fn delete_dataset(&self, id: &DatasetId) -> Result<(), StoreError> {
@@ -285,14 +285,13 @@ impl Applier<'_> {
             DELETE_RECORDS,
             DELETE,
         ] {
-            self.execute(sql, [number])?;
+            self.send(sql, [number])?;
         }
         Ok(())
     }
 
     fn touch_dataset(&self, dataset: i64, at: Timestamp) -> Result<(), StoreError> {
-        self.execute(TOUCH, params![dataset, at.as_micros()])
-            .map(drop)
+        self.send(TOUCH, params![dataset, at.as_micros()])
     }
 
     fn get_dataset(&self, id: &DatasetId) -> Result<i64, StoreError> {
@@ -311,7 +310,7 @@ impl Applier<'_> {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         for (key, value) in tags {
-            self.execute(SET_TAG, params![dataset, key, value])?;
+            self.send(SET_TAG, params![dataset, key, value])?;
         }
         Ok(())
     }
@@ -325,7 +324,7 @@ impl Applier<'_> {
         for experiment in experiments {
             self.check_experiment_exists(experiment)?;
             let row = params![dataset, experiment.as_str(), at.as_micros()];
-            self.execute(ADD_EXPERIMENT, row)?;
+            self.send(ADD_EXPERIMENT, row)?;
         }
         Ok(())
     }

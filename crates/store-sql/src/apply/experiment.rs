@@ -47,7 +47,7 @@ impl Applier<'_> {
             created_at.as_micros(),
             updated_at.as_micros(),
         ];
-        self.execute(ADD, row)?;
+        self.send(ADD, row)?;
         self.write_experiment_tags(id, tags)
     }
 
@@ -59,8 +59,7 @@ impl Applier<'_> {
     ) -> Result<(), StoreError> {
         self.check_experiment_is_active(id)?;
         self.check_name_is_free(id, name)?;
-        self.execute(RENAME, params![id.as_str(), name, at.as_micros()])
-            .map(drop)
+        self.send(RENAME, params![id.as_str(), name, at.as_micros()])
     }
 
     pub(super) fn set_experiment_lifecycle(
@@ -148,13 +147,12 @@ impl Applier<'_> {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         for (key, value) in tags {
-            self.execute(SET_TAG, params![id.as_str(), key, value])?;
+            self.send(SET_TAG, params![id.as_str(), key, value])?;
         }
         Ok(())
     }
 
     fn touch_experiment(&self, id: &ExperimentId, at: Timestamp) -> Result<(), StoreError> {
-        self.execute(TOUCH, params![id.as_str(), at.as_micros()])
-            .map(drop)
+        self.send(TOUCH, params![id.as_str(), at.as_micros()])
     }
 }

@@ -55,7 +55,7 @@ impl Applier<'_> {
             created_at.as_micros(),
             updated_at.as_micros(),
         ];
-        self.execute(ADD, row).map(drop)
+        self.send(ADD, row)
     }
 
     pub(super) fn update_issue(

@@ -52,7 +52,7 @@ impl Applier<'_> {
             created_at.as_micros(),
             updated_at.as_micros(),
         ];
-        self.execute(ADD, row).map(drop)
+        self.send(ADD, row)
     }
 
     pub(super) fn update_label_schema(
@@ -72,19 +72,18 @@ impl Applier<'_> {
             .ok_or_else(|| StoreError::NoLabelSchema { id: id.clone() })?;
         if let Some(name) = name {
             self.check_label_schema_name(&experiment, name, id)?;
-            self.execute(SET_NAME, params![id.as_str(), name])?;
+            self.send(SET_NAME, params![id.as_str(), name])?;
         }
         if let Some(instruction) = instruction {
-            self.execute(SET_INSTRUCTION, params![id.as_str(), instruction])?;
+            self.send(SET_INSTRUCTION, params![id.as_str(), instruction])?;
         }
         if let Some(has_comment) = has_comment {
-            self.execute(SET_COMMENT, params![id.as_str(), has_comment])?;
+            self.send(SET_COMMENT, params![id.as_str(), has_comment])?;
         }
         if let Some(input) = input {
-            self.execute(SET_INPUT, params![id.as_str(), encoded(input)])?;
+            self.send(SET_INPUT, params![id.as_str(), encoded(input)])?;
         }
-        self.execute(SET_TIME, params![id.as_str(), at.as_micros()])
-            .map(drop)
+        self.send(SET_TIME, params![id.as_str(), at.as_micros()])
     }
 
     pub(super) fn delete_label_schema(&self, id: &LabelSchemaId) -> Result<(), StoreError> {

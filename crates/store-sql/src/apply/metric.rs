@@ -58,7 +58,7 @@ impl Applier<'_> {
             .keys()
             .map(|key| [&run as _, key as _, &number as _])
             .collect();
-        self.add_rows(ADD_SERIES, &series)?;
+        self.send_rows(ADD_SERIES, &series)?;
         self.set_latest(run, latest.values().copied())?;
         self.add_model_points(run, &block.points)
     }
@@ -116,7 +116,7 @@ impl Applier<'_> {
                 ]
             })
             .collect();
-        self.add_rows(SET_LATEST, &rows).map(drop)
+        self.send_rows(SET_LATEST, &rows)
     }
 
     fn add_model_point(&self, model: &ModelId, run: i64, point: &Metric) -> Result<(), StoreError> {
@@ -136,7 +136,7 @@ impl Applier<'_> {
             point.timestamp_ms,
             point.step,
         ];
-        self.execute(ADD_MODEL_POINT, row).map(drop)
+        self.send(ADD_MODEL_POINT, row)
     }
 }
 

@@ -69,7 +69,7 @@ impl Applier<'_> {
     ) -> Result<(), StoreError> {
         let model = self.get_model(id)?;
         let row = params![model, status.as_str(), at.as_micros()];
-        self.execute(SET_STATUS, row).map(drop)
+        self.send(SET_STATUS, row)
     }
 
     pub(super) fn set_model_tags(
@@ -112,8 +112,7 @@ impl Applier<'_> {
 
     pub(super) fn delete_model(&self, id: &ModelId, at: Timestamp) -> Result<(), StoreError> {
         let model = self.get_model(id)?;
-        self.execute(DELETE, params![model, at.as_micros()])
-            .map(drop)
+        self.send(DELETE, params![model, at.as_micros()])
     }
 
     fn get_model(&self, id: &ModelId) -> Result<i64, StoreError> {
@@ -134,13 +133,12 @@ impl Applier<'_> {
         texts: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         for (key, value) in texts {
-            self.execute(sql, params![model, key, value])?;
+            self.send(sql, params![model, key, value])?;
         }
         Ok(())
     }
 
     fn touch_model(&self, model: i64, at: Timestamp) -> Result<(), StoreError> {
-        self.execute(TOUCH, params![model, at.as_micros()])
-            .map(drop)
+        self.send(TOUCH, params![model, at.as_micros()])
     }
 }

@@ -61,7 +61,7 @@ impl Applier<'_> {
             } => {
                 let model = self.get_registered_model(name)?;
                 let row = params![model, description, at.as_micros()];
-                self.execute(DESCRIBE, row).map(drop)
+                self.send(DESCRIBE, row)
             }
             Change::RegisteredModelDeleted { name } => self.delete_registered_model(name),
             Change::RegisteredModelTagsSet { name, tags } => {
@@ -70,7 +70,7 @@ impl Applier<'_> {
             }
             Change::RegisteredModelTagDeleted { name, key } => {
                 let model = self.get_registered_model(name)?;
-                self.execute(DELETE_TAG, params![model, key]).map(drop)
+                self.send(DELETE_TAG, params![model, key])
             }
             Change::AliasSet {
                 name,
@@ -78,12 +78,11 @@ impl Applier<'_> {
                 version,
             } => {
                 let (model, _) = self.get_version(name, *version)?;
-                self.execute(SET_ALIAS, params![model, alias, version.get()])
-                    .map(drop)
+                self.send(SET_ALIAS, params![model, alias, version.get()])
             }
             Change::AliasDeleted { name, alias } => {
                 let model = self.get_registered_model(name)?;
-                self.execute(DELETE_ALIAS, params![model, alias]).map(drop)
+                self.send(DELETE_ALIAS, params![model, alias])
             }
             _ => self.apply_to_version(change),
         }
@@ -100,7 +99,7 @@ impl Applier<'_> {
             } => {
                 let (_, number) = self.get_version(name, *version)?;
                 let row = params![number, description, at.as_micros()];
-                self.execute(DESCRIBE_VERSION, row).map(drop)
+                self.send(DESCRIBE_VERSION, row)
             }
             Change::ModelVersionStageSet {
                 name,
@@ -116,8 +115,8 @@ impl Applier<'_> {
             }
             Change::ModelVersionDeleted { name, version, at } => {
                 let (model, number) = self.get_version(name, *version)?;
-                self.execute(DELETE_ALIASES_OF_VERSION, params![model, version.get()])?;
-                self.execute(DELETE_VERSION, params![number, at.as_micros()])?;
+                self.send(DELETE_ALIASES_OF_VERSION, params![model, version.get()])?;
+                self.send(DELETE_VERSION, params![number, at.as_micros()])?;
                 self.touch_registered_model(model, *at)
             }
             Change::ModelVersionTagsSet {
@@ -130,8 +129,7 @@ impl Applier<'_> {
             }
             Change::ModelVersionTagDeleted { name, version, key } => {
                 let (_, number) = self.get_version(name, *version)?;
-                self.execute(DELETE_VERSION_TAG, params![number, key])
-                    .map(drop)
+                self.send(DELETE_VERSION_TAG, params![number, key])
             }
             _ => unreachable!("`apply` hands over changes of the registry only"),
         }
@@ -166,10 +164,9 @@ impl Applier<'_> {
         if name != new_name {
             self.check_registered_name_is_free(new_name)?;
         }
-        self.execute(RENAME, params![model, new_name, at.as_micros()])?;
+        self.send(RENAME, params![model, new_name, at.as_micros()])?;
         self.move_rights_to_model(name, new_name)?;
-        self.execute(TOUCH_VERSIONS, params![model, at.as_micros()])
-            .map(drop)
+        self.send(TOUCH_VERSIONS, params![model, at.as_micros()])
     }
 
     fn delete_registered_model(&self, name: &str) -> Result<(), StoreError> {
@@ -181,7 +178,7 @@ impl Applier<'_> {
             DELETE_TAGS,
             DELETE,
         ] {
-            self.execute(sql, [model])?;
+            self.send(sql, [model])?;
         }
         self.forget_rights_to_model(name)
     }
@@ -250,7 +247,7 @@ impl Applier<'_> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let (model, number) = self.get_version(name, version)?;
-        self.execute(SET_STAGE, params![number, stage.as_str(), at.as_micros()])?;
+        self.send(SET_STAGE, params![number, stage.as_str(), at.as_micros()])?;
         self.touch_registered_model(model, at)
     }
 
@@ -296,13 +293,12 @@ impl Applier<'_> {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         for (key, value) in tags {
-            self.execute(sql, params![owner, key, value])?;
+            self.send(sql, params![owner, key, value])?;
         }
         Ok(())
     }
 
     fn touch_registered_model(&self, model: i64, at: Timestamp) -> Result<(), StoreError> {
-        self.execute(TOUCH, params![model, at.as_micros()])
-            .map(drop)
+        self.send(TOUCH, params![model, at.as_micros()])
     }
 }

@@ -120,10 +120,10 @@ impl Applier<'_> {
             DELETE_MODEL_OUTPUTS,
             DELETE_RUN,
         ] {
-            self.execute(sql, [number])?;
+            self.send(sql, [number])?;
         }
         for sql in [DELETE_REPLAYS, DELETE_TRACE_LINKS, FORGET_SOURCE] {
-            self.execute(sql, [id.as_str()])?;
+            self.send(sql, [id.as_str()])?;
         }
         let taken_over = format!("{experiment}/{id}/artifacts");
         self.remove_artifacts(&artifact_uri, &taken_over, id.as_str())
@@ -172,7 +172,7 @@ impl Applier<'_> {
             DELETE_EXPERIMENT,
             ADD_REMOVED,
         ] {
-            self.execute(sql, [id.as_str()])?;
+            self.send(sql, [id.as_str()])?;
         }
         Ok(())
     }
@@ -206,9 +206,9 @@ impl Applier<'_> {
             experiment,
         } = model;
         for sql in [DELETE_MODEL_TAGS, DELETE_MODEL_PARAMS, DELETE_MODEL] {
-            self.execute(sql, [*number])?;
+            self.send(sql, [*number])?;
         }
-        self.execute(DELETE_POINTS_OF_MODEL, [id.as_str()])?;
+        self.send(DELETE_POINTS_OF_MODEL, [id.as_str()])?;
         let taken_over = format!("{experiment}/models/{id}/artifacts");
         self.remove_artifacts(artifact_uri, &taken_over, id)
     }
@@ -221,8 +221,8 @@ impl Applier<'_> {
             return Ok(());
         }
         let (from, to) = folder_range(folder);
-        self.execute(DELETE_ARTIFACT, [folder])?;
-        self.execute(DELETE_ARTIFACTS, [from, to]).map(drop)
+        self.send(DELETE_ARTIFACT, [folder])?;
+        self.send(DELETE_ARTIFACTS, [from, to])
     }
 
     fn is_there(&self, sql: &str, values: impl crate::sql::Values) -> Result<bool, StoreError> {

@@ -93,7 +93,11 @@ impl Applier<'_> {
             recipe.as_ref().map(ObjectId::as_bytes),
             record.as_ref().map(ObjectId::as_bytes),
         ];
-        self.insert_new(ADD, row).map(drop)
+        let number = self.insert_new(ADD, row)?;
+        if *lifecycle == Lifecycle::Active {
+            self.active_run.replace(Some((id.clone(), number)));
+        }
+        Ok(())
     }
 
     pub(super) fn update_run(
@@ -110,13 +114,12 @@ impl Applier<'_> {
             ended_at.map(Timestamp::as_micros),
             name
         ];
-        self.execute(UPDATE, row).map(drop)
+        self.send(UPDATE, row)
     }
 
     pub(super) fn interrupt_run(&self, id: &RunId, at: Timestamp) -> Result<(), StoreError> {
         let run = self.get_run(id)?;
-        self.execute(INTERRUPT, params![run, at.as_micros()])
-            .map(drop)
+        self.send(INTERRUPT, params![run, at.as_micros()])
     }
 
     pub(super) fn set_run_lifecycle(
@@ -125,8 +128,7 @@ impl Applier<'_> {
         lifecycle: Lifecycle,
     ) -> Result<(), StoreError> {
         let run = self.get_run(id)?;
-        self.execute(SET_LIFECYCLE, params![run, lifecycle.as_str()])
-            .map(drop)
+        self.send(SET_LIFECYCLE, params![run, lifecycle.as_str()])
     }
 
     pub(super) fn record_manifest(
@@ -137,7 +139,7 @@ impl Applier<'_> {
     ) -> Result<(), StoreError> {
         let run = self.get_run(id)?;
         let row = params![run, recipe.as_bytes(), record.as_bytes()];
-        self.execute(SET_MANIFEST, row).map(drop)
+        self.send(SET_MANIFEST, row)
     }
 
     pub(super) fn log_params(
@@ -221,13 +223,13 @@ impl Applier<'_> {
                 tags,
             } = dataset;
             let row = params![run, name, digest, source_type, source, schema, profile];
-            self.execute(SET_DATASET, row)?;
+            self.send(SET_DATASET, row)?;
             for (key, value) in tags {
-                self.execute(SET_DATASET_TAG, params![run, name, digest, key, value])?;
+                self.send(SET_DATASET_TAG, params![run, name, digest, key, value])?;
             }
         }
         for model in models {
-            self.execute(ADD_MODEL_INPUT, params![run, model.as_str()])?;
+            self.send(ADD_MODEL_INPUT, params![run, model.as_str()])?;
         }
         Ok(())
     }
@@ -235,7 +237,7 @@ impl Applier<'_> {
     pub(super) fn log_outputs(&self, id: &RunId, models: &[ModelOutput]) -> Result<(), StoreError> {
         let run = self.get_active_run(id)?;
         for ModelOutput { model, step } in models {
-            self.execute(SET_MODEL_OUTPUT, params![run, model.as_str(), step])?;
+            self.send(SET_MODEL_OUTPUT, params![run, model.as_str(), step])?;
         }
         Ok(())
     }
@@ -266,10 +268,18 @@ impl Applier<'_> {
 
     /// The number of a run that is there and not deleted.
     pub(super) fn get_active_run(&self, id: &RunId) -> Result<i64, StoreError> {
+        if let Some((known, number)) = &*self.active_run.borrow()
+            && known == id
+        {
+            return Ok(*number);
+        }
         match self.find_run_number(id)? {
             None => Err(StoreError::NoRun { id: id.clone() }),
             Some((_, Lifecycle::Deleted)) => Err(StoreError::RunDeleted { id: id.clone() }),
-            Some((number, Lifecycle::Active)) => Ok(number),
+            Some((number, Lifecycle::Active)) => {
+                self.active_run.replace(Some((id.clone(), number)));
+                Ok(number)
+            }
         }
     }
 

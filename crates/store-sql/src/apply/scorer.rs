@@ -46,14 +46,14 @@ impl Applier<'_> {
             });
         }
         let number = if let Some((number, ..)) = known {
-            self.execute(SET_LAST, params![number, version.get()])?;
+            self.send(SET_LAST, params![number, version.get()])?;
             number
         } else {
             let row = params![scorer.as_str(), experiment.as_str(), name, version.get()];
             self.insert_new(ADD, row)?
         };
         let row = params![number, version.get(), serialized, created_at.as_micros()];
-        self.execute(ADD_VERSION, row).map(drop)
+        self.send(ADD_VERSION, row)
     }
 
     pub(super) fn delete_scorer_version(
@@ -76,7 +76,7 @@ impl Applier<'_> {
     ) -> Result<(), StoreError> {
         let scorer = self.get_scorer(experiment, name)?;
         for sql in [DELETE_VERSIONS, DELETE_SCORING, DELETE] {
-            self.execute(sql, [scorer])?;
+            self.send(sql, [scorer])?;
         }
         self.forget_rights_to_scorer(experiment, name)
     }
@@ -92,8 +92,7 @@ impl Applier<'_> {
         let number: i64 = self
             .find(FIND_BY_ID, [scorer.as_str()], |row| row.get(0))?
             .ok_or_else(|| no_scorer(experiment, scorer.as_str()))?;
-        self.execute(SET_SCORING, params![number, id, sample_rate, filter])
-            .map(drop)
+        self.send(SET_SCORING, params![number, id, sample_rate, filter])
     }
 
     fn get_scorer(&self, experiment: &ExperimentId, name: &str) -> Result<i64, StoreError> {

@@ -83,14 +83,13 @@ impl Applier<'_> {
             }
             Change::TracesLinked { traces, run } => traces.iter().try_for_each(|trace| {
                 let number = self.get_trace(trace)?;
-                self.execute(LINK_RUN, params![run.as_str(), number])
-                    .map(drop)
+                self.send(LINK_RUN, params![run.as_str(), number])
             }),
             Change::PromptsLinked { trace, prompts } => {
                 let number = self.get_trace(trace)?;
                 prompts.iter().try_for_each(|(name, version)| {
                     let prompt = format!("{name}/{version}");
-                    self.execute(LINK_PROMPT, params![prompt, number]).map(drop)
+                    self.send(LINK_PROMPT, params![prompt, number])
                 })
             }
             Change::TracesDeleted { traces } => {
@@ -112,7 +111,7 @@ impl Applier<'_> {
         }
         self.check_experiment_is_active(experiment)?;
         let number = self.insert_new(ADD, params![id.as_str(), experiment.as_str()])?;
-        self.execute(SET_TAG, params![number, TRACE_ARTIFACTS_TAG, artifact_uri])?;
+        self.send(SET_TAG, params![number, TRACE_ARTIFACTS_TAG, artifact_uri])?;
         self.make(number, id, experiment, records)
     }
 
@@ -244,10 +243,10 @@ impl Applier<'_> {
             request_preview,
             response_preview,
         ];
-        self.execute(SET, row)?;
+        self.send(SET, row)?;
         for (sql, pairs) in [(SET_TAG, tags), (SET_METADATA, metadata)] {
             for (key, value) in pairs {
-                self.execute(sql, params![number, key, value])?;
+                self.send(sql, params![number, key, value])?;
             }
         }
         Ok(())
@@ -271,7 +270,7 @@ impl Applier<'_> {
             counts(Span::COST),
             record,
         ];
-        self.execute(SET_SPAN, row).map(drop)
+        self.send(SET_SPAN, row)
     }
 
     /// Tokens and costs of all spans of a trace.
@@ -314,7 +313,7 @@ impl Applier<'_> {
                 covers_session,
                 record
             ];
-            return self.execute(REVISE_ASSESSMENT, row).map(drop);
+            return self.send(REVISE_ASSESSMENT, row);
         }
         if let Some(overridden) = &assessment.overrides {
             let row = params![trace, overridden, false];
@@ -342,7 +341,7 @@ impl Applier<'_> {
             covers_session,
             record,
         ];
-        self.execute(ADD_ASSESSMENT, row).map(drop)
+        self.send(ADD_ASSESSMENT, row)
     }
 
     fn delete_assessment(&self, id: &TraceId, assessment: &str) -> Result<(), StoreError> {
@@ -351,10 +350,9 @@ impl Applier<'_> {
         let overridden: Option<Option<String>> =
             self.find(FIND_ASSESSMENT, key, |row| row.get(0))?;
         if let Some(overridden) = overridden.flatten() {
-            self.execute(SET_VALID, params![trace, overridden, true])?;
+            self.send(SET_VALID, params![trace, overridden, true])?;
         }
-        self.execute(DELETE_ASSESSMENT, params![trace, assessment])
-            .map(drop)
+        self.send(DELETE_ASSESSMENT, params![trace, assessment])
     }
 
     fn delete_trace_tag(&self, id: &TraceId, key: &str) -> Result<(), StoreError> {
@@ -382,7 +380,7 @@ impl Applier<'_> {
             DELETE_RECORDS,
             DELETE,
         ] {
-            self.execute(sql, [trace])?;
+            self.send(sql, [trace])?;
         }
         Ok(())
     }

@@ -46,9 +46,8 @@ impl Applier<'_> {
             } => self.update_webhook(webhook, update, *at),
             Change::WebhookDeleted { webhook, at } => {
                 let number = self.get_webhook(webhook)?;
-                self.execute(DELETE_SECRET, [number])?;
-                self.execute(DELETE, params![number, at.as_micros()])
-                    .map(drop)
+                self.send(DELETE_SECRET, [number])?;
+                self.send(DELETE, params![number, at.as_micros()])
             }
             Change::DeliveryGivenUp {
                 webhook,
@@ -62,7 +61,7 @@ impl Applier<'_> {
                     .find(FIND_EVEN_DELETED, [webhook.as_str()], |row| row.get(0))?
                     .ok_or_else(|| no_webhook(webhook))?;
                 let row = params![*delivery as i64, number, at.as_micros(), attempts, why];
-                self.execute(GIVE_UP, row).map(drop)
+                self.send(GIVE_UP, row)
             }
             _ => unreachable!("`apply` hands over changes of webhooks only"),
         }
@@ -123,14 +122,14 @@ impl Applier<'_> {
         let number = self.get_webhook(id)?;
         let status = status.map(entities::WebhookStatus::as_str);
         let row = params![number, name, description, url, status, at.as_micros()];
-        self.execute(UPDATE, row)?;
+        self.send(UPDATE, row)?;
         if let Some(events) = events {
-            self.execute(DELETE_EVENTS, [number])?;
+            self.send(DELETE_EVENTS, [number])?;
             self.add_webhook_events(number, events)?;
         }
         match secret {
             SecretUpdate::Kept => Ok(()),
-            SecretUpdate::Removed => self.execute(DELETE_SECRET, [number]).map(drop),
+            SecretUpdate::Removed => self.send(DELETE_SECRET, [number]),
             SecretUpdate::Replaced(secret) => self.set_webhook_secret(number, secret),
         }
     }
@@ -141,15 +140,14 @@ impl Applier<'_> {
         events: &BTreeSet<WebhookEvent>,
     ) -> Result<(), StoreError> {
         for event in events {
-            self.execute(ADD_EVENT, params![number, event.as_str()])?;
+            self.send(ADD_EVENT, params![number, event.as_str()])?;
         }
         Ok(())
     }
 
     fn set_webhook_secret(&self, number: i64, secret: &SealedSecret) -> Result<(), StoreError> {
         let SealedSecret { digest, sealed } = secret;
-        self.execute(SET_SECRET, params![number, digest.as_bytes(), sealed])
-            .map(drop)
+        self.send(SET_SECRET, params![number, digest.as_bytes(), sealed])
     }
 
     fn get_webhook(&self, id: &WebhookId) -> Result<i64, StoreError> {
