@@ -135,6 +135,7 @@ def measure(name, make_sender, connections=1):
         "requests_per_s": count / elapsed,
         "latency_ms_p50": latencies[count // 2] * 1000,
         "latency_ms_p95": latencies[min(count - 1, count * 95 // 100)] * 1000,
+        "latency_ms_p99": latencies[min(count - 1, count * 99 // 100)] * 1000,
         "cpu_ms_per_request": (cpu_after - cpu_before) / count,
     }
     print(json.dumps(figures), flush=True)

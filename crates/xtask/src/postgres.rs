@@ -94,6 +94,21 @@ impl PrivatePostgres {
         ))
     }
 
+    /// How much a database takes on the disk, with its indexes.
+    pub(crate) fn size_bytes(&self, database: &str) -> Result<u64, TaskError> {
+        let mut command = self.command("psql");
+        command
+            .args(["--quiet", "--no-align", "--tuples-only", "--host"])
+            .arg(self.folder.path())
+            .args(["--username=postgres", "--command"])
+            .arg(format!("SELECT pg_database_size('{database}')"));
+        let told = process::output_of(&mut command)?;
+        told.trim().parse().map_err(|_| TaskError::Output {
+            command: "psql".to_owned(),
+            reason: format!("`{}` is no size", told.trim()),
+        })
+    }
+
     /// Where it is, for a client.
     pub(crate) fn uri(&self) -> String {
         let folder = self.folder.path().display().to_string();

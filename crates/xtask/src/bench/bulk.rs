@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::server::{Addresses, Peer, SECONDS, Server, free_port, stock_address};
+use super::server::{Addresses, Peer, SECONDS, Server, free_port};
 use super::{Bench, Section, json_lines};
 use crate::error::TaskError;
 use crate::postgres::{Durability, PrivatePostgres};
@@ -19,10 +19,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
     ];
     if PrivatePostgres::find().is_some() {
         let server = PrivatePostgres::start(Durability::Real)?;
-        let addresses = Addresses {
-            reproof: server.uri(),
-            stock: stock_address(&server)?,
-        };
+        let addresses = Addresses::of(server)?;
         compare(bench, Some(&addresses), &mut rows)?;
         notes.push(
             "PostgreSQL on the same machine, by its socket; its own CPU and memory are in no column."
@@ -116,9 +113,7 @@ fn measure_server(
         .arg("bulk_client.py")
         .arg(format!("http://127.0.0.1:{port}"))
         .args([&server.child.id().to_string(), SECONDS]);
-    if matches!(peer, Peer::Stock) {
-        client.arg(addresses.map_or("sqlite:///stock.db", |addresses| &addresses.stock));
-    }
+    client.args(peer.stock_uri(addresses));
     let text = process::output_of(&mut client)?;
     let mut figures = vec![Figure {
         name: "start until it answers".to_owned(),
@@ -128,5 +123,12 @@ fn measure_server(
         is_rate: false,
     }];
     figures.extend(json_lines::<Figure>(&text, "bulk_client.py")?);
+    figures.push(Figure {
+        name: "database with a history of 1,000,000 points".to_owned(),
+        value: peer.record_bytes(&project, addresses)? as f64 / f64::from(1 << 20),
+        unit: "MiB".to_owned(),
+        cpu_ms: None,
+        is_rate: false,
+    });
     Ok(figures)
 }

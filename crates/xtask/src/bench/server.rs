@@ -1,7 +1,7 @@
 //! Tracking requests per second, beside stock `mlflow server`, from one client script.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -17,6 +17,9 @@ use crate::process::{self, program};
 
 /// How long each kind of request is sent.
 pub(super) const SECONDS: &str = "8";
+/// Where stock MLflow keeps its record by default, in the folder of the project.
+const STOCK_FILE: &str = "sqlite:///stock.db";
+
 /// Stock MLflow imports for many seconds on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -33,10 +36,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
     if PrivatePostgres::find().is_some() {
         let project = bench.make_project()?;
         let server = PrivatePostgres::start(Durability::Real)?;
-        let addresses = Addresses {
-            reproof: server.uri(),
-            stock: stock_address(&server)?,
-        };
+        let addresses = Addresses::of(server)?;
         compare(bench, &project, Some(&addresses), &mut rows)?;
         notes.push("On PostgreSQL, both talk to one server by its socket, with its settings as installed; its own CPU is in neither column.".to_owned());
     } else {
@@ -52,6 +52,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
             "beside mlflow",
             "p50, ms",
             "p95, ms",
+            "p99, ms",
             "CPU, ms",
         ],
         rows,
@@ -62,14 +63,22 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Section, TaskError> {
 
 /// Where each of the two keeps its record in PostgreSQL.
 pub(super) struct Addresses {
-    pub(super) reproof: String,
-    pub(super) stock: String,
+    reproof: String,
+    stock: String,
+    server: PrivatePostgres,
 }
 
-/// A database for MLflow, with the driver that is installed: SQLAlchemy's own choice differs between its versions.
-pub(super) fn stock_address(server: &PrivatePostgres) -> Result<String, TaskError> {
-    let uri = server.make_database("stock")?;
-    Ok(uri.replacen("postgresql:", "postgresql+psycopg2:", 1))
+impl Addresses {
+    /// A database for each of them in one server.
+    pub(super) fn of(server: PrivatePostgres) -> Result<Self, TaskError> {
+        let uri = server.make_database("stock")?;
+        Ok(Self {
+            reproof: server.uri(),
+            // With the driver that is installed: SQLAlchemy's own choice differs between its versions.
+            stock: uri.replacen("postgresql:", "postgresql+psycopg2:", 1),
+            server,
+        })
+    }
 }
 
 /// Measures both on SQLite, or on PostgreSQL.
@@ -102,6 +111,7 @@ struct Figures {
     requests_per_s: f64,
     latency_ms_p50: f64,
     latency_ms_p95: f64,
+    latency_ms_p99: f64,
     cpu_ms_per_request: f64,
 }
 
@@ -114,6 +124,7 @@ impl Figures {
             times.to_owned(),
             format!("{:.2}", self.latency_ms_p50),
             format!("{:.2}", self.latency_ms_p95),
+            format!("{:.2}", self.latency_ms_p99),
             format!("{:.2}", self.cpu_ms_per_request),
         ]
     }
@@ -126,6 +137,36 @@ pub(super) enum Peer {
 }
 
 impl Peer {
+    /// Where its record is, as MLflow and its clients name it; none where it is Reproof's.
+    pub(super) fn stock_uri(self, addresses: Option<&Addresses>) -> Option<&str> {
+        match self {
+            Self::Reproof => None,
+            Self::Stock => Some(addresses.map_or(STOCK_FILE, |addresses| &addresses.stock)),
+        }
+    }
+
+    /// How much the record takes on the disk, with its indexes and what is not yet worked in.
+    pub(super) fn record_bytes(
+        self,
+        project: &Project,
+        addresses: Option<&Addresses>,
+    ) -> Result<u64, TaskError> {
+        let (file, database) = match self {
+            Self::Reproof => (".reproof/reproof.db", "postgres"),
+            Self::Stock => ("stock.db", "stock"),
+        };
+        if let Some(addresses) = addresses {
+            return addresses.server.size_bytes(database);
+        }
+        let parts = ["", "-wal"].map(|end| project.root.join(format!("{file}{end}")));
+        let sizes = parts.iter().map(|part| match fs::metadata(part) {
+            Ok(found) => Ok(found.len()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(TaskError::file(part)(error)),
+        });
+        sizes.sum()
+    }
+
     pub(super) fn command(
         self,
         bench: &Bench<'_>,
@@ -156,7 +197,7 @@ impl Peer {
                         &port,
                     ])
                     .arg("--backend-store-uri")
-                    .arg(addresses.map_or("sqlite:///stock.db", |addresses| &addresses.stock))
+                    .args(self.stock_uri(addresses))
                     .args(["--artifacts-destination", "stock-artifacts"]);
                 command
             }
