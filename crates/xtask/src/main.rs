@@ -14,6 +14,8 @@ mod bench;
 mod ci;
 mod differential;
 mod error;
+mod frameworks;
+mod listening;
 mod postgres;
 mod process;
 mod setup;
@@ -46,6 +48,8 @@ enum Task {
     Tidy,
     /// Send the same requests to stock MLflow and to Reproof, and compare what they answer
     Differential(differential::Arguments),
+    /// Train with PyTorch and Keras against a server, with MLflow's client: several gigabytes of packages
+    Frameworks,
     /// Measure, each figure beside its peer's from the same run
     Bench(bench::Arguments),
 }
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(&context),
         Task::Tidy => tidy::run(&context),
         Task::Differential(arguments) => differential::run(&context, arguments),
+        Task::Frameworks => frameworks::run(&context),
         Task::Bench(arguments) => bench::run(&context, arguments),
     });
     match done {

@@ -135,43 +135,74 @@ fn install(names: &[&str]) -> Result<(), TaskError> {
     })
 }
 
-/// Makes the virtual environment, unless it is there and made from the same requirements.
+/// An environment of Python that is kept.
+struct Environment {
+    folder: &'static str,
+    /// Its packages, relative to the checkout.
+    requirements: &'static str,
+    /// What can be imported when all is there.
+    imports: &'static str,
+}
+
+/// Makes the environment of the tests, unless it is there and made from the same requirements.
 fn make_environment(context: &Context) -> Result<PathBuf, TaskError> {
-    let base = find_python()?;
-    let path = context.root.join(REQUIREMENTS);
-    let requirements = fs::read_to_string(&path).map_err(TaskError::file(&path))?;
-    let wanted = stamp(&base, &requirements)?;
-    let environment = context.cache.join("test-venv");
-    let python = environment.join("bin/python");
-    let stamp_path = environment.join(STAMP);
-    let is_ready = fs::read_to_string(&stamp_path).is_ok_and(|found| found == wanted)
-        && works(program(&python).args(["-c", "import mlflow, sklearn"]));
-    if is_ready {
-        return Ok(python);
+    let environment = Environment {
+        folder: "test-venv",
+        requirements: REQUIREMENTS,
+        imports: "import mlflow, sklearn",
+    };
+    environment.make(context)
+}
+
+/// As `make_environment`, of what is too large to be had with each test.
+pub(crate) fn make_framework_environment(context: &Context) -> Result<PathBuf, TaskError> {
+    let environment = Environment {
+        folder: "framework-venv",
+        requirements: "tests/frameworks/requirements.txt",
+        imports: "import mlflow, torch, keras, lightning",
+    };
+    environment.make(context)
+}
+
+impl Environment {
+    fn make(&self, context: &Context) -> Result<PathBuf, TaskError> {
+        let base = find_python()?;
+        let path = context.root.join(self.requirements);
+        let requirements = fs::read_to_string(&path).map_err(TaskError::file(&path))?;
+        let wanted = stamp(&base, &requirements)?;
+        let environment = context.cache.join(self.folder);
+        let python = environment.join("bin/python");
+        let stamp_path = environment.join(STAMP);
+        let is_ready = fs::read_to_string(&stamp_path).is_ok_and(|found| found == wanted)
+            && works(
+                program(&python)
+                    .args(["-c", self.imports])
+                    .env("KERAS_BACKEND", "torch"),
+            );
+        if is_ready {
+            return Ok(python);
+        }
+        println!("making a Python environment in {}", environment.display());
+        process::run(
+            program(&base)
+                .args(["-m", "venv", "--clear"])
+                .arg(&environment),
+        )?;
+        process::run(
+            program(&python)
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "-q",
+                    "--disable-pip-version-check",
+                    "-r",
+                ])
+                .arg(&path),
+        )?;
+        fs::write(&stamp_path, wanted).map_err(TaskError::file(&stamp_path))?;
+        Ok(python)
     }
-    println!(
-        "making the tests' Python environment in {}",
-        environment.display()
-    );
-    process::run(
-        program(&base)
-            .args(["-m", "venv", "--clear"])
-            .arg(&environment),
-    )?;
-    process::run(
-        program(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "-q",
-                "--disable-pip-version-check",
-                "-r",
-            ])
-            .arg(&path),
-    )?;
-    fs::write(&stamp_path, wanted).map_err(TaskError::file(&stamp_path))?;
-    Ok(python)
 }
 
 /// Lays out the packages of the client of a year ago, unless they are there and of the same requirements.

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use super::server::{Addresses, Peer, SECONDS, Server, free_port};
+use super::server::{Addresses, Peer, SECONDS};
 use super::{Bench, Section, json_lines};
 use crate::error::TaskError;
+use crate::listening::{Server, free_port};
 use crate::postgres::{Durability, PrivatePostgres};
 use crate::process;
 
