@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use store_sql::sql::{Connection, OwnedValue, Result, Row, SqlError, ToValue};
+use store_sql::sql::{Asked, Connection, OwnedRow, OwnedValue, Result, Row, SqlError, ToValue};
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
@@ -176,10 +176,7 @@ impl Connection for Session {
     fn send(&self, sql: &str, values: &[&dyn ToValue]) -> Result<()> {
         let statement = self.prepare(sql)?;
         let client = Arc::clone(&self.client);
-        let values: Vec<_> = values
-            .iter()
-            .map(|value| OwnedValue::of(value.to_value()))
-            .collect();
+        let values = kept(values);
         self.send_later(Box::pin(async move {
             let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
             // Some give a row back, which `execute` would take for a fault.
@@ -187,6 +184,30 @@ impl Connection for Session {
                 .query(&statement, &references(&bound))
                 .await
                 .map(drop)
+        }))
+    }
+
+    fn ask(&self, sql: &str, values: &[&dyn ToValue]) -> Result<Asked<'_>> {
+        let statement = self.prepare(sql)?;
+        let client = Arc::clone(&self.client);
+        let values = kept(values);
+        let mut asking = Box::pin(async move {
+            let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
+            client.query(&statement, &references(&bound)).await
+        });
+        let first = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context)));
+        let first = self.runtime.block_on(first);
+        Ok(Asked::new(move || {
+            let rows = match first {
+                Poll::Ready(rows) => rows,
+                Poll::Pending => self.runtime.block_on(asking),
+            };
+            let rows = self.finish(rows)?;
+            let owned = rows.iter().map(|row| {
+                let columns = PostgresColumns::of(row)?;
+                OwnedRow::of(&Row::new(&columns))
+            });
+            owned.collect()
         }))
     }
 
@@ -209,6 +230,14 @@ impl Connection for Session {
         }
         Ok(())
     }
+}
+
+/// Values that outlive the call that they are handed over by.
+fn kept(values: &[&dyn ToValue]) -> Vec<OwnedValue> {
+    let values = values.iter();
+    values
+        .map(|value| OwnedValue::of(value.to_value()))
+        .collect()
 }
 
 fn references<'b>(bound: &'b [Bound<'_>]) -> Vec<&'b (dyn ToSql + Sync)> {

@@ -242,6 +242,10 @@ fn cells_of(row: &postgres::Row) -> Result<Vec<OwnedValue>> {
 struct Cells<'r>(&'r [OwnedValue]);
 
 impl Columns for Cells<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn column(&self, column: usize) -> Result<Value<'_>> {
         let cell = self.0.get(column).ok_or_else(|| SqlError::Column {
             column,

@@ -112,6 +112,10 @@ impl<'r> PostgresColumns<'r> {
 }
 
 impl Columns for PostgresColumns<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn column(&self, column: usize) -> Result<Value<'_>> {
         Ok(match self.0.get(column) {
             Some(Cell::Null) => Value::Null,

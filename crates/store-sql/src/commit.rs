@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::params;
-use crate::sql::{Connection, ToValue};
+use crate::sql::{self, Asked, Connection, ToValue};
 use entities::{
     Change, Commit, LARGEST_SUBJECT_COUNT, Leaf, Random, WriterId, canonical_json, commitment,
 };
@@ -100,6 +100,8 @@ pub fn write_commit(
         request,
         changes,
     } = commit;
+    let subject = first_distinct(subjects);
+    let asked = ask_for_previous(connection, &subject)?;
     let applier = Applier::new(connection, numbers);
     changes
         .iter()
@@ -107,8 +109,7 @@ pub fn write_commit(
     let body = canonical_json(&Body { v: 1, changes }).map_err(entities::LeafError::from)?;
     let mut salt = [0; 32];
     random.fill(&mut salt);
-    let subject = first_distinct(subjects);
-    let prev = find_previous(connection, &subject)?;
+    let prev = find_previous(&subject, asked)?;
     let leaf = Leaf {
         v: 1,
         ts: *at,
@@ -190,16 +191,27 @@ fn first_distinct(subjects: &[String]) -> Vec<String> {
     distinct
 }
 
-fn find_previous(
-    connection: &dyn Connection,
+/// Asks for the last event of each subject, which no change of rows changes.
+fn ask_for_previous<'c>(
+    connection: &'c dyn Connection,
     subjects: &[String],
+) -> Result<Vec<Asked<'c>>, StoreError> {
+    let asked = subjects
+        .iter()
+        .map(|subject| connection.ask(FIND_LAST_EVENT, &[subject]));
+    asked
+        .collect::<sql::Result<_>>()
+        .map_err(database_fault("looking for the last event of a subject"))
+}
+
+fn find_previous(
+    subjects: &[String],
+    asked: Vec<Asked<'_>>,
 ) -> Result<BTreeMap<String, String>, StoreError> {
     let mut previous = BTreeMap::new();
-    for subject in subjects {
-        let last = connection
-            .find(FIND_LAST_EVENT, [subject], |row| {
-                Ok(format!("{}:{}", row.text(0)?, row.get::<i64>(1)?))
-            })
+    for (subject, asked) in subjects.iter().zip(asked) {
+        let last = asked
+            .find(|row| Ok(format!("{}:{}", row.text(0)?, row.get::<i64>(1)?)))
             .map_err(database_fault("looking for the last event of a subject"))?;
         if let Some(last) = last {
             previous.insert(subject.clone(), last);

@@ -76,6 +76,16 @@ pub trait Connection {
         self.query(sql, values, &mut |_| Ok(ControlFlow::Continue(())))
     }
 
+    /// Asks for rows that are needed later only. What is changed after this is not in them.
+    fn ask(&self, sql: &str, values: &[&dyn ToValue]) -> Result<Asked<'_>> {
+        let mut rows = Vec::new();
+        self.query(sql, values, &mut |row| {
+            rows.push(OwnedRow::of(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Asked(Box::new(|| Ok(rows))))
+    }
+
     /// Runs a statement that gives rows, until they end or the reader breaks off.
     ///
     /// The reader may use the connection.
@@ -85,6 +95,51 @@ pub trait Connection {
         values: &[&dyn ToValue],
         reader: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()>;
+}
+
+/// Rows that were asked for, and may be on their way.
+pub struct Asked<'c>(Box<dyn FnOnce() -> Result<Vec<OwnedRow>> + 'c>);
+
+impl<'c> Asked<'c> {
+    /// Those that this waits for.
+    pub fn new(wait: impl FnOnce() -> Result<Vec<OwnedRow>> + 'c) -> Self {
+        Self(Box::new(wait))
+    }
+
+    /// Waits for them, and reads the first, where there is one.
+    pub fn find<T>(self, read: impl FnOnce(&Row<'_>) -> Result<T>) -> Result<Option<T>> {
+        let rows = (self.0)()?;
+        rows.first().map(|row| read(&Row::new(row))).transpose()
+    }
+}
+
+/// A row that outlives the statement that gave it.
+#[derive(Debug)]
+pub struct OwnedRow(Vec<OwnedValue>);
+
+impl OwnedRow {
+    /// Keeps a row.
+    pub fn of(row: &Row<'_>) -> Result<Self> {
+        let columns = 0..row.0.count();
+        let values = columns.map(|column| row.get_ref(column).map(OwnedValue::of));
+        values.collect::<Result<_>>().map(Self)
+    }
+}
+
+impl Columns for OwnedRow {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn column(&self, column: usize) -> Result<Value<'_>> {
+        match self.0.get(column) {
+            Some(value) => Ok(value.to_value()),
+            None => Err(SqlError::Column {
+                column,
+                message: format!("the row has {} columns", self.0.len()),
+            }),
+        }
+    }
 }
 
 impl dyn Connection + '_ {
@@ -207,6 +262,9 @@ impl OwnedValue {
 
 /// The columns of a row.
 pub trait Columns {
+    /// How many there are.
+    fn count(&self) -> usize;
+
     /// What stands in a column, from 0.
     fn column(&self, column: usize) -> Result<Value<'_>>;
 }

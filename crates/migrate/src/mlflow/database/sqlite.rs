@@ -99,6 +99,10 @@ impl ToSql for Bound<'_> {
 struct Cells<'r, 's>(&'r rusqlite::Row<'s>);
 
 impl Columns for Cells<'_, '_> {
+    fn count(&self) -> usize {
+        self.0.as_ref().column_count()
+    }
+
     fn column(&self, column: usize) -> Result<Value<'_>> {
         Ok(match self.0.get_ref(column).map_err(other)? {
             ValueRef::Null => Value::Null,
