@@ -11,7 +11,9 @@ mod points;
 mod tail;
 
 pub(crate) use chunks::CHUNK_POINTS;
-pub(crate) use compaction::{plan_compaction, remove_copies, verify_copies, write_compaction};
+pub(crate) use compaction::{
+    FEW_POINTS, plan_compaction, remove_copies, verify_copies, write_compaction,
+};
 pub(crate) use points::{Place, Points};
 pub(crate) use tail::History;
 

@@ -1,5 +1,7 @@
 //! Brings the copy of a history up to date, and compares copies with what they follow from.
 
+use std::ops::ControlFlow;
+
 use entities::{Metric, MetricBlock, RunId};
 use store::{RowFault, StoreError};
 
@@ -11,7 +13,15 @@ use crate::params;
 use crate::several::add_rows;
 use crate::sql::{Connection, ToValue};
 
+/// Points that are worked in at once, where they follow those that are there: memory and a transaction for a million would
+/// be as much as all else that a server does.
+pub(crate) const FEW_POINTS: u64 = 1 << 17;
+
 statements! {
+    LIST_MISSING = "SELECT metric_series.block, metric_block.points
+        FROM metric_series JOIN metric_block ON metric_block.number = metric_series.block
+        WHERE metric_series.run = ?1 AND metric_series.key = ?2 AND metric_series.block > ?3
+        ORDER BY metric_series.block";
     ADD_HISTORY = "INSERT INTO metric_history (number, run, key, through_block, points, is_in_time_order)
         SELECT coalesce((SELECT MAX(number) FROM metric_history), 0) + 1, number, ?2,
             CAST(?3 AS BIGINT), CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)
@@ -32,7 +42,7 @@ statements! {
 const ADD_CHUNKS: &str =
     "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) VALUES :rows";
 
-/// What makes a copy complete.
+/// What makes a copy complete, or brings it nearer to that.
 #[derive(Debug)]
 pub(crate) struct Compaction {
     run: i64,
@@ -44,25 +54,39 @@ pub(crate) struct Compaction {
     through_block: i64,
     points: u64,
     is_in_time_order: bool,
+    /// Whether nothing is missing then.
+    pub(crate) is_complete: bool,
     /// Chunks from here on are replaced.
     first_ordinal: u64,
     chunks: Vec<Chunk>,
 }
 
-/// Reads all that is not in the copy, and where it belongs; none where nothing is missing.
+impl Compaction {
+    /// Whether full chunks are replaced, since what came belongs before some of their points.
+    pub(crate) fn rewrites(&self) -> bool {
+        let full = self
+            .before
+            .as_ref()
+            .map_or(0, |ranked| ranked.points / CHUNK_POINTS);
+        self.first_ordinal < full
+    }
+}
+
+/// Reads what is not in the copy, up to about so many points, and where it belongs; none where nothing is missing.
 ///
-/// *Cost*: memory for the points that came since, and for those of the copy that they stand before.
+/// *Cost*: memory for those points, and for those of the copy that they stand before.
 pub(crate) fn plan_compaction(
     connection: &dyn Connection,
     run: i64,
     run_id: &RunId,
     key: &str,
+    most_points: u64,
 ) -> Result<Option<Compaction>, StoreError> {
     let before = Ranked::find(connection, run, key)?;
     let after = before
         .as_ref()
         .map_or(i64::MIN, |ranked| ranked.through_block);
-    let blocks = list_blocks(connection, run, key, after, i64::MAX)?;
+    let (blocks, is_complete) = list_missing(connection, run, key, after, most_points)?;
     let Some(&through_block) = blocks.last() else {
         return Ok(None);
     };
@@ -96,9 +120,32 @@ pub(crate) fn plan_compaction(
         through_block,
         points: first_ordinal * CHUNK_POINTS + came.items.len() as u64,
         is_in_time_order,
+        is_complete,
         first_ordinal,
         chunks: cut(&came, key),
     }))
+}
+
+/// The blocks after one, until they have so many points together, and whether those are all.
+fn list_missing(
+    connection: &dyn Connection,
+    run: i64,
+    key: &str,
+    after: i64,
+    most_points: u64,
+) -> Result<(Vec<i64>, bool), StoreError> {
+    let (mut blocks, mut points, mut is_complete) = (Vec::new(), 0, true);
+    let listed = connection.query(LIST_MISSING, params![run, key, after], &mut |row| {
+        if points >= most_points {
+            is_complete = false;
+            return Ok(ControlFlow::Break(()));
+        }
+        blocks.push(row.get(0)?);
+        points += row.get::<i64>(1)? as u64;
+        Ok(ControlFlow::Continue(()))
+    });
+    listed.map_err(database_fault("reading the history of a metric"))?;
+    Ok((blocks, is_complete))
 }
 
 /// The first chunk that changes: the last one where it is not full, or the one that the first point belongs to.
@@ -138,11 +185,11 @@ fn cut(points: &Points, key: &str) -> Vec<Chunk> {
         .collect()
 }
 
-/// Writes what was planned, unless somebody else was quicker.
+/// Writes what was planned; false where somebody else was quicker.
 pub(crate) fn write_compaction(
     connection: &dyn Connection,
     compaction: &Compaction,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let fault = || database_fault("keeping the history of a metric in order");
     let Compaction {
         run,
@@ -152,6 +199,7 @@ pub(crate) fn write_compaction(
         through_block,
         points,
         is_in_time_order,
+        is_complete: _,
         first_ordinal,
         chunks,
     } = compaction;
@@ -188,7 +236,7 @@ pub(crate) fn write_compaction(
         }
     };
     let Some(number) = number else {
-        return Ok(());
+        return Ok(false);
     };
     let replaced = [
         row_number(number, *first_ordinal)?,
@@ -215,7 +263,7 @@ pub(crate) fn write_compaction(
         })
         .collect();
     add_rows(connection, ADD_CHUNKS, &rows).map_err(fault())?;
-    Ok(())
+    Ok(true)
 }
 
 /// Chunks with the numbers of their rows, from one on.

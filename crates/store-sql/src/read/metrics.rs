@@ -9,7 +9,9 @@ use entities::{Metric, ObjectId, RunId};
 use store::{Page, PageRequest, StoreError};
 
 use super::find_row;
-use crate::history::{CHUNK_POINTS, History, Place, Points, plan_compaction, write_compaction};
+use crate::history::{
+    CHUNK_POINTS, FEW_POINTS, History, Place, Points, plan_compaction, write_compaction,
+};
 
 statements! {
     FIND_RUN = "SELECT number FROM run WHERE id = ?1";
@@ -78,17 +80,27 @@ impl<B: Backend> SqlStore<B> {
     }
 
     async fn bring_up_to_date(&self, run: &RunId, key: &str) -> Result<(), StoreError> {
-        let (run, key) = (run.clone(), key.to_owned());
-        // Reading, sorting and encoding are done where nobody waits for them.
-        let planned = self.read(move |connection| {
-            let number = get_run(connection, &run)?;
-            plan_compaction(connection, number, &run, &key)
-        });
-        let Some(compaction) = planned.await? else {
-            return Ok(());
-        };
-        self.write(move |connection| write_compaction(connection, &compaction))
-            .await
+        let mut most_points = FEW_POINTS;
+        loop {
+            let (run, key) = (run.clone(), key.to_owned());
+            // Reading, sorting and encoding are done where nobody waits for them.
+            let planned = self.read(move |connection| {
+                let number = get_run(connection, &run)?;
+                plan_compaction(connection, number, &run, &key, most_points)
+            });
+            let Some(compaction) = planned.await? else {
+                return Ok(());
+            };
+            if compaction.rewrites() {
+                // What is written again and again is so a few times only.
+                most_points = most_points.saturating_mul(2);
+            }
+            let is_complete = compaction.is_complete;
+            let writing = self.write(move |connection| write_compaction(connection, &compaction));
+            if !writing.await? || is_complete {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -298,3 +298,23 @@ pub async fn a_long_history_is_read_by_several_at_once(store: &dyn Store) {
         assert_eq!(found.unwrap(), expected);
     }
 }
+
+/// More points than are worked in at once, of which the last belong before the first.
+pub async fn a_very_long_history_is_worked_in_in_parts(store: &dyn Store) {
+    with_runs(store, &["a"]).await;
+    let mut oracle = Oracle::default();
+    let block = |steps: std::ops::Range<i64>| {
+        let points = steps.map(|step| Metric::new("m", (step % 50) as f64, 1_000 + step, step));
+        points.collect::<Vec<_>>()
+    };
+    // Parts of 131,072 points: one that is begun by the third block's end, and one that all others are in.
+    for first in [100_000, 150_000, 200_000, 250_000, 0, 50_000] {
+        note(store, &mut oracle, block(first..first + 50_000)).await;
+    }
+    let found = store
+        .sample_metric_points(&id("a"), "m", i64::MIN..=i64::MAX, 320)
+        .await
+        .unwrap();
+    assert_eq!(found, oracle.sample(i64::MIN, i64::MAX, 320));
+    assert_eq!(store.verify_projection().await.unwrap(), None);
+}
