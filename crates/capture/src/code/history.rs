@@ -39,8 +39,11 @@ const LEADING_ELSEWHERE: &[&str] = &[
 pub struct History {
     folder: PathBuf,
     settings: Settings,
-    ahead: Mutex<BTreeMap<String, Arc<[u8]>>>,
+    ahead: Mutex<Contents>,
 }
+
+/// Contents by their ids.
+type Contents = BTreeMap<String, Arc<[u8]>>;
 
 /// Why there is no history to be read.
 #[derive(Debug, thiserror::Error)]
@@ -396,12 +399,12 @@ fn parse_file(entry: &[u8]) -> Option<CommittedFile> {
 }
 
 /// A line `ID TYPE SIZE`, so many bytes and a new line; or `ID missing`.
-fn parse_contents(told: &[u8]) -> Result<Vec<(String, Arc<[u8]>)>, CaptureError> {
+fn parse_contents(told: &[u8]) -> Result<Contents, CaptureError> {
     let wrong = || CaptureError::Answer {
         program: "git".into(),
         message: "contents are not as long as they are said to be".to_owned(),
     };
-    let mut contents = Vec::new();
+    let mut contents = Contents::new();
     let mut rest = told;
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| *byte == b'\n');
@@ -416,7 +419,7 @@ fn parse_contents(told: &[u8]) -> Result<Vec<(String, Arc<[u8]>)>, CaptureError>
         let content = rest.get(..size).ok_or_else(wrong)?;
         rest = rest.get(size + 1..).ok_or_else(wrong)?;
         if kind == "blob" {
-            contents.push((id.to_owned(), Arc::from(content)));
+            contents.insert(id.to_owned(), Arc::from(content));
         }
     }
     Ok(contents)
@@ -462,9 +465,9 @@ mod tests {
     fn contents_are_told_apart_by_their_lengths() {
         let told = b"aa blob 6\nx\ncc d\ncc missing\nbb blob 0\n\ndd tree 1\nt\n";
         let contents = parse_contents(told).unwrap();
-        let ids: Vec<_> = contents.iter().map(|(id, _)| id.as_str()).collect();
+        let ids: Vec<_> = contents.keys().map(String::as_str).collect();
         assert_eq!(ids, ["aa", "bb"]);
-        assert_eq!(&*contents[0].1, b"x\ncc d");
+        assert_eq!(&*contents["aa"], b"x\ncc d");
         for wrong in [
             &b"aa blob 9\nx\n"[..],
             b"aa blob x\nx\n",

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use locations::{FolderRoot, Found, Located, Location, Root as _};
 use serde::Deserialize;
 
-use super::declared::{Kept, Out, is_md5, joined};
+use super::declared::{Kept, Out, digits_of, is_folder, is_md5, joined};
 use super::digests::{Digests, Era};
 
 pub(super) const NOT_THERE: &str = "it is not in DVC's cache; `dvc fetch` brings it, and where the cache is elsewhere, `--cache FOLDER` names it";
@@ -82,9 +82,9 @@ impl Cache {
         let path = &out.path;
         let alone = |found| vec![(path.clone(), found)];
         match &out.kept {
-            Kept::Elsewhere => alone(Err(ELSEWHERE)),
+            Kept::Elsewhere | Kept::Git => alone(Err(ELSEWHERE)),
             Kept::Each(files) => listing(path, files.clone()),
-            Kept::Cache(md5) if md5.ends_with(".dir") => match self.read_list(md5) {
+            Kept::Cache(md5) if is_folder(md5) => match self.read_list(md5) {
                 Ok(files) => listing(path, files),
                 Err(why) => alone(Err(why)),
             },
@@ -238,17 +238,13 @@ fn path_of(md5: &str, era: Era) -> String {
     format!("{above}{first}/{rest}")
 }
 
-fn digits_of(md5: &str) -> &str {
-    md5.strip_suffix(".dir").unwrap_or(md5)
-}
-
 fn listing(folder: &str, files: Vec<Listed>) -> Listing {
     let files = files.into_iter().map(|Listed { md5, relpath }| {
         let inside = joined("", &relpath).filter(|path| !path.is_empty() && *path == relpath);
         let Some(inside) = inside else {
             return (format!("{folder}: {relpath}"), Err(LEADS_OUT));
         };
-        let md5 = md5.filter(|md5| is_md5(md5) && !md5.ends_with(".dir"));
+        let md5 = md5.filter(|md5| is_md5(md5) && !is_folder(md5));
         (format!("{folder}/{inside}"), md5.ok_or(NO_NAME))
     });
     files.collect()

@@ -59,6 +59,8 @@ pub(super) enum Kept {
     Cache(String),
     /// In its cache, file by file.
     Each(Vec<Listed>),
+    /// Nowhere: who wants it kept commits it.
+    Git,
     /// Elsewhere.
     Elsewhere,
 }
@@ -74,15 +76,17 @@ struct Stage {
     /// Metrics and plots whose names a template makes.
     metrics: Vec<Pattern>,
     plots: Vec<Pattern>,
+    /// Outputs that DVC does not keep.
+    uncached: Vec<Pattern>,
 }
 
-/// What a template may become: these pieces, with anything between them.
+/// What a name may become whose template is not carried out: these pieces, with anything between them.
 #[derive(Debug)]
 struct Pattern(Vec<String>);
 
 /// A file `NAME.dvc`, or what a `dvc.lock` has of a stage.
 #[derive(Deserialize)]
-struct Outs {
+struct Tracked {
     #[serde(default)]
     outs: Vec<LockedOut>,
     #[serde(default)]
@@ -98,6 +102,8 @@ struct LockedOut {
     md5: Option<String>,
     #[serde(default)]
     files: Option<Vec<Listed>>,
+    #[serde(default)]
+    cache: Option<bool>,
 }
 
 /// Values of a file, or none where there was no such file.
@@ -111,7 +117,7 @@ enum Locked {
 #[derive(Deserialize)]
 struct Lock {
     #[serde(default)]
-    stages: BTreeMap<String, Outs>,
+    stages: BTreeMap<String, Tracked>,
 }
 
 impl Declared {
@@ -162,9 +168,8 @@ impl Declared {
                 self.take_values(folder, &name, kind);
             }
         }
-        let stages = match whole.remove("stages") {
-            Some(Value::Object(stages)) => stages,
-            _ => return Ok(()),
+        let Some(Value::Object(stages)) = whole.remove("stages") else {
+            return Ok(());
         };
         for (name, stage) in stages {
             if let Value::Object(stage) = stage {
@@ -232,12 +237,16 @@ impl Declared {
             }
         }
         let [metrics, plots] = patterns;
+        let lists = ["outs", "metrics", "plots"].iter();
+        let uncached = lists.flat_map(|kind| uncached_in(stage.get(*kind)));
+        let uncached = uncached.map(|name| Pattern::of(&name)).collect();
         self.stages.push(Stage {
             folder: folder.to_owned(),
             name,
             base,
             metrics,
             plots,
+            uncached,
         });
     }
 
@@ -298,31 +307,41 @@ impl Declared {
                 continue;
             };
             let base = stage.base.clone();
-            for LockedOut { path, .. } in &found.outs {
-                let is_of = |patterns: &[Pattern]| patterns.iter().any(|one| one.matches(path));
-                let Some(whole) = joined(&base, path) else {
+            let mut outs = found.outs;
+            for out in &mut outs {
+                let is_of =
+                    |patterns: &[Pattern]| patterns.iter().any(|one| one.matches(&out.path));
+                if is_of(&stage.uncached) {
+                    out.cache = Some(false);
+                }
+                let Some(path) = joined(&base, &out.path) else {
                     continue;
                 };
                 if is_of(&stage.metrics) {
-                    self.metrics.insert(whole);
+                    self.metrics.insert(path);
                 } else if is_of(&stage.plots) {
-                    self.plots.insert(whole);
+                    self.plots.insert(path);
                 }
             }
-            for (file, values) in found.params.into_iter().flatten() {
-                if let (Some(path), Locked::Values(values)) = (joined(&base, &file), values) {
-                    let keys = named(values.keys().map(String::as_str));
-                    self.take_params(&base, &file, keys);
-                    self.locked.entry(path).or_default().extend(values);
-                }
-            }
-            self.take_outs(&base, found.outs, None);
+            self.take_outs(&base, outs, None);
+            self.take_locked(&base, found.params.unwrap_or_default());
         }
         Ok(())
     }
 
+    /// Takes the values of params that a stage had when it ran.
+    fn take_locked(&mut self, base: &str, params: BTreeMap<String, Locked>) {
+        for (file, values) in params {
+            if let (Some(path), Locked::Values(values)) = (joined(base, &file), values) {
+                let keys = named(values.keys().map(String::as_str));
+                self.take_params(base, &file, keys);
+                self.locked.entry(path).or_default().extend(values);
+            }
+        }
+    }
+
     fn take_tracked(&mut self, path: &str, folder: &str, text: &str) -> Result<(), String> {
-        let found: Outs = parse_yaml(text)?;
+        let found: Tracked = parse_yaml(text)?;
         let wdir = found.wdir.unwrap_or_default();
         let base = joined(folder, &wdir)
             .ok_or_else(|| format!("its folder `{wdir}` leads out of the project"))?;
@@ -331,8 +350,15 @@ impl Declared {
     }
 
     fn take_outs(&mut self, base: &str, outs: Vec<LockedOut>, tracked_by: Option<&str>) {
-        for LockedOut { path, md5, files } in outs {
+        for LockedOut {
+            path,
+            md5,
+            files,
+            cache,
+        } in outs
+        {
             let kept = match (md5, files) {
+                _ if cache == Some(false) => Kept::Git,
                 (Some(md5), _) if is_md5(&md5) => Kept::Cache(md5),
                 (Some(md5), _) => {
                     self.faults
@@ -388,7 +414,7 @@ impl Pattern {
 
     fn matches(&self, path: &str) -> bool {
         let [first, middle @ .., last] = self.0.as_slice() else {
-            return false;
+            return self.0 == [path];
         };
         let Some(rest) = path.strip_prefix(first.as_str()) else {
             return false;
@@ -406,9 +432,19 @@ impl Pattern {
 
 /// Whether a text is the name of something in the cache.
 pub(super) fn is_md5(text: &str) -> bool {
-    let digits = text.strip_suffix(".dir").unwrap_or(text);
+    let digits = digits_of(text);
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     digits.len() == 32 && digits.bytes().all(is_digit)
+}
+
+/// Whether a name in the cache is that of a folder, which is a list.
+pub(super) fn is_folder(md5: &str) -> bool {
+    digits_of(md5) != md5
+}
+
+/// The MD5 in a name of the cache.
+pub(super) fn digits_of(md5: &str) -> &str {
+    md5.strip_suffix(".dir").unwrap_or(md5)
 }
 
 /// A path below a folder, both with slashes; none where it leads out of where the folder begins.
@@ -480,6 +516,14 @@ fn names_in(list: Option<&Value>) -> Vec<String> {
         }
     }
     names
+}
+
+/// Outputs of a list of which is said that they are not to be cached.
+fn uncached_in(list: Option<&Value>) -> Vec<String> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    let members = items.filter_map(Value::as_object).flatten();
+    let uncached = members.filter(|(_, said)| said.get("cache") == Some(&Value::Bool(false)));
+    uncached.map(|(name, _)| name.clone()).collect()
 }
 
 #[cfg(test)]

@@ -176,18 +176,18 @@ fn is_commit(id: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(baseline: &str, name: &str) -> Option<Told> {
-        Some(Told {
+    fn told(baseline: &str, name: &str) -> Told {
+        Told {
             baseline: baseline.to_owned(),
             name: name.to_owned(),
-        })
+        }
     }
 
     #[test]
     fn a_ref_names_baseline_and_experiment_or_is_none() {
         let id = "a".repeat(38);
         let found = in_reference(&format!("refs/exps/bb/{id}/odd/näme"));
-        assert_eq!(found, told(&format!("bb{id}"), "odd/näme"));
+        assert_eq!(found, Some(told(&format!("bb{id}"), "odd/näme")));
         for other in [
             "refs/exps/stash",
             "refs/exps/exec/EXEC_HEAD",
@@ -207,10 +207,13 @@ mod tests {
     fn what_was_noted_of_a_queue_names_baseline_and_experiment() {
         let id = "b".repeat(40);
         let of = |rest: &str| in_message(&format!("commit: dvc-exp:aa:{rest}"));
-        assert_eq!(of(&format!("{id}:name")), told(&id, "name"));
-        assert_eq!(of(&format!("{id}:name:a-branch")), told(&id, "name"));
-        assert_eq!(of(&format!("{id}:")), told(&id, ""));
-        assert_eq!(in_message(&format!("dvc-exp:aa:{id}:n")), told(&id, "n"));
+        assert_eq!(of(&format!("{id}:name")), Some(told(&id, "name")));
+        assert_eq!(of(&format!("{id}:name:a-branch")), Some(told(&id, "name")));
+        assert_eq!(of(&format!("{id}:")), Some(told(&id, "")));
+        assert_eq!(
+            in_message(&format!("dvc-exp:aa:{id}:n")),
+            Some(told(&id, "n"))
+        );
         for other in [&id, "--output=x:name", "../x:name", ""] {
             assert_eq!(of(other), None, "{other}");
         }

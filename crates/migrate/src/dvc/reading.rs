@@ -1,5 +1,6 @@
 //! What one experiment says, by the files of its commit and of the cache.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use capture::CaptureError;
@@ -96,14 +97,14 @@ pub(super) fn read(view: &View<'_>) -> Result<Reading, CaptureError> {
 impl View<'_> {
     /// Stages before locks, which need them.
     fn declared(&self, reading: &mut Reading) -> Result<Declared, CaptureError> {
-        let is_called = |path: &str, name: &str| path.rsplit('/').next() == Some(name);
         let files = self.committed.values().filter(|file| !file.is_link);
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for file in files {
-            if is_called(&file.path, "dvc.yaml") {
-                first.push(file);
-            } else if is_called(&file.path, "dvc.lock") || file.path.ends_with(".dvc") {
-                second.push(file);
+            match file.path.rsplit('/').next() {
+                Some("dvc.yaml") => first.push(file),
+                Some("dvc.lock") => second.push(file),
+                Some(name) if name.strip_suffix(".dvc").is_some() => second.push(file),
+                _ => {}
             }
         }
         first.extend(second);
@@ -136,6 +137,10 @@ impl View<'_> {
             }
             // What the cache does not keep was committed.
             if has_below(self.committed, &out.path) {
+                continue;
+            }
+            if let Kept::Git = out.kept {
+                reading.count("outputs that DVC does not cache, and that were not committed,");
                 continue;
             }
             for (path, found) in self.cache.expand(out) {
@@ -198,11 +203,12 @@ impl View<'_> {
                     format!("{path}:{name}")
                 };
                 let key = key_of(&told);
-                if reading.params.contains_key(&key) {
-                    let fault = format!("param `{told}`: another is called `{key}` here too");
-                    reading.faults.push(fault);
-                } else {
-                    reading.params.insert(key, value);
+                match reading.params.entry(key) {
+                    Entry::Vacant(place) => drop(place.insert(value)),
+                    Entry::Occupied(place) => reading.faults.push(format!(
+                        "param `{told}`: another is called `{}` here too",
+                        place.key()
+                    )),
                 }
             }
         }

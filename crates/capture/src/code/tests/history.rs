@@ -65,10 +65,8 @@ fn refs_what_was_noted_and_files_of_any_commit_are_read() {
         }
         assert!(history.list_noted("refs/exps/stash").is_err());
     }
-    assert_eq!(
-        history.find_commit(&second).unwrap().parents,
-        [first.clone()]
-    );
+    let parents = history.find_commit(&second).unwrap().parents;
+    assert_eq!(parents, [first.as_str()]);
     let files = history.list_files(&first).unwrap();
     let told: Vec<_> = files
         .iter()
@@ -202,13 +200,11 @@ fn what_leads_out_of_a_repository_is_refused() {
     other.write("secret", "s");
     other.commit_all();
     let objects = other.root.join(".git/objects");
-    let is_elsewhere = |project: &Project, name: &str| {
-        match History::find(&project.root) {
-            Err(HistoryError::Elsewhere { path }) => {
-                assert_eq!(path, project.root.join(name), "{name}");
-            }
-            found => panic!("{name}: {found:?}"),
-        };
+    let is_elsewhere = |project: &Project, name: &str| match History::find(&project.root) {
+        Err(HistoryError::Elsewhere { path }) => {
+            assert_eq!(path, project.root.join(name), "{name}");
+        }
+        found => panic!("{name}: {found:?}"),
     };
     let project = Project::new();
     project.write(

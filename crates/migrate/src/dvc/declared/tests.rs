@@ -39,6 +39,7 @@ stages:
       cmd: x
       metrics: ['m/${item}/all.json']
       params: ['${item}.yaml': [k]]
+      outs: ['kept', 'w/${item}': {cache: false}]
       plots: ['${item}.csv': {x: n}]
 ";
 
@@ -58,6 +59,7 @@ stages:
     - {{path: m/1/none.json, md5: {md5}}}
     - {{path: 1.csv, md5: {md5}}}
     - {{path: far, etag: x}}
+    - {{path: w/1, md5: {md5}}}
   gone:
     outs: [{{path: stale, md5: {md5}}}]
 "
@@ -104,12 +106,14 @@ stages:
             "a/m/1/none.json",
             "a/1.csv",
             "a/far",
+            "a/w/1",
             "b/o",
             "c"
         ]
     );
     assert!(matches!(found.outs[4].kept, Kept::Elsewhere));
-    assert_eq!(found.outs[6].tracked_by.as_deref(), Some("c.dvc"));
+    assert!(matches!(found.outs[5].kept, Kept::Git));
+    assert_eq!(found.outs[7].tracked_by.as_deref(), Some("c.dvc"));
 }
 
 #[test]
@@ -208,6 +212,8 @@ fn a_template_stands_for_what_it_may_become() {
         ("${a}-${b}.json", "xy.json", false),
         ("${a}", "anything", true),
         ("a${b}a", "a", false),
+        ("plain", "plain", true),
+        ("plain", "plainer", false),
         ("x${", "x", true),
     ] {
         assert_eq!(
