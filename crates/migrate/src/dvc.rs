@@ -6,6 +6,7 @@ mod cache;
 mod declared;
 mod digests;
 mod found;
+mod numbers;
 mod reading;
 mod values;
 

@@ -101,6 +101,10 @@ dvc exp save -q -n saved -m "kept by hand" -I saved.yaml
 git checkout -q -- .
 git clean -q -f -d -x -e .dvc -e data
 dvc queue stop -q --kill || true
+# What waits begins where there are results already.
+dvc exp apply -q later
+git add -A
+git commit -qm "a baseline with results"
 dvc exp run -q --queue -n waiting -S lr=0.5
 # A project in a folder of the repository.
 git checkout -q main
