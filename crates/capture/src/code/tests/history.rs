@@ -245,6 +245,13 @@ fn what_leads_out_of_a_repository_is_refused() {
     let _ = fs::remove_dir_all(&hooks);
     symlink("/etc", &hooks).unwrap();
     History::find(&project.root).unwrap();
+    // Nor is anything asked where a setting cannot be switched off.
+    let project = Project::with_git();
+    project.git(&["config", "filter.a=b.clean", "touch evil"]);
+    assert!(matches!(
+        History::find(&project.root),
+        Err(HistoryError::Settings { .. })
+    ));
     let nothing = Project::new();
     assert!(matches!(
         History::find(&nothing.root),

@@ -246,6 +246,11 @@ fn experiments_come_over_with_the_params_and_metrics_that_dvc_itself_shows() {
     for name in ["broken", "waiting"] {
         assert_eq!(pairs(&runs[name], "metrics"), BTreeMap::new(), "{name}");
     }
+    let id = runs["waiting"]["info"]["run_id"].as_str().unwrap();
+    let files = server.get(&format!("api/2.0/mlflow/artifacts/list?run_id={id}"));
+    let files = files["files"].as_array().unwrap().iter();
+    let files: Vec<_> = files.map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(files, ["dvc.yaml", "more.toml", "params.py", "params.yaml"]);
     let tags = |name: &str| pairs(&runs[name], "tags");
     assert_eq!(tags("lively")["mlflow.note.content"], "by hand");
     assert_eq!(tags("saved")["mlflow.note.content"], "kept by hand");

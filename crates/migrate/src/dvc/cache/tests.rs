@@ -1,7 +1,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use entities::Artifact;
 use md5::{Digest as _, Md5};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -207,6 +209,34 @@ fn a_content_that_changes_after_it_was_checked_is_not_read_as_it() {
     let mut content = Vec::new();
     let error = file.open().unwrap().read_to_end(&mut content).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_list_names_stays_in_its_folder(
+        relpath in "[a-z./\\\\:]{0,16}",
+        md5 in "[0-9a-f./]{0,40}",
+    ) {
+        let files = vec![Listed { md5: Some(md5), relpath }];
+        for (path, md5) in listing("folder", files) {
+            prop_assert!(md5.as_ref().is_err() || Artifact::is_valid_path(&path), "{path}");
+            prop_assert!(md5.as_ref().is_err() || path.starts_with("folder/"), "{path}");
+            prop_assert!(md5.is_err() || md5.is_ok_and(|md5| md5.len() == 32));
+        }
+    }
+
+    #[test]
+    fn whatever_settings_name_is_inside_or_refused(dir in "[~a-z./'\"#%-]{0,16}") {
+        let (_kept, folder) = folder();
+        fs::create_dir_all(folder.join("in/.dvc")).unwrap();
+        let text = format!("[cache]\ndir = {dir}\n");
+        fs::write(folder.join("in/.dvc/config"), text).unwrap();
+        let outer = folder.parent().unwrap();
+        put_below(&outer.join("files/md5"), HELLO, b"hello");
+        put_below(&outer.join("a/files/md5"), HELLO, b"hello");
+        let cache = Cache::of(&folder, "in", None);
+        prop_assert!(cache.find(HELLO).is_err());
+    }
 }
 
 #[test]

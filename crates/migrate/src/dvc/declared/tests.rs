@@ -234,6 +234,24 @@ proptest! {
     }
 
     #[test]
+    fn whatever_files_declare_stays_inside(
+        stages in "(stages:\n  t:\n    )?(wdir|outs|params|metrics|plots|vars): \\[?[a-z./'{}:, ]{0,24}\\]?\n?",
+        outs in "(stages: \\{t: \\{)?outs: \\[\\{path: [a-z./]{0,12}, md5: '?[0-9a-f./]{0,33}'?\\}\\](\\}\\})?",
+    ) {
+        let found = declared(&[
+            ("a/dvc.yaml", &stages),
+            ("a/dvc.lock", &outs),
+            ("a/x.dvc", &outs),
+        ]);
+        let outs = found.outs.iter().map(|out| &out.path);
+        let all = found.params.keys().chain(&found.metrics).chain(&found.plots).chain(outs);
+        for path in all {
+            prop_assert!(path.split('/').all(|name| name != ".."), "{path}");
+            prop_assert!(!path.starts_with('/'), "{path}");
+        }
+    }
+
+    #[test]
     fn no_template_makes_the_matching_fail(template in "[a${}-]{0,12}", path in "[a$-]{0,8}") {
         Pattern::of(&template).matches(&path);
     }
