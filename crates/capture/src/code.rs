@@ -1,6 +1,7 @@
 //! The code of a project as it is at the start of a run, and the state of git.
 
 mod git;
+mod history;
 mod listing;
 mod patch;
 mod read;
@@ -18,6 +19,7 @@ use crate::digests::DigestCache;
 use crate::made::MadeFiles;
 use crate::redaction::Redaction;
 
+pub use history::{CommitDetail, CommittedFile, History, HistoryError, Noted, Reference};
 pub use repository::{RepositoryError, RepositoryRequest, SharedObjects, recreate_repository};
 
 /// What to take, and where to put it.

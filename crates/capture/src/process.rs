@@ -1,5 +1,6 @@
 //! Starting a small program, with a limit to how long it may take and how much it may say.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -27,10 +28,14 @@ const STDOUT_MAX: usize = 512 << 20;
 const STDERR_MAX: usize = 64 << 10;
 
 /// Runs a program to its end without an input; one that takes too long or says too much is ended with all its children.
-pub(crate) fn run(mut command: Command, limit: Duration) -> Result<Answer, CaptureError> {
+pub(crate) fn run(command: Command, limit: Duration) -> Result<Answer, CaptureError> {
+    run_with(command, Stdio::null(), limit)
+}
+
+fn run_with(mut command: Command, input: Stdio, limit: Duration) -> Result<Answer, CaptureError> {
     let program = PathBuf::from(command.get_program());
     command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     // A group of its own, so that ending it ends its children too.
@@ -74,8 +79,21 @@ pub(crate) fn run(mut command: Command, limit: Duration) -> Result<Answer, Captu
 
 /// Runs a program and takes anything but success for an error.
 pub(crate) fn run_well(command: Command, limit: Duration) -> Result<Vec<u8>, CaptureError> {
+    run_well_with(command, Stdio::null(), limit)
+}
+
+/// The same with an input, which is a file so that it never has to be waited for.
+pub(crate) fn run_well_on(
+    command: Command,
+    input: File,
+    limit: Duration,
+) -> Result<Vec<u8>, CaptureError> {
+    run_well_with(command, input.into(), limit)
+}
+
+fn run_well_with(command: Command, input: Stdio, limit: Duration) -> Result<Vec<u8>, CaptureError> {
     let program = PathBuf::from(command.get_program());
-    let answer = run(command, limit)?;
+    let answer = run_with(command, input, limit)?;
     if answer.status.success() {
         return Ok(answer.stdout);
     }

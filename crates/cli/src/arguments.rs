@@ -329,6 +329,18 @@ pub(crate) enum MigrateCommand {
         #[arg(short, long, value_name = "NAME")]
         experiment: Option<String>,
     },
+    /// Take over experiments of DVC and DVCLive, and compare all of them again
+    DvcExp {
+        /// The folder of a DVC project, or one in it
+        #[arg(default_value = ".")]
+        directory: PathBuf,
+        /// DVC's cache, where it is not in the repository; it is read wherever it is
+        #[arg(long, value_name = "FOLDER")]
+        cache: Option<PathBuf>,
+        /// The experiment of the runs, which is made if it is not there; the name of the project's folder if not given
+        #[arg(short, long, value_name = "NAME")]
+        experiment: Option<String>,
+    },
     /// Take over runs that W&B keeps on this machine, such as offline ones, and compare all of them again
     Wandb {
         /// The folder `wandb`, or one that holds it

@@ -1,15 +1,19 @@
 //! Files of the source.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cas::{Batch, Cas};
+use capture::CaptureError;
+use capture::code::History;
+use cas::{Batch, Cas, Stored};
 use entities::Artifact;
 use serde::Deserialize;
 use walkdir::WalkDir;
 
+use crate::dvc::{CachedFile, Checked};
 use crate::mlflow::MlflowClient;
 use crate::{MigrateError, NotTaken};
 
@@ -30,6 +34,28 @@ pub(crate) enum FileOrigin {
     Path(PathBuf),
     /// With a server, under a path.
     Served(Arc<MlflowClient>, String),
+    /// In a repository, under the id of the content.
+    Committed {
+        history: Arc<History>,
+        object: String,
+        path: String,
+    },
+    /// In DVC's cache.
+    Cached(CachedFile),
+}
+
+/// Contents that were stored before, by what names them at the source.
+pub(crate) type StoredBefore = BTreeMap<String, Stored>;
+
+impl FileOrigin {
+    /// What names the content, where that never stands for another.
+    pub(crate) fn lasting_name(&self) -> Option<String> {
+        match self {
+            Self::Path(_) | Self::Served(..) => None,
+            Self::Committed { object, .. } => Some(format!("git:{object}")),
+            Self::Cached(file) => Some(format!("md5:{}", file.md5())),
+        }
+    }
 }
 
 impl std::fmt::Display for FileOrigin {
@@ -37,6 +63,8 @@ impl std::fmt::Display for FileOrigin {
         match self {
             Self::Path(path) => path.display().fmt(formatter),
             Self::Served(client, path) => write!(formatter, "{}: {path}", client.url()),
+            Self::Committed { object, path, .. } => write!(formatter, "{path} ({object})"),
+            Self::Cached(file) => write!(formatter, "MD5 {}", file.md5()),
         }
     }
 }
@@ -48,6 +76,16 @@ pub(crate) struct SourceFiles {
     pub(crate) not_taken: Vec<NotTaken>,
     /// The folder that is not there.
     pub(crate) missing: Option<PathBuf>,
+}
+
+impl SourceFiles {
+    /// The same files, with their paths below another.
+    pub(crate) fn below(mut self, root: &str) -> Self {
+        for file in &mut self.files {
+            file.path = format!("{root}/{}", file.path);
+        }
+        self
+    }
 }
 
 /// Lists the files below a folder, which need not be there, by name. Links are not followed: they lead anywhere.
@@ -103,7 +141,7 @@ pub(crate) fn list_event_files(folder: &Path, root: &str) -> Result<SourceFiles,
     listed.not_taken.retain(|file| is_own(&file.path));
     listed.files.retain(|file| match &file.from {
         FileOrigin::Path(path) => is_own(path),
-        FileOrigin::Served(..) => false,
+        FileOrigin::Served(..) | FileOrigin::Committed { .. } | FileOrigin::Cached(_) => false,
     });
     Ok(listed)
 }
@@ -155,20 +193,24 @@ pub(crate) fn list_served(
     Ok(listed)
 }
 
-/// Stores files; they are durable once the batch is.
+/// Stores files; they are durable once the batch is. What was stored before is not read again: that batch must be durable
+/// before this one.
 pub(crate) fn store_files(
     batch: &Batch,
     files: &[SourceFile],
+    before: &mut StoredBefore,
 ) -> Result<Vec<Artifact>, MigrateError> {
     let mut artifacts = Vec::with_capacity(files.len());
     for SourceFile { from, path } in files {
-        let stored = match from {
-            FileOrigin::Path(from) => {
-                let file = File::open(from).map_err(file_fault(from))?;
-                batch.put_file(&file)?
-            }
-            FileOrigin::Served(client, from) => batch.put_reader(&mut client.download(from)?)?,
+        let name = from.lasting_name();
+        let known = name.as_ref().and_then(|name| before.get(name));
+        let stored = match known {
+            Some(stored) => *stored,
+            None => store_file(batch, from)?,
         };
+        if let Some(name) = name {
+            before.insert(name, stored);
+        }
         artifacts.push(Artifact {
             path: path.clone(),
             object: stored.object,
@@ -178,12 +220,37 @@ pub(crate) fn store_files(
     Ok(artifacts)
 }
 
+fn store_file(batch: &Batch, from: &FileOrigin) -> Result<Stored, MigrateError> {
+    Ok(match from {
+        FileOrigin::Path(from) => {
+            let file = File::open(from).map_err(file_fault(from))?;
+            batch.put_file(&file)?
+        }
+        FileOrigin::Served(client, from) => batch.put_reader(&mut client.download(from)?)?,
+        FileOrigin::Committed {
+            history,
+            object,
+            path,
+        } => {
+            let content = history.read(object).map_err(commit_fault(path))?;
+            batch.put_reader(&mut &*content)?
+        }
+        FileOrigin::Cached(file) => batch.put_reader(&mut open_cached(file, from)?)?,
+    })
+}
+
+fn open_cached(file: &CachedFile, from: &FileOrigin) -> Result<Checked, MigrateError> {
+    file.open()
+        .map_err(file_fault(Path::new(&from.to_string())))
+}
+
 /// Whether an artifact has the bytes of a file: both are read.
 pub(crate) fn is_same(
     cas: &Cas,
     artifact: &Artifact,
     from: &FileOrigin,
 ) -> Result<bool, MigrateError> {
+    let name = from.to_string();
     let (mut file, from): (Box<dyn Read>, _) = match from {
         FileOrigin::Path(from) => {
             let file = File::open(from).map_err(file_fault(from))?;
@@ -193,6 +260,21 @@ pub(crate) fn is_same(
             (Box::new(file), from.as_path())
         }
         FileOrigin::Served(client, from) => (client.download(from)?, Path::new(from)),
+        FileOrigin::Committed {
+            history,
+            object,
+            path,
+        } => {
+            let content = history.read(object).map_err(commit_fault(path))?;
+            (Box::new(Cursor::new(content)), Path::new(path))
+        }
+        FileOrigin::Cached(cached) => {
+            let file = open_cached(cached, from)?;
+            if file.size_bytes() != artifact.size_bytes {
+                return Ok(false);
+            }
+            (Box::new(file), Path::new(&name))
+        }
     };
     let mut kept = cas.reader(&artifact.object)?;
     let (mut left, mut right) = (vec![0; 256 << 10], vec![0; 256 << 10]);
@@ -210,6 +292,14 @@ pub(crate) fn is_same(
             }
             _ => return Ok(false),
         }
+    }
+}
+
+fn commit_fault(path: &str) -> impl Fn(CaptureError) -> MigrateError + use<> {
+    let path = path.to_owned();
+    move |source| MigrateError::Repository {
+        path: path.clone(),
+        source: Box::new(source.into()),
     }
 }
 

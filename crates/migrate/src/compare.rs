@@ -7,11 +7,14 @@ mod traces;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use entities::{Experiment, LoggedModel, Metric, ModelVersion, RegisteredModel, RunDetail, RunId};
+use entities::{
+    Artifact, Experiment, LoggedModel, Metric, ModelVersion, ObjectId, RegisteredModel, RunDetail,
+    RunId,
+};
 use store::{PageRequest, Store};
 
 use self::held::Held;
-use crate::artifacts::{SourceFiles, is_same};
+use crate::artifacts::{FileOrigin, SourceFiles, is_same};
 use crate::places::Places;
 use crate::source::{Outline, SourceRegistered, SourceRun};
 use crate::{MigrateError, Progress, Report, Source, Target};
@@ -46,6 +49,7 @@ pub(crate) async fn compare(
         target,
         side,
         report,
+        same: BTreeSet::new(),
     };
     for experiment in &outline.experiments {
         comparison.compare_experiment(experiment).await?;
@@ -85,6 +89,8 @@ struct Comparison<'a> {
     target: &'a Target,
     side: Side,
     report: &'a mut Report,
+    /// Contents that are the same: what names one at the source, and the object here.
+    same: BTreeSet<(String, ObjectId)>,
 }
 
 impl Comparison<'_> {
@@ -148,7 +154,7 @@ impl Comparison<'_> {
                 .zip(&points)
                 .all(|(found, point)| order(found, point) == Ordering::Equal);
         self.check(&what, "points of metrics", is_same);
-        let files = self.places.files_of_run(id)?;
+        let files = self.source.files_of_run(id, self.places)?;
         self.compare_files(&what, files).await
     }
 
@@ -186,13 +192,26 @@ impl Comparison<'_> {
         self.report.note_files(files.not_taken, files.missing);
         for file in files.files {
             let is_same = match self.store().find_artifact(&file.path).await? {
-                Some(artifact) => is_same(&self.target.cas, &artifact, &file.from)?,
+                Some(artifact) => self.is_same(&artifact, &file.from)?,
                 None => false,
             };
             let name = file.from.to_string();
             self.check(what, &format!("file `{name}`"), is_same);
         }
         Ok(())
+    }
+
+    /// Whether an artifact has the bytes of a file. What was compared before is not read again.
+    fn is_same(&mut self, artifact: &Artifact, from: &FileOrigin) -> Result<bool, MigrateError> {
+        let pair = from.lasting_name().map(|name| (name, artifact.object));
+        if pair.as_ref().is_some_and(|pair| self.same.contains(pair)) {
+            return Ok(true);
+        }
+        let is_same = is_same(&self.target.cas, artifact, from)?;
+        if is_same {
+            self.same.extend(pair);
+        }
+        Ok(is_same)
     }
 
     async fn compare_registered(

@@ -46,6 +46,29 @@ pub enum MigrateError {
         /// The folder.
         path: String,
     },
+    /// A folder outside of any project of DVC's.
+    #[error(
+        "`{path}` is in no project of DVC: neither it nor a folder above it in the repository has a folder `.dvc`"
+    )]
+    NoDvcProject {
+        /// The folder.
+        path: String,
+    },
+    /// A repository without experiments of DVC's.
+    #[error("`{path}` has no experiments of DVC: nothing is named below `refs/exps`")]
+    NoExperiments {
+        /// The folder.
+        path: String,
+    },
+    /// A repository cannot be read.
+    #[error("the repository of `{path}` cannot be read")]
+    Repository {
+        /// The folder, or a file of a commit.
+        path: String,
+        /// Why not.
+        #[source]
+        source: Box<capture::code::HistoryError>,
+    },
     /// The database cannot be read.
     #[error("cannot read the database `{path}` ({what})")]
     Database {

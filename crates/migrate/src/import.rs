@@ -17,7 +17,7 @@ use registry::{Registry, model_subject, version_subject};
 use store::{Store, StoreError};
 use webhooks::Webhooks;
 
-use crate::artifacts::store_files;
+use crate::artifacts::{StoredBefore, store_files};
 use crate::compare::{Side, compare};
 use crate::locations::{Locations, Served};
 use crate::places::Places;
@@ -125,6 +125,7 @@ impl<'s> Migration<'s> {
             on_progress,
             reopened: BTreeMap::new(),
             restored: BTreeSet::new(),
+            stored: StoredBefore::new(),
             report,
         };
         let missing_traces = import.find_missing_traces(&outline.traces).await?;
@@ -187,6 +188,7 @@ struct Import<'a> {
     reopened: BTreeMap<ExperimentId, Timestamp>,
     /// Experiments that are deleted in the source, and that somebody restored here.
     restored: BTreeSet<ExperimentId>,
+    stored: StoredBefore,
     report: Report,
 }
 
@@ -339,7 +341,7 @@ impl Import<'_> {
             }
             let files = self.places.files_of_model(&model.id)?;
             let batch = self.target.cas.batch();
-            let artifacts = store_files(&batch, &files.files)?;
+            let artifacts = store_files(&batch, &files.files, &mut self.stored)?;
             batch.commit()?;
             let id = model.id.clone();
             let mut model = model.clone();
@@ -384,8 +386,8 @@ impl Import<'_> {
             } else {
                 let run = self.source.run(&place.id)?;
                 points += run.points.len();
-                let files = self.places.files_of_run(&place.id)?;
-                let artifacts = store_files(&batch, &files.files)?;
+                let files = self.source.files_of_run(&place.id, self.places)?;
+                let artifacts = store_files(&batch, &files.files, &mut self.stored)?;
                 self.report.runs.new += 1;
                 self.report.points += run.points.len() as u64;
                 self.count_files(&artifacts);

@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod compare;
+mod dvc;
 mod error;
 mod import;
 mod keys;

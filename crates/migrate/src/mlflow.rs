@@ -18,6 +18,7 @@ pub(crate) use self::database::{
 };
 pub use self::fernet::FernetKey;
 pub(crate) use self::folder::MlrunsFolder;
+pub(crate) use self::json::read_json;
 pub(crate) use self::server::{MlflowClient, MlflowServer};
 pub use self::server::{ServerAccess, web_agent};
 pub(crate) use self::span::content_of;

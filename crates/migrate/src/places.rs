@@ -129,6 +129,14 @@ impl Places {
         self.files_of(self.runs.get(id))
     }
 
+    /// The path below which the files of a run are kept; empty where they stay where they are.
+    pub(crate) fn root_of_run(&self, id: &RunId) -> &str {
+        match self.runs.get(id) {
+            Some(Destination::Here { uri, .. }) => uri.strip_prefix(ROOT).unwrap_or(uri),
+            _ => "",
+        }
+    }
+
     /// The files of a logged model.
     pub(crate) fn files_of_model(&self, id: &ModelId) -> Result<SourceFiles, MigrateError> {
         self.files_of(self.models.get(id))

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use entities::{DatasetId, DatasetRecord, Experiment, RunId, TraceId};
 use store_sql::sql::{Connection, Dialect};
 
+use crate::artifacts::SourceFiles;
+use crate::dvc::DvcProject;
 use crate::locations::local_path;
 use crate::mlflow::{MlflowClient, MlflowDatabase, MlflowServer, MlrunsFolder};
+use crate::places::Places;
 use crate::source::{Outline, SourceRun, TraceReading};
 use crate::tensorboard::TensorBoardFolder;
 use crate::wandb::WandbFolder;
@@ -23,6 +26,7 @@ enum Kind {
     Server(MlflowServer, PathBuf),
     TensorBoard(TensorBoardFolder),
     Wandb(WandbFolder),
+    Dvc(Box<DvcProject>),
 }
 
 impl Source {
@@ -79,12 +83,23 @@ impl Source {
         Ok(Self(Kind::Wandb(WandbFolder::open(root)?)))
     }
 
+    /// Looks for experiments of DVC in the project that a folder is in. What is named as its cache is read wherever it is;
+    /// else the one that its settings name, if it is in the repository.
+    ///
+    /// *Errors*: `Repository` if there is no repository, or it cannot be read; `NoDvcProject`; `NoExperiments`; `NoFolder`
+    /// of the cache.
+    pub fn of_dvc(folder: &Path, cache: Option<&Path>) -> Result<Self, MigrateError> {
+        let project = DvcProject::open(folder, cache)?;
+        Ok(Self(Kind::Dvc(Box::new(project))))
+    }
+
     /// The names under which the tool keeps runs together, for each of which an experiment must be named; none where the
     /// source has experiments of its own.
     pub fn projects(&self) -> Vec<String> {
         match &self.0 {
             Kind::TensorBoard(folder) => vec![folder.project()],
             Kind::Wandb(folder) => folder.projects(),
+            Kind::Dvc(project) => vec![project.project()],
             Kind::Database(_) | Kind::Folder(_) | Kind::Server(..) => Vec::new(),
         }
     }
@@ -98,6 +113,11 @@ impl Source {
                 }
             }
             Kind::Wandb(folder) => folder.put_into(experiments),
+            Kind::Dvc(project) => {
+                if let Some(experiment) = experiments.remove(&project.project()) {
+                    project.put_into(experiment);
+                }
+            }
             Kind::Database(_) | Kind::Folder(_) | Kind::Server(..) => {}
         }
     }
@@ -108,6 +128,7 @@ impl Source {
             Kind::Database(_) | Kind::Folder(_) | Kind::Server(..) => "migrated from MLflow",
             Kind::TensorBoard(_) => "migrated from TensorBoard",
             Kind::Wandb(_) => "migrated from W&B",
+            Kind::Dvc(_) => "migrated from DVC",
         }
     }
 
@@ -129,6 +150,7 @@ impl Source {
             Kind::Server(_, folder) => folder.clone(),
             Kind::TensorBoard(folder) => folder.folder(),
             Kind::Wandb(folder) => folder.folder(),
+            Kind::Dvc(project) => project.folder(),
         }
     }
 
@@ -140,6 +162,7 @@ impl Source {
             Kind::Server(server, _) => server.outline(),
             Kind::TensorBoard(folder) => folder.outline(),
             Kind::Wandb(folder) => folder.outline(),
+            Kind::Dvc(project) => project.outline(),
         }?;
         outline.leave_out_strays();
         Ok(outline)
@@ -149,7 +172,11 @@ impl Source {
     pub(crate) fn client(&self) -> Option<&Arc<MlflowClient>> {
         match &self.0 {
             Kind::Server(server, _) => Some(server.client()),
-            Kind::Database(_) | Kind::Folder(_) | Kind::TensorBoard(_) | Kind::Wandb(_) => None,
+            Kind::Database(_)
+            | Kind::Folder(_)
+            | Kind::TensorBoard(_)
+            | Kind::Wandb(_)
+            | Kind::Dvc(_) => None,
         }
     }
 
@@ -161,6 +188,20 @@ impl Source {
             Kind::Server(server, _) => server.run(id),
             Kind::TensorBoard(folder) => folder.run(id),
             Kind::Wandb(folder) => folder.run(id),
+            Kind::Dvc(project) => project.run(id),
+        }
+    }
+
+    /// The files of a run, by the paths that they get.
+    pub(crate) fn files_of_run(
+        &self,
+        id: &RunId,
+        places: &Places,
+    ) -> Result<SourceFiles, MigrateError> {
+        match &self.0 {
+            // They are in no folder of their own.
+            Kind::Dvc(project) => Ok(project.files_of_run(id)?.below(places.root_of_run(id))),
+            _ => places.files_of_run(id),
         }
     }
 
@@ -172,9 +213,11 @@ impl Source {
         match &self.0 {
             Kind::Database(database) => database.records(id),
             // There are none in a folder of files, and they are left with a server.
-            Kind::Folder(_) | Kind::Server(..) | Kind::TensorBoard(_) | Kind::Wandb(_) => {
-                Ok((Vec::new(), Vec::new()))
-            }
+            Kind::Folder(_)
+            | Kind::Server(..)
+            | Kind::TensorBoard(_)
+            | Kind::Wandb(_)
+            | Kind::Dvc(_) => Ok((Vec::new(), Vec::new())),
         }
     }
 
@@ -185,7 +228,7 @@ impl Source {
             Kind::Folder(folder) => folder.trace(id),
             Kind::Server(server, _) => server.trace(id),
             // Their outlines name none.
-            Kind::TensorBoard(_) | Kind::Wandb(_) => Ok(TraceReading {
+            Kind::TensorBoard(_) | Kind::Wandb(_) | Kind::Dvc(_) => Ok(TraceReading {
                 trace: None,
                 faults: Vec::new(),
             }),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -66,6 +67,15 @@ impl<'a> Git<'a> {
     /// Asks for something, and gives what git wrote to standard output.
     pub(super) fn ask<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Vec<u8>, CaptureError> {
         process::run_well(self.command(arguments), LIMIT)
+    }
+
+    /// The same, with an input.
+    pub(super) fn ask_with_input<A: AsRef<OsStr>>(
+        &self,
+        arguments: &[A],
+        input: File,
+    ) -> Result<Vec<u8>, CaptureError> {
+        process::run_well_on(self.command(arguments), input, LIMIT)
     }
 
     fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {

@@ -18,6 +18,7 @@ use super::*;
 
 mod attacks;
 mod files;
+mod history;
 mod repositories;
 
 /// A project in a folder of its own, outside of any repository.

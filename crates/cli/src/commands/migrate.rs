@@ -60,6 +60,14 @@ pub(crate) async fn run(
             let source = Source::of_tensorboard(&directory).map_err(migrate_fault)?;
             from_folder(&directory, source, experiment, output).await
         }
+        MigrateCommand::DvcExp {
+            directory,
+            cache,
+            experiment,
+        } => {
+            let source = Source::of_dvc(&directory, cache.as_deref()).map_err(migrate_fault)?;
+            from_folder(&directory, source, experiment, output).await
+        }
         MigrateCommand::Wandb {
             directory,
             experiment,

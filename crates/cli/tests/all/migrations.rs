@@ -1,5 +1,6 @@
 //! `reproof migrate`: what another tool has on record, taken over.
 
+mod dvc;
 mod postgres;
 mod reverse;
 mod server;

@@ -78,7 +78,7 @@ impl Import<'_> {
             // What cannot be read is told when both sides are compared.
             if let Some(found) = self.source.trace(&traces[*place].id)?.trace {
                 let files = self.places.files_of_trace(&found)?;
-                let artifacts = store_files(&batch, &files.files)?;
+                let artifacts = store_files(&batch, &files.files, &mut self.stored)?;
                 self.report.traces.new += 1;
                 self.report.spans += found.spans.len() as u64;
                 self.report.assessments += found.assessments.len() as u64;

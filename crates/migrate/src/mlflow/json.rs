@@ -14,7 +14,7 @@ const SAFE_DIGITS: usize = 18;
 ///
 /// JSON has no NaN and no infinity, and our numbers have 64 bits: such a number becomes a text, as where a span comes
 /// over the wire. Half of a surrogate pair, as a text that was cut may end with, becomes U+FFFD.
-pub(super) fn read_json(text: &str) -> Result<Value, Error> {
+pub(crate) fn read_json(text: &str) -> Result<Value, Error> {
     if !has_long_number(text)
         && let Ok(value) = serde_json::from_str(text)
     {
