@@ -27,8 +27,8 @@ fn exposed(bench: &TestBench, scope: Scope) -> ServerOptions {
     ServerOptions {
         operation: OperationOptions {
             exposes_figures: true,
-            idle_limit: None,
             process: Some(Arc::new(process)),
+            ..OperationOptions::default()
         },
         ..options(bench, scope)
     }

@@ -43,7 +43,7 @@ impl Listening {
             operation: OperationOptions {
                 exposes_figures: true,
                 idle_limit: Some(LIMIT),
-                process: None,
+                ..OperationOptions::default()
             },
             ..options(&bench, Scope::Team)
         };
