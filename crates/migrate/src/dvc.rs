@@ -312,10 +312,8 @@ impl DvcProject {
         }
         let object = |tree: &Tree, path: &str| tree.get(path).map(|file| file.object.clone());
         let paths: BTreeSet<&String> = tree.keys().chain(before.keys()).collect();
-        let changed = paths.into_iter().filter(|path| {
-            // Notes of DVC's own, some of which it commits.
-            !path.contains(".dvc/tmp/") && object(tree, path) != object(before, path)
-        });
+        let changed = paths.into_iter();
+        let changed = changed.filter(|path| object(tree, path) != object(before, path));
         let (mut own, mut others) = (0_u64, 0_u64);
         for path in changed {
             match project_above(projects, path) {

@@ -242,6 +242,12 @@ fn experiments_come_over_with_the_params_and_metrics_that_dvc_itself_shows() {
             "paint/red.json:acc"
         ]
     );
+    // What a history says, and a file of metrics too, is here once.
+    let metrics = pairs(&runs["lively"], "metrics");
+    let names = metrics.keys().filter(|name| !name.contains(':'));
+    let names: Vec<_> = names.map(String::as_str).collect();
+    assert_eq!(names, ["best", "dvclive/acc", "step", "train/loss"]);
+    assert!(!metrics.contains_key("dvclive/metrics.json:acc"));
     // What it began with is no metric of one that never ran.
     for name in ["broken", "waiting"] {
         assert_eq!(pairs(&runs[name], "metrics"), BTreeMap::new(), "{name}");
