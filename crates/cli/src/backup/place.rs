@@ -1,5 +1,6 @@
 //! The folder that holds backups.
 
+use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use crate::output::safe;
 use crate::project::cannot_write;
 
 const MARK: &str = "reproof-backups";
+/// What the mark is called while it is written.
+const UNFINISHED_MARK: &str = "reproof-backups.new";
 const OBJECTS: &str = "objects";
 const LOCK: &str = "lock";
 
@@ -44,8 +47,9 @@ impl BackupPlace {
         let mark = root.join(MARK);
         if read_file(&mark)?.is_none() {
             let mut entries = std::fs::read_dir(root).map_err(|error| cannot_read(root, &error))?;
-            // One whose making was cut short has the lock, at most.
-            if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
+            // One whose making was cut short has the lock and an unfinished mark, at most.
+            let is_foreign = |name: OsString| name != LOCK && name != UNFINISHED_MARK;
+            if entries.any(|entry| entry.is_ok_and(|entry| is_foreign(entry.file_name()))) {
                 return Err(CommandError::usage(
                     "E0033",
                     format!("{} holds other files and no backups", root.display()),

@@ -217,6 +217,37 @@ fn an_altered_byte_of_a_backup_is_found_and_nothing_is_put_back() {
     verify_at(&project, &target);
 }
 
+struct SetWhenDropped<'b>(&'b AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is left of a folder of backups whose making was cut short at its first file.
+#[test]
+fn a_folder_of_backups_that_was_begun_is_gone_on_with() {
+    let project = Project::with_store();
+    let backups = beside(&project, "backups");
+    std::fs::create_dir(&backups).unwrap();
+    std::fs::write(Path::new(&backups).join("lock"), "").unwrap();
+    std::fs::write(Path::new(&backups).join("reproof-backups.new"), "repr").unwrap();
+    project.reproof(&["backup", &backups]).assert_code(0);
+    let target = beside(&project, "restored");
+    project
+        .reproof(&["restore-backup", &backups, &target])
+        .assert_code(0);
+    verify_at(&project, &target);
+    let other = beside(&project, "other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(Path::new(&other).join("reproof-backups.newer"), "").unwrap();
+    project
+        .reproof(&["backup", &other])
+        .assert_code(2)
+        .assert_err_has("holds other files and no backups");
+}
+
 /// Backs a store up again and again while a client writes, kills some of it, and puts every backup back.
 fn back_up_beside_a_writer(
     project: &Project,
@@ -232,6 +263,8 @@ fn back_up_beside_a_writer(
         .to_owned();
     let is_over = AtomicBool::new(false);
     let whole = std::thread::scope(|scope| {
+        // Also where an assertion fails, so that the test ends.
+        let ending = SetWhenDropped(&is_over);
         let writing = scope.spawn(|| {
             let mut step = 0;
             while !is_over.load(Ordering::Relaxed) {
@@ -257,7 +290,7 @@ fn back_up_beside_a_writer(
                 whole += 1;
             }
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(ending);
         assert!(writing.join().unwrap() > 10);
         whole
     });
