@@ -8,6 +8,7 @@ mod error;
 mod figures;
 mod guard;
 mod hosts;
+mod leftovers;
 mod limits;
 mod mlflow;
 mod options;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use axum::serve::Listener as Accept;
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, Server};
 use crate::figures;
 use crate::guard::guard;
+use crate::leftovers;
 use crate::limits::limit;
 use crate::sign_on::sign_on;
 use crate::{Scope, ServerOptions};
@@ -93,6 +94,8 @@ pub fn router(options: ServerOptions) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), limit))
         .layer(from_fn_with_state(Arc::clone(&app), guard))
         .layer(from_fn_with_state(Arc::clone(&app), figures::count))
+        // Around all that may refuse a request by its head.
+        .layer(from_fn(leftovers::announce))
         .with_state(app)
 }
 

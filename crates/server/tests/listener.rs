@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use server::Scope;
@@ -81,4 +82,55 @@ async fn a_client_that_goes_away_leaves_nothing_and_holds_nothing_up() {
         .unwrap();
     served.unwrap();
     assert_eq!(bench.tracking.find_artifact("0/x.txt").await.unwrap(), None);
+}
+
+/// Sends a request by its head and its body, apart, on a connection that is kept; tells the answer's head, and whether a
+/// second request is answered on it.
+async fn ask_twice(address: SocketAddr, host: &str, body_after: Duration) -> (String, bool) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let body = r#"{"name": "kept"}"#;
+    let head = format!(
+        "POST /api/2.0/mlflow/experiments/create HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut buffer = vec![0; 4096];
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(body_after).await;
+    // Whoever was refused may be gone.
+    let _ = stream.write_all(body.as_bytes()).await;
+    let count = stream.read(&mut buffer).await.unwrap();
+    let answer = String::from_utf8_lossy(&buffer[..count]).to_lowercase();
+    let _ = stream
+        .write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
+    let is_kept = stream.read(&mut buffer).await.is_ok_and(|count| count > 0);
+    (answer, is_kept)
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_since_a_body_was_not_read_is_said_to() {
+    let bench = TestBench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (closing, closes) = oneshot::channel::<()>();
+    let client = async {
+        let late = Duration::from_millis(100);
+        let refused = ask_twice(address, "evil.example", late).await;
+        let taken = ask_twice(address, "localhost", late).await;
+        closing.send(()).unwrap();
+        (refused, taken)
+    };
+    let serving = server::serve(listener, options(&bench, Scope::Team), async {
+        let _ = closes.await;
+    });
+    let (served, (refused, taken)) = tokio::join!(serving, client);
+    served.unwrap();
+    let (answer, is_kept) = refused;
+    assert!(answer.starts_with("http/1.1 403"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(!is_kept);
+    let (answer, is_kept) = taken;
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    assert!(!answer.contains("connection: close"), "{answer}");
+    assert!(is_kept);
 }
