@@ -95,7 +95,7 @@ pub fn router(options: ServerOptions) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), guard))
         .layer(from_fn_with_state(Arc::clone(&app), figures::count))
         // Around all that may refuse a request by its head.
-        .layer(from_fn(leftovers::announce))
+        .layer(from_fn(leftovers::clear))
         .with_state(app)
 }
 

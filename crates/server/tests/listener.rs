@@ -108,29 +108,72 @@ async fn ask_twice(address: SocketAddr, host: &str, body_after: Duration) -> (St
 }
 
 #[tokio::test]
-async fn a_connection_that_closes_since_a_body_was_not_read_is_said_to() {
+async fn a_connection_goes_on_after_a_refusal_or_is_said_to_close() {
     let bench = TestBench::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (closing, closes) = oneshot::channel::<()>();
     let client = async {
-        let late = Duration::from_millis(100);
-        let refused = ask_twice(address, "evil.example", late).await;
-        let taken = ask_twice(address, "localhost", late).await;
+        let (soon, too_late) = (Duration::from_millis(100), Duration::from_millis(1500));
+        let answers = [
+            ask_twice(address, "localhost", soon).await,
+            ask_twice(address, "evil.example", soon).await,
+            ask_twice(address, "evil.example", too_late).await,
+        ];
         closing.send(()).unwrap();
-        (refused, taken)
+        answers
     };
     let serving = server::serve(listener, options(&bench, Scope::Team), async {
         let _ = closes.await;
     });
-    let (served, (refused, taken)) = tokio::join!(serving, client);
+    let (served, answers) = tokio::join!(serving, client);
     served.unwrap();
-    let (answer, is_kept) = refused;
-    assert!(answer.starts_with("http/1.1 403"), "{answer}");
-    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
-    assert!(!is_kept);
-    let (answer, is_kept) = taken;
-    assert!(answer.starts_with("http/1.1 200"), "{answer}");
-    assert!(!answer.contains("connection: close"), "{answer}");
-    assert!(is_kept);
+    let expected = [("200", true), ("403", true), ("403", false)];
+    for ((answer, goes_on), (status, expected)) in answers.into_iter().zip(expected) {
+        assert!(
+            answer.starts_with(&format!("http/1.1 {status}")),
+            "{answer}"
+        );
+        assert_eq!(goes_on, expected, "{answer}");
+        let is_said_to_close = answer.contains("\r\nconnection: close\r\n");
+        assert_eq!(is_said_to_close, !expected, "{answer}");
+    }
+}
+
+/// What is long is not read to be thrown away.
+#[tokio::test]
+async fn a_refused_upload_is_answered_at_once_and_its_connection_closes() {
+    let bench = TestBench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (closing, closes) = oneshot::channel::<()>();
+    let client = async {
+        let mut told = Vec::new();
+        for more in [
+            "content-length: 1000000000",
+            "content-length: 5\r\nexpect: 100-continue",
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head =
+                format!("PUT {PROXY}/0/x.txt HTTP/1.1\r\nhost: evil.example\r\n{more}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            told.push(answer.to_lowercase());
+        }
+        closing.send(()).unwrap();
+        told
+    };
+    let serving = server::serve(listener, options(&bench, Scope::Team), async {
+        let _ = closes.await;
+    });
+    let both = async { tokio::join!(serving, client) };
+    let (served, told) = tokio::time::timeout(Duration::from_secs(10), both)
+        .await
+        .unwrap();
+    served.unwrap();
+    for answer in told {
+        assert!(answer.starts_with("http/1.1 403"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
 }
