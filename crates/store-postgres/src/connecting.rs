@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use store::StoreError;
 use store_sql::sql::SqlError;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Config, NoTls};
 
 use crate::fault::sort_error;
 use crate::locks::LockNames;
-use crate::session::Session;
+use crate::session::{AtWork, Session};
 use crate::tls::Tls;
 
 /// What a new connection is given: texts are read as this program writes them, one that hangs in the middle of writing
@@ -35,8 +35,7 @@ pub(crate) struct Connecting {
 impl Connecting {
     /// Makes a connection that looks in the store's schema alone.
     pub(crate) fn open(&self) -> Result<Session, StoreError> {
-        let (runtime, client) = self.connect()?;
-        let session = Session::new(runtime, client);
+        let session = self.connect()?;
         let schema = quote(&self.schema);
         session
             .run(&format!("{SETTINGS}; SET search_path = {schema}"))
@@ -44,8 +43,7 @@ impl Connecting {
         Ok(session)
     }
 
-    /// A connection that is at work while its runtime is.
-    fn connect(&self) -> Result<(Runtime, Client), StoreError> {
+    fn connect(&self) -> Result<Session, StoreError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -56,16 +54,15 @@ impl Connecting {
             // Each connection is of a type of its own; what is left of it is that it goes on.
             if self.config.get_ssl_mode() == SslMode::Disable {
                 let (client, connection) = self.config.connect(NoTls).await?;
-                runtime.spawn(connection);
-                Ok(client)
+                Ok((client, runtime.spawn(connection)))
             } else {
                 let (client, connection) = self.config.connect(self.tls.connector()).await?;
-                runtime.spawn(connection);
-                Ok(client)
+                Ok((client, runtime.spawn(connection)))
             }
         });
-        let client = connected.map_err(connecting_fault)?;
-        Ok((runtime, client))
+        let (client, connection) = connected.map_err(connecting_fault)?;
+        let at_work = AtWork::new(runtime, connection);
+        Ok(Session::new(client, at_work))
     }
 
     /// A connection of the client that reads row after row.

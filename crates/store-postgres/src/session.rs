@@ -7,9 +7,11 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use store_sql::sql::{Asked, Connection, OwnedRow, OwnedValue, Result, Row, SqlError, ToValue};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
 
@@ -22,6 +24,9 @@ const STATEMENT_CACHE_SIZE: usize = 400;
 /// Statements that are on their way at most, so that what waits to be sent stays small.
 const SENT_MAX: usize = 64;
 
+/// What is waited for when a connection ends.
+const LEAVING_TIME: Duration = Duration::from_secs(1);
+
 /// A connection with its prepared statements.
 ///
 /// A statement whose answer is not needed is sent along with the next one whose answer is: most of the time of writing is
@@ -31,8 +36,41 @@ pub(crate) struct Session {
     statements: RefCell<BTreeMap<String, Statement>>,
     sent: RefCell<Vec<Answer>>,
     is_cut: Cell<bool>,
-    /// Where the connection is at work while somebody waits for it.
+    /// The last, so that it ends when nobody can ask any more.
+    at_work: AtWork,
+}
+
+/// A connection, which is at work while somebody waits.
+pub(crate) struct AtWork {
     runtime: Runtime,
+    connection: Option<JoinHandle<std::result::Result<(), Error>>>,
+}
+
+impl AtWork {
+    pub(crate) const fn new(
+        runtime: Runtime,
+        connection: JoinHandle<std::result::Result<(), Error>>,
+    ) -> Self {
+        Self {
+            runtime,
+            connection: Some(connection),
+        }
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+}
+
+impl Drop for AtWork {
+    /// Takes leave of the server, which would else find the connection cut.
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let leaving = async { tokio::time::timeout(LEAVING_TIME, connection).await };
+            // One that was cut, or does not end, ends with the runtime.
+            drop(self.runtime.block_on(leaving));
+        }
+    }
 }
 
 /// What a statement that was sent will be answered.
@@ -47,13 +85,13 @@ pub(crate) enum CommitFault {
 }
 
 impl Session {
-    pub(crate) fn new(runtime: Runtime, client: Client) -> Self {
+    pub(crate) fn new(client: Client, at_work: AtWork) -> Self {
         Self {
             client: Arc::new(client),
             statements: RefCell::default(),
             sent: RefCell::default(),
             is_cut: Cell::new(false),
-            runtime,
+            at_work,
         }
     }
 
@@ -64,7 +102,7 @@ impl Session {
 
     /// Runs statements without values, one after the other.
     pub(crate) fn run(&self, sql: &str) -> Result<()> {
-        let done = self.runtime.block_on(self.client.batch_execute(sql));
+        let done = self.at_work.wait(self.client.batch_execute(sql));
         self.finish(done)
     }
 
@@ -92,7 +130,7 @@ impl Session {
 
     /// Ends the transaction, so that what it wrote is durable.
     pub(crate) fn commit(&self) -> std::result::Result<(), CommitFault> {
-        let ended = self.runtime.block_on(self.client.batch_execute("COMMIT"));
+        let ended = self.at_work.wait(self.client.batch_execute("COMMIT"));
         // After a statement that the server refused, it takes this for the opposite.
         if let Err(first) = self.collect() {
             let is_told = first.code().is_some() && !is_cut(&first);
@@ -111,7 +149,7 @@ impl Session {
             return Ok(statement.clone());
         }
         let text = in_dialect(sql);
-        let prepared = self.runtime.block_on(self.client.prepare(&text));
+        let prepared = self.at_work.wait(self.client.prepare(&text));
         let prepared = self.finish(prepared)?;
         let mut statements = self.statements.borrow_mut();
         if statements.len() >= STATEMENT_CACHE_SIZE {
@@ -124,7 +162,7 @@ impl Session {
     /// Puts a request in line, behind those that were put there before.
     fn send_later(&self, mut answer: Answer) -> Result<()> {
         let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context)));
-        match self.runtime.block_on(first) {
+        match self.at_work.wait(first) {
             Poll::Ready(done) => return self.finish(done),
             Poll::Pending => self.sent.borrow_mut().push(answer),
         }
@@ -145,7 +183,7 @@ impl Session {
         if sent.is_empty() {
             return Ok(());
         }
-        self.runtime.block_on(async {
+        self.at_work.wait(async {
             let mut first = Ok(());
             for answer in sent {
                 let done = answer.await;
@@ -169,7 +207,7 @@ impl Connection for Session {
         let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
         let references = references(&bound);
         let changing = self.client.execute(&statement, &references);
-        let changed = self.finish(self.runtime.block_on(changing))?;
+        let changed = self.finish(self.at_work.wait(changing))?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
@@ -196,11 +234,11 @@ impl Connection for Session {
             client.query(&statement, &references(&bound)).await
         });
         let first = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context)));
-        let first = self.runtime.block_on(first);
+        let first = self.at_work.wait(first);
         Ok(Asked::new(move || {
             let rows = match first {
                 Poll::Ready(rows) => rows,
-                Poll::Pending => self.runtime.block_on(asking),
+                Poll::Pending => self.at_work.wait(asking),
             };
             let rows = self.finish(rows)?;
             let owned = rows.iter().map(|row| {
@@ -221,7 +259,7 @@ impl Connection for Session {
         let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
         let references = references(&bound);
         let asking = self.client.query(&statement, &references);
-        let rows = self.finish(self.runtime.block_on(asking))?;
+        let rows = self.finish(self.at_work.wait(asking))?;
         for row in &rows {
             let columns = PostgresColumns::of(row)?;
             if reader(&Row::new(&columns))?.is_break() {
