@@ -26,3 +26,4 @@ pub use copy::{PostgresCopy, restore_copy};
 pub use settings::{ServerSetting, server_settings};
 pub use snapshot::PostgresSnapshot;
 pub use store::{Access, OpenOptions, Postgres, PostgresStore};
+pub use store_sql::SearchReach;

@@ -36,6 +36,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "histories",
         text: include_str!("../migrations/0004_histories.sql"),
     },
+    Migration {
+        version: 5,
+        name: "searches",
+        text: include_str!("../migrations/0005_searches.sql"),
+    },
 ];
 
 /// The schema that this program knows.

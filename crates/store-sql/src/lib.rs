@@ -27,7 +27,7 @@ pub use copy::{CopiedTable, copy_table};
 pub use fault::{damaged, database_fault};
 pub use ledger::{LedgerStatements, find_progress};
 pub use numbers::Numbers;
-pub use search::all_searches;
+pub use search::{SearchReach, all_searches};
 pub use statements::all_statements;
 pub use store::{Backend, SqlStore};
 pub use verify::{Counting, verify_rows};

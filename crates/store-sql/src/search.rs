@@ -4,26 +4,32 @@ mod columns;
 mod conditions;
 mod every;
 mod expressions;
+mod few;
 mod figures;
 mod issues;
-mod plans;
+mod pages;
+mod places;
+mod reach;
 mod traces;
+mod walker;
+mod walks;
 
 use std::fmt::Write as _;
 
 use crate::sql::OwnedValue;
-use crate::sql::{self, Connection, Dialect, Row};
-use entities::{DatasetName, ExperimentId, Field, ObjectId, OrderBy, PROMPT_TAG, SearchQuery};
-use store::{Page, PageRequest, Prompts, StoreError, View};
+use crate::sql::{Connection, Dialect};
+use entities::{DatasetName, ExperimentId, Field, OrderBy, PROMPT_TAG, SearchQuery};
+use store::{Prompts, StoreError, View};
 
 use self::columns::{Column, ColumnKind, find_column};
-use self::plans::{Few, Place, Stretch, Walk};
+use self::few::Few;
 use crate::fault::database_fault;
 
 pub use self::every::all_searches;
 pub(crate) use self::figures::FigureSearch;
 pub(crate) use self::issues::IssueSearch;
-pub(crate) use self::plans::ALL;
+pub(crate) use self::pages::Search;
+pub use self::reach::SearchReach;
 
 /// What is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,247 +51,6 @@ const LARGEST_CONDITION_COUNT: usize = 200;
 
 /// SQLite binds 32,766 values at most.
 const LARGEST_VALUE_COUNT: usize = 32_000;
-
-/// A search, for one page.
-pub(crate) struct Search {
-    dialect: Dialect,
-    subject: Subject,
-    experiments: Vec<ExperimentId>,
-    query: SearchQuery,
-    view: View,
-    limit: usize,
-    place: PagePlace,
-    /// Ties a page token to its search.
-    name: String,
-}
-
-/// Where a page begins.
-#[derive(Clone, Debug, PartialEq)]
-enum PagePlace {
-    /// At the start.
-    Start,
-    /// Past so many of all that is found.
-    Offset(usize),
-    /// Where a walk goes on.
-    Walk(Place),
-}
-
-/// A page of rows, to be filled with what they stand for.
-pub(crate) struct Found<T> {
-    items: Vec<T>,
-    next: Option<String>,
-}
-
-impl<T> Found<T> {
-    /// As `try_map`, all at once.
-    pub(crate) fn map_all<U>(
-        self,
-        read: impl FnOnce(&[T]) -> Result<Vec<U>, StoreError>,
-    ) -> Result<Page<U>, StoreError> {
-        Ok(Page {
-            items: read(&self.items)?,
-            next: self.next,
-        })
-    }
-
-    pub(crate) fn try_map<U>(
-        self,
-        read: impl FnMut(T) -> Result<U, StoreError>,
-    ) -> Result<Page<U>, StoreError> {
-        let items: Result<Vec<U>, StoreError> = self.items.into_iter().map(read).collect();
-        Ok(Page {
-            items: items?,
-            next: self.next,
-        })
-    }
-}
-
-impl Search {
-    pub(crate) fn new(
-        dialect: Dialect,
-        subject: Subject,
-        experiments: &[ExperimentId],
-        query: &SearchQuery,
-        view: View,
-        page: &PageRequest,
-    ) -> Result<Self, StoreError> {
-        let name =
-            ObjectId::of(format!("{subject:?} {experiments:?} {query:?} {view:?}").as_bytes());
-        let name = name.short();
-        let place = match &page.token {
-            Some(token) => read_token(token, &name)?,
-            None => PagePlace::Start,
-        };
-        let search = Self {
-            dialect,
-            subject,
-            experiments: experiments.to_vec(),
-            query: query.clone(),
-            view,
-            limit: page.limit.max(1),
-            place,
-            name,
-        };
-        // What cannot be searched is refused before anything is read.
-        search.compile_sorted(None, 0)?;
-        Ok(search)
-    }
-
-    /// All that fits is put in order; where rows are given, only among these.
-    fn compile_sorted(
-        &self,
-        few: Option<&Few>,
-        offset: usize,
-    ) -> Result<(String, Vec<OwnedValue>), StoreError> {
-        let mut compiler = Compiler::new(self.dialect, self.subject);
-        if self.query.order_by.len() > LARGEST_ORDER_COUNT {
-            return refuse(format!("an order has at most {LARGEST_ORDER_COUNT} fields"));
-        }
-        if let Some(few) = few {
-            compiler.begin_with(few);
-        }
-        compiler.add_scope(&self.experiments, self.view);
-        compiler.add_conditions(&self.query, few)?;
-        compiler.add_orders(&self.query.order_by)?;
-        compiler.add_ties();
-        compiler.finish(self.limit, offset)
-    }
-
-    fn compile_walk(
-        &self,
-        walk: &Walk,
-        place: &Place,
-        limit: usize,
-    ) -> Result<(String, Vec<OwnedValue>), StoreError> {
-        let mut compiler = Compiler::new(self.dialect, self.subject);
-        compiler.asks_each_row = true;
-        compiler.add_scope(&self.experiments, self.view);
-        compiler.begin_with_walk(walk, place, &self.query.order_by)?;
-        compiler.add_conditions(&self.query, None)?;
-        compiler.add_ties();
-        compiler.finish(limit, place.skipped)
-    }
-
-    pub(crate) fn read_page<T>(
-        &self,
-        connection: &dyn Connection,
-        read: impl FnMut(&Row<'_>) -> sql::Result<T>,
-    ) -> Result<Found<T>, StoreError> {
-        let walk = plans::find_walk(
-            self.subject,
-            self.experiments.len(),
-            self.view,
-            &self.query.order_by,
-        );
-        if let PagePlace::Walk(place) = &self.place {
-            return match &walk {
-                Some(walk) if walk.has(place) => self.walk(connection, walk, place.clone(), read),
-                _ => Err(StoreError::PageToken {
-                    token: format!("{}-{}", place.encode(), self.name),
-                }),
-            };
-        }
-        let few = self.find_few(connection)?;
-        let offset = match self.place {
-            PagePlace::Offset(offset) => offset,
-            PagePlace::Start | PagePlace::Walk(_) => 0,
-        };
-        if let (PagePlace::Start, Some(walk), None) = (&self.place, &walk, &few) {
-            let is_worth_it = match walk {
-                Walk::Time { .. } => true,
-                Walk::Key { .. } => {
-                    !plans::is_small(connection, self.subject, self.experiments[0].as_str())?
-                }
-            };
-            if is_worth_it {
-                return self.walk(connection, walk, Place::start(Stretch::Values), read);
-            }
-        }
-        self.sort(connection, few.as_ref(), offset, read)
-    }
-
-    /// The few rows that fit a condition, or several, as their indexes tell; none where they do not, or are many.
-    fn find_few(&self, connection: &dyn Connection) -> Result<Option<Few>, StoreError> {
-        if plans::walked_table(self.subject).is_none() {
-            return Ok(None);
-        }
-        let mut indexed = Vec::new();
-        for (place, condition) in self.query.conditions.iter().enumerate() {
-            let mut compiler = Compiler::new(self.dialect, self.subject);
-            if let Some(rows) = compiler.rows_of(condition)? {
-                indexed.push((place, (rows, compiler.values)));
-            }
-        }
-        for (place, rows) in &indexed {
-            let few = Few::find(connection, *place, rows, plans::FEW)?;
-            if few.is_some() {
-                return Ok(few);
-            }
-        }
-        if indexed.len() < 2 {
-            return Ok(None);
-        }
-        let mut found = Vec::new();
-        for (place, rows) in &indexed {
-            found.extend(Few::find(connection, *place, rows, plans::MANY)?);
-        }
-        Ok(Few::of_all(found))
-    }
-
-    fn sort<T>(
-        &self,
-        connection: &dyn Connection,
-        few: Option<&Few>,
-        offset: usize,
-        read: impl FnMut(&Row<'_>) -> sql::Result<T>,
-    ) -> Result<Found<T>, StoreError> {
-        let compiled = self.compile_sorted(few, offset);
-        // With the names of the few, the statement may hold too many values.
-        let (sql, values) = compiled.or_else(|_| self.compile_sorted(None, offset))?;
-        let mut items: Vec<T> = connection
-            .list(&sql, values.as_slice(), read)
-            .map_err(database_fault("searching"))?;
-        let has_more = items.len() > self.limit;
-        items.truncate(self.limit);
-        let next = has_more.then(|| format!("{}-{}", offset + self.limit, self.name));
-        Ok(Found { items, next })
-    }
-
-    /// Walks an index until the page is full, or all stretches of it have been walked.
-    fn walk<T>(
-        &self,
-        connection: &dyn Connection,
-        walk: &Walk,
-        mut place: Place,
-        mut read: impl FnMut(&Row<'_>) -> sql::Result<T>,
-    ) -> Result<Found<T>, StoreError> {
-        let mut items: Vec<T> = Vec::new();
-        loop {
-            let wanted = self.limit - items.len();
-            let (sql, values) = self.compile_walk(walk, &place, wanted)?;
-            let (mut seen, mut last) = (0, place.clone());
-            connection
-                .query_all(&sql, values.as_slice(), |row| {
-                    seen += 1;
-                    if seen <= wanted {
-                        items.push(read(row)?);
-                        last.pass(row.get_ref(1)?);
-                    }
-                    Ok(())
-                })
-                .map_err(database_fault("searching"))?;
-            if seen > wanted {
-                let next = Some(format!("{}-{}", last.encode(), self.name));
-                return Ok(Found { items, next });
-            }
-            let Some(stretch) = walk.stretch_after(place.stretch) else {
-                return Ok(Found { items, next: None });
-            };
-            // With a page that is full, it is only looked whether there is more.
-            place = Place::start(stretch);
-        }
-    }
-}
 
 /// Counts what fits, as SQL.
 pub(crate) struct Count {
@@ -322,19 +87,6 @@ impl Count {
     }
 }
 
-fn read_token(token: &str, name: &str) -> Result<PagePlace, StoreError> {
-    let place = token.rsplit_once('-').filter(|(_, of)| *of == name);
-    let place = place.and_then(|(place, _)| match place.parse::<usize>() {
-        Ok(offset) => i64::try_from(offset)
-            .ok()
-            .map(|_| PagePlace::Offset(offset)),
-        Err(_) => Place::decode(place).map(PagePlace::Walk),
-    });
-    place.ok_or_else(|| StoreError::PageToken {
-        token: token.to_owned(),
-    })
-}
-
 fn refuse<T>(message: impl Into<String>) -> Result<T, StoreError> {
     Err(StoreError::Query {
         message: message.into(),
@@ -352,13 +104,15 @@ struct Compiler {
     asks_each_row: bool,
     /// What names the row that is asked, where that is not the subject's own number.
     asked_row: Option<String>,
+    /// Whether the time of all rows is walked, whose index some experiments must not lead away from.
+    walks_by_time: bool,
     joins: String,
     conditions: Vec<String>,
     orders: Vec<String>,
 }
 
 impl Compiler {
-    fn new(dialect: Dialect, subject: Subject) -> Self {
+    const fn new(dialect: Dialect, subject: Subject) -> Self {
         Self {
             dialect,
             subject,
@@ -366,6 +120,7 @@ impl Compiler {
             from: None,
             asks_each_row: false,
             asked_row: None,
+            walks_by_time: false,
             joins: String::new(),
             conditions: Vec::new(),
             orders: Vec::new(),
@@ -511,6 +266,9 @@ impl Compiler {
                 .collect();
             self.conditions.push(match names.as_slice() {
                 [one] => format!("{experiment} = {one}"),
+                many if self.walks_by_time => {
+                    format!("({experiment} || '') IN ({})", many.join(", "))
+                }
                 many => format!("{experiment} IN ({})", many.join(", ")),
             });
         }
@@ -657,11 +415,21 @@ impl Compiler {
             table,
             owner,
             owner_column,
+            values,
         } = table;
-        write!(
-            self.joins,
-            " LEFT JOIN {table} AS {alias} ON {alias}.{owner_column} = {owner} AND {alias}.key = {key}"
-        )
+        if self.asks_each_row && self.dialect == Dialect::Postgres {
+            let alone = self.alone();
+            write!(
+                self.joins,
+                " LEFT JOIN LATERAL (SELECT {values} FROM {table} \
+                 WHERE {table}.{owner_column} = {owner} AND {table}.key = {key}{alone}) AS {alias} ON TRUE"
+            )
+        } else {
+            write!(
+                self.joins,
+                " LEFT JOIN {table} AS {alias} ON {alias}.{owner_column} = {owner} AND {alias}.key = {key}"
+            )
+        }
         .expect("writing to a text does not fail");
         alias
     }
@@ -687,6 +455,7 @@ fn order_by_column(column: &Column, direction: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use entities::{Comparison, Condition};
+    use store::PageRequest;
 
     use super::*;
 
@@ -721,7 +490,7 @@ mod tests {
             };
             let page = PageRequest::first(5);
             let search = Search::new(
-                Dialect::Sqlite,
+                (Dialect::Sqlite, SearchReach::DEFAULT),
                 Subject::Runs,
                 &[],
                 &query,

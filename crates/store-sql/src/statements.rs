@@ -19,7 +19,6 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         crate::history::all_statements(),
         crate::deliveries::ALL.to_vec(),
         crate::leases::ALL.to_vec(),
-        crate::search::ALL.to_vec(),
         crate::store::ALL.to_vec(),
         crate::verify::all_statements(),
     ]

@@ -11,6 +11,7 @@ use crate::fault::{damaged, database_fault};
 use crate::leases::{LeaseRequest, release_lease, take_lease};
 use crate::ledger::{LedgerStatements, find_progress, list_events, list_events_of, note_published};
 use crate::params;
+use crate::search::SearchReach;
 use crate::sql::{Connection, Dialect};
 
 /// A database: where work is carried out, and what each does in its own way.
@@ -49,6 +50,7 @@ pub trait Backend: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct SqlStore<B> {
     backend: B,
+    reach: SearchReach,
 }
 
 statements! {
@@ -59,7 +61,16 @@ statements! {
 impl<B: Backend> SqlStore<B> {
     /// The store that is kept there.
     pub const fn new(backend: B) -> Self {
-        Self { backend }
+        Self {
+            backend,
+            reach: SearchReach::DEFAULT,
+        }
+    }
+
+    /// The same store, with searches that look as far as this before they take another way.
+    #[must_use]
+    pub fn with_search_reach(self, reach: SearchReach) -> Self {
+        Self { reach, ..self }
     }
 
     /// The public key of the ledger, in the text form of signed notes; a store without its first commit is damaged.
@@ -87,6 +98,11 @@ impl<B: Backend> SqlStore<B> {
 }
 
 impl<B: Backend> SqlStore<B> {
+    /// How searches are made.
+    pub(crate) fn searching(&self) -> (Dialect, SearchReach) {
+        (self.backend.dialect(), self.reach)
+    }
+
     /// As `Backend::read`, as a step of whatever asks.
     pub(crate) async fn read<T: Send + 'static>(
         &self,

@@ -17,4 +17,5 @@ mod writer;
 
 pub use copy::{SqliteSnapshot, TableFile};
 pub use store::{OpenOptions, Sqlite, SqliteStore};
+pub use store_sql::SearchReach;
 pub use verify::verify_elsewhere;

@@ -2,7 +2,8 @@
 
 mod support;
 
-use store_sqlite::SqliteStore;
+use store::conformance::{compare_pages_with_one_sort, fill_with_runs};
+use store_sqlite::{SearchReach, SqliteStore};
 
 #[expect(clippy::unused_async, reason = "other stores connect first")]
 async fn make_store() -> Option<(SqliteStore, tempfile::TempDir)> {
@@ -12,3 +13,46 @@ async fn make_store() -> Option<(SqliteStore, tempfile::TempDir)> {
 }
 
 store::conformance_tests!(make_store);
+
+/// Searches that look as far as this, so that a few hundred rows take them every way.
+const SHORT: SearchReach = SearchReach {
+    few: 10,
+    many: 200,
+    step: 30,
+    group: 40,
+    patience: 100,
+    large: 5_000,
+};
+
+const RUNS: usize = 500;
+
+#[tokio::test]
+async fn pages_are_those_of_one_sort_however_far_a_search_looks() {
+    let Some((mut store, _place)) = make_store().await else {
+        return;
+    };
+    fill_with_runs(&store, RUNS).await;
+    for reach in [
+        SHORT,
+        // Nothing is ever collected.
+        SearchReach {
+            large: 10,
+            many: 10,
+            ..SHORT
+        },
+        // Everything is, at once.
+        SearchReach {
+            patience: 0,
+            ..SHORT
+        },
+        // Groups are put in order, however many rows they have.
+        SearchReach {
+            group: 100_000,
+            patience: 100_000,
+            ..SHORT
+        },
+    ] {
+        store = store.with_search_reach(reach);
+        compare_pages_with_one_sort(&store, RUNS, 1).await;
+    }
+}

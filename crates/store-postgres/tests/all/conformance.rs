@@ -1,6 +1,7 @@
 //! The cases that every store passes.
 
-use store_postgres::PostgresStore;
+use store::conformance::{compare_pages_with_one_sort, fill_with_runs};
+use store_postgres::{PostgresStore, SearchReach};
 
 use testkit::TestSchema;
 
@@ -11,3 +12,34 @@ async fn make_store() -> Option<(PostgresStore, TestSchema)> {
 }
 
 store::conformance_tests!(make_store);
+
+/// Searches that look as far as this, so that a few hundred rows take them every way.
+const SHORT: SearchReach = SearchReach {
+    few: 10,
+    many: 200,
+    step: 30,
+    group: 40,
+    patience: 100,
+    large: 5_000,
+};
+
+const RUNS: usize = 500;
+
+#[tokio::test]
+async fn pages_are_those_of_one_sort_however_far_a_search_looks() {
+    let Some((mut store, _place)) = make_store().await else {
+        return;
+    };
+    fill_with_runs(&store, RUNS).await;
+    for reach in [
+        SHORT,
+        // Everything is, at once.
+        SearchReach {
+            patience: 0,
+            ..SHORT
+        },
+    ] {
+        store = store.with_search_reach(reach);
+        compare_pages_with_one_sort(&store, RUNS, 1).await;
+    }
+}

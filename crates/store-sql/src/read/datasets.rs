@@ -64,7 +64,7 @@ impl<B: Backend> DatasetStore for SqlStore<B> {
         page: &PageRequest,
     ) -> Result<Page<EvaluationDataset>, StoreError> {
         let search = Search::new(
-            self.dialect(),
+            self.searching(),
             Subject::Datasets,
             experiments,
             query,

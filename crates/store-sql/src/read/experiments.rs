@@ -46,7 +46,14 @@ impl<B: Backend> ExperimentStore for SqlStore<B> {
         view: View,
         page: &PageRequest,
     ) -> Result<Page<Experiment>, StoreError> {
-        let search = Search::new(self.dialect(), Subject::Experiments, &[], query, view, page)?;
+        let search = Search::new(
+            self.searching(),
+            Subject::Experiments,
+            &[],
+            query,
+            view,
+            page,
+        )?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| {

@@ -40,7 +40,7 @@ impl<B: Backend> ModelStore for SqlStore<B> {
         page: &PageRequest,
     ) -> Result<Page<LoggedModelDetail>, StoreError> {
         let search = Search::new(
-            self.dialect(),
+            self.searching(),
             Subject::Models,
             experiments,
             query,

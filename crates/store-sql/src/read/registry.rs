@@ -70,7 +70,7 @@ impl<B: Backend> RegistryStore for SqlStore<B> {
         page: &PageRequest,
     ) -> Result<Page<RegisteredModelDetail>, StoreError> {
         let subject = Subject::RegisteredModels(prompts);
-        let search = Search::new(self.dialect(), subject, &[], query, View::All, page)?;
+        let search = Search::new(self.searching(), subject, &[], query, View::All, page)?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| row.get(0))?
@@ -119,7 +119,7 @@ impl<B: Backend> RegistryStore for SqlStore<B> {
         page: &PageRequest,
     ) -> Result<Page<ModelVersionDetail>, StoreError> {
         let subject = Subject::ModelVersions(prompts);
-        let search = Search::new(self.dialect(), subject, &[], query, View::All, page)?;
+        let search = Search::new(self.searching(), subject, &[], query, View::All, page)?;
         self.read(move |connection| {
             search
                 .read_page(connection, |row| row.get(0))?

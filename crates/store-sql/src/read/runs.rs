@@ -79,7 +79,7 @@ impl<B: Backend> RunStore for SqlStore<B> {
         page: &PageRequest,
     ) -> Result<Page<RunDetail>, StoreError> {
         let search = Search::new(
-            self.dialect(),
+            self.searching(),
             Subject::Runs,
             experiments,
             query,

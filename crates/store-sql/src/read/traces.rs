@@ -90,7 +90,7 @@ impl<B: Backend> TraceStore for SqlStore<B> {
         page: &PageRequest,
     ) -> Result<Page<TraceDetail>, StoreError> {
         let search = Search::new(
-            self.dialect(),
+            self.searching(),
             Subject::Traces,
             experiments,
             query,

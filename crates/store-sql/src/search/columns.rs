@@ -33,6 +33,8 @@ pub(super) struct KeyedTable {
     pub(super) owner: &'static str,
     /// The column of the table that names the thing.
     pub(super) owner_column: &'static str,
+    /// The columns of what it says of a key.
+    pub(super) values: &'static str,
 }
 
 const fn column(sql: &'static str, kind: ColumnKind) -> Column {
@@ -231,11 +233,13 @@ pub(super) fn metric_table(subject: Subject) -> Result<KeyedTable, StoreError> {
             table: "latest_metric",
             owner: "run.number",
             owner_column: "run",
+            values: "value, is_nan",
         }),
         Subject::Models => Ok(KeyedTable {
             table: "model_metric",
             owner: "model.id",
             owner_column: "model",
+            values: "value, is_nan",
         }),
         _ => refuse("only runs and logged models have metrics to search by"),
     }
@@ -247,11 +251,13 @@ pub(super) fn param_table(subject: Subject) -> Result<KeyedTable, StoreError> {
             table: "param",
             owner: "run.number",
             owner_column: "run",
+            values: "value",
         }),
         Subject::Models => Ok(KeyedTable {
             table: "model_param",
             owner: "model.number",
             owner_column: "model",
+            values: "value",
         }),
         _ => refuse("only runs and logged models have params to search by"),
     }
@@ -263,36 +269,43 @@ pub(super) fn tag_table(subject: Subject) -> KeyedTable {
             table: "tag",
             owner: "run.number",
             owner_column: "run",
+            values: "value",
         },
         Subject::Models => KeyedTable {
             table: "model_tag",
             owner: "model.number",
             owner_column: "model",
+            values: "value",
         },
         Subject::Experiments => KeyedTable {
             table: "experiment_tag",
             owner: "experiment.id",
             owner_column: "experiment",
+            values: "value",
         },
         Subject::RegisteredModels(_) => KeyedTable {
             table: "registered_model_tag",
             owner: "registered_model.number",
             owner_column: "model",
+            values: "value",
         },
         Subject::ModelVersions(_) => KeyedTable {
             table: "model_version_tag",
             owner: "model_version.number",
             owner_column: "model_version",
+            values: "value",
         },
         Subject::Traces => KeyedTable {
             table: "trace_tag",
             owner: "trace.number",
             owner_column: "trace",
+            values: "value",
         },
         Subject::Datasets => KeyedTable {
             table: "evaluation_dataset_tag",
             owner: "evaluation_dataset.number",
             owner_column: "dataset",
+            values: "value",
         },
     }
 }
@@ -303,6 +316,7 @@ pub(super) fn metadata_table(subject: Subject) -> Result<KeyedTable, StoreError>
             table: "trace_metadata",
             owner: "trace.number",
             owner_column: "trace",
+            values: "value",
         }),
         _ => refuse("only traces have metadata to search by"),
     }

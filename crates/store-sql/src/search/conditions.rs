@@ -1,5 +1,7 @@
 //! Conditions as SQL. What is missing fits no condition but `IS NULL`.
 
+use std::fmt::Write as _;
+
 use crate::sql::OwnedValue;
 use entities::{Comparison, Condition, DatasetName, Field, Operator};
 use store::StoreError;
@@ -7,6 +9,7 @@ use store::StoreError;
 use super::columns::{
     ColumnKind, KeyedTable, find_column, metadata_table, metric_table, param_table, tag_table,
 };
+use super::walks::BEGINNING_LENGTH;
 use super::{Compiler, Subject, expressions, refuse};
 use crate::sql::Dialect;
 
@@ -91,6 +94,7 @@ impl Compiler {
             table,
             owner,
             owner_column,
+            ..
         } = table;
         let key = self.bind_text(key);
         let rows = format!("SELECT {owner_column} FROM {table} WHERE key = {key}");
@@ -114,16 +118,27 @@ impl Compiler {
             table,
             owner,
             owner_column,
+            ..
         } = table;
         let key = self.bind_text(key);
         let owner = self.asked_row.as_deref().unwrap_or(owner);
         let row = format!("SELECT 1 FROM {table} WHERE {owner_column} = {owner} AND key = {key}");
+        let alone = self.alone();
         if let Comparison::Null { is_negated } = comparison {
             let exists = if *is_negated { "EXISTS" } else { "NOT EXISTS" };
-            return Ok(format!("{exists} ({row})"));
+            return Ok(format!("{exists} ({row}{alone})"));
         }
         let condition = compile(self, comparison)?;
-        Ok(format!("EXISTS ({row} AND {condition})"))
+        Ok(format!("EXISTS ({row} AND {condition}{alone})"))
+    }
+
+    /// Ends what is asked of one row, so that it is not asked of all rows at once: PostgreSQL would read a whole table for
+    /// a thousand rows.
+    pub(super) const fn alone(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " OFFSET 0",
+        }
     }
 
     /// The rows that fit a condition on a key, as `owner`; none for other conditions, and for what is missing.
@@ -242,9 +257,13 @@ impl Compiler {
                 pattern,
                 ignores_case,
             } => {
+                let begins = match (ignores_case, self.asks_each_row) {
+                    (false, false) => self.begins_as_pattern(column, pattern),
+                    _ => String::new(),
+                };
                 let pattern = self.bind_text(pattern);
                 let ignores_case = i32::from(*ignores_case);
-                format!("text_matches({column}, {pattern}, {ignores_case})")
+                format!("({begins}text_matches({column}, {pattern}, {ignores_case}))")
             }
             Comparison::Matches { pattern } => {
                 if let Err(error) = regex::Regex::new(pattern) {
@@ -265,6 +284,27 @@ impl Compiler {
                 format!("{column} {is} ({})", names.join(", "))
             }
         })
+    }
+
+    /// That a text begins with what stands before the first sign of a pattern, so that an index leads to those that do.
+    fn begins_as_pattern(&mut self, column: &str, pattern: &str) -> String {
+        let beginning = pattern.split(['%', '_']).next().unwrap_or_default();
+        let beginning: String = beginning.chars().take(BEGINNING_LENGTH).collect();
+        if beginning.is_empty() {
+            return String::new();
+        }
+        let indexed = match self.dialect {
+            Dialect::Sqlite => column.to_owned(),
+            Dialect::Postgres => format!("left({column}, {BEGINNING_LENGTH})"),
+        };
+        let after = first_after(&beginning);
+        let from = self.bind_text(&beginning);
+        let mut sql = format!("{indexed} >= {from} AND ");
+        if let Some(after) = after {
+            let until = self.bind_text(&after);
+            write!(sql, "{indexed} < {until} AND ").expect("writing to a text does not fail");
+        }
+        sql
     }
 
     /// Compares whole milliseconds, as MLflow shows them, with a column of microseconds, so that an index serves.
@@ -292,6 +332,19 @@ impl Compiler {
             Operator::NotEqual => format!("{column} IS NOT NULL"),
         }
     }
+}
+
+/// The first text after all that begin so, in the order of their bytes; none where they are the last ones.
+fn first_after(beginning: &str) -> Option<String> {
+    let mut kept = beginning.to_owned();
+    while let Some(last) = kept.pop() {
+        // A range of characters leaves out what is none.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            kept.push(next);
+            return Some(kept);
+        }
+    }
+    None
 }
 
 pub(super) const fn operator_sql(operator: Operator) -> &'static str {
@@ -329,5 +382,27 @@ fn without_prefix(comparison: &Comparison) -> Comparison {
         Comparison::Number(..) | Comparison::Null { .. } | Comparison::Matches { .. } => {
             comparison.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_text_is_before_the_first_text_after_it() {
+        for beginning in ["a", "ab\u{10ffff}", "\u{d7ff}", "é", "z\0"] {
+            let after = first_after(beginning).unwrap();
+            for rest in ["", "\0", "x", "\u{10ffff}\u{10ffff}"] {
+                assert!(
+                    format!("{beginning}{rest}") < after,
+                    "{beginning:?}{rest:?}"
+                );
+            }
+            assert!(!after.starts_with(beginning));
+        }
+        assert_eq!(first_after("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(first_after("ab\u{10ffff}").as_deref(), Some("ac"));
+        assert_eq!(first_after("\u{10ffff}\u{10ffff}"), None);
     }
 }

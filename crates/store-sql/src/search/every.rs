@@ -4,9 +4,12 @@ use entities::{Comparison, Condition, ExperimentId, Field, Operator, OrderBy, Se
 use store::{PageRequest, Prompts, StoreError, View};
 
 use super::columns::{self, ColumnKind};
+use super::few::{Few, few_sql, is_few_sql};
 use super::figures;
 use super::issues;
-use super::plans::{self, Few, Place, Stretch};
+use super::places::Stretch;
+use super::reach::SearchReach;
+use super::walks::{Bound, Group, Part, Step};
 use super::{Search, Subject};
 use crate::sql::{Dialect, OwnedValue};
 
@@ -36,67 +39,119 @@ pub fn all_searches(dialect: Dialect) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Every walk that there is, in all its stretches, and a search among few.
+/// Every walk that there is, with all that it asks on its way.
 fn all_walks(dialect: Dialect) -> Vec<(String, String)> {
     let key = || "k".to_owned();
-    let mut walks = Vec::new();
-    for (subject, field) in [
+    let fields = [
         (Subject::Runs, Field::Attribute("start_time".to_owned())),
         (Subject::Runs, Field::Metric(key())),
         (Subject::Runs, Field::Param(key())),
         (Subject::Runs, Field::Tag(key())),
         (Subject::Traces, Field::Attribute("timestamp_ms".to_owned())),
         (Subject::Traces, Field::Tag(key())),
-    ] {
-        let (comparison, value) = match field {
-            Field::Metric(_) => (
-                Comparison::Number(Operator::Greater, 1.0),
-                OwnedValue::Real(1.0),
-            ),
-            Field::Attribute(_) => (
-                Comparison::Number(Operator::Greater, 1.0),
-                OwnedValue::Integer(1),
-            ),
-            _ => (
-                Comparison::Text(Operator::Equal, key()),
-                OwnedValue::Text(key()),
-            ),
-        };
-        let query = SearchQuery {
-            conditions: vec![Condition {
-                field: field.clone(),
-                comparison,
-            }],
-            order_by: vec![OrderBy {
-                field,
-                is_ascending: true,
-            }],
-        };
-        let experiment: Result<ExperimentId, _> = "0".parse();
-        let experiments: Vec<_> = experiment.into_iter().collect();
-        let page = PageRequest::first(5);
-        let search = Search::new(dialect, subject, &experiments, &query, View::Active, &page);
-        let Ok(search) = search else { continue };
-        let walk = plans::find_walk(subject, 1, View::Active, &query.order_by);
-        let Some(walk) = walk else { continue };
+    ];
+    let each = fields.into_iter().flat_map(|(subject, field)| {
+        [1, 2].into_iter().flat_map(move |experiment_count| {
+            let walks = walks_by(dialect, subject, &field, experiment_count).unwrap_or_default();
+            let field = field.clone();
+            walks.into_iter().map(move |(step, sql)| {
+                let name = format!("{subject:?} of {experiment_count} walked by {field:?}, {step}");
+                (name, sql)
+            })
+        })
+    });
+    each.collect()
+}
+
+/// What is asked where a field is searched and put in order by.
+fn walks_by(
+    dialect: Dialect,
+    subject: Subject,
+    field: &Field,
+    experiment_count: usize,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let (comparison, value) = match field {
+        Field::Metric(_) => (
+            Comparison::Number(Operator::Greater, 1.0),
+            OwnedValue::Real(1.0),
+        ),
+        Field::Attribute(_) => (
+            Comparison::Number(Operator::Greater, 1.0),
+            OwnedValue::Integer(1),
+        ),
+        _ => (
+            Comparison::Text(Operator::Equal, "k".to_owned()),
+            OwnedValue::Text("k".to_owned()),
+        ),
+    };
+    let query = SearchQuery {
+        conditions: vec![Condition {
+            field: field.clone(),
+            comparison,
+        }],
+        order_by: vec![OrderBy {
+            field: field.clone(),
+            is_ascending: true,
+        }],
+    };
+    let names = ["0", "1"].into_iter().take(experiment_count);
+    let experiments: Vec<ExperimentId> = names.flat_map(str::parse).collect();
+    let page = PageRequest::first(5);
+    let kind = (dialect, SearchReach::DEFAULT);
+    let search = Search::new(kind, subject, &experiments, &query, View::Active, &page)?;
+    let few = Few::of_many(100);
+    let bound = |is_included| Bound {
+        value: value.clone(),
+        is_included,
+    };
+    let part = Part {
+        from: Some(bound(true)),
+        until: Some(bound(false)),
+    };
+    let mut asked = vec![
+        (
+            "among few".to_owned(),
+            search.compile_sorted(Some(&few), 0)?.0,
+        ),
+        ("all".to_owned(), is_few_sql(&search.rows_of_scope().0, 5)),
+    ];
+    for (_, (rows, _)) in search.indexed_conditions()? {
+        asked.push(("its rows".to_owned(), few_sql(dialect, &rows, 5)));
+    }
+    for (depth, walk) in search.find_walks().iter().enumerate() {
+        let probe = search.compile_probe(walk, part.from.as_ref(), 5);
+        asked.push((format!("probe at {depth}"), probe.0));
         for stretch in [Stretch::Values, Stretch::NotANumber, Stretch::Missing] {
-            let place = Place {
-                value: Some(value.clone()),
-                ..Place::start(stretch)
-            };
-            let Ok((sql, _)) = search.compile_walk(&walk, &place, 5) else {
+            if !walk.has(stretch, None) {
                 continue;
-            };
-            walks.push((format!("{subject:?} walked by {query:?}, {stretch:?}"), sql));
-        }
-        for count in [1, 1_000] {
-            let few = Few::of_many(count);
-            if let Ok((sql, _)) = search.compile_sorted(Some(&few), 0) {
-                walks.push((format!("{subject:?} among {count} of {query:?}"), sql));
+            }
+            let groups: Vec<Group> = (0..depth)
+                .map(|_| Group {
+                    field: field.clone(),
+                    stretch: Stretch::Values,
+                    value: Some(value.clone()),
+                })
+                .collect();
+            for among in [None, Some(&few)] {
+                let step = Step {
+                    depth,
+                    walk,
+                    stretch,
+                    part: &part,
+                    groups: &groups,
+                    among,
+                };
+                let name = format!("{stretch:?} at {depth}, {}", among.is_some());
+                asked.push((name, search.compile_step(&step, 0, 5)?.0));
+            }
+            for group in groups {
+                if let Some((rows, _)) = search.compiler().rows_of_group(&group) {
+                    asked.push(("a group".to_owned(), few_sql(dialect, &rows, 5)));
+                }
             }
         }
     }
-    walks
+    Ok(asked)
 }
 
 fn search_by(
@@ -123,7 +178,7 @@ fn search_by(
         }],
     };
     Search::new(
-        dialect,
+        (dialect, SearchReach::DEFAULT),
         subject,
         &[],
         &query,

@@ -3,7 +3,8 @@
 use entities::{CountedIssue, ExperimentId, Field, IssueSeverity, ObjectId, SearchQuery};
 use store::{Page, PageRequest, StoreError};
 
-use super::{Compiler, PagePlace, Subject, read_token, refuse};
+use super::pages::{PagePlace, read_token};
+use super::{Compiler, Subject, refuse};
 use crate::fault::database_fault;
 use crate::read::issues::read_issue;
 use crate::sql::{Connection, Dialect, OwnedValue};

@@ -7,7 +7,9 @@ use entities::{
     Change, ExperimentId, Lifecycle, Metric, RunId, RunStatus, SearchKind, SearchQuery, Timestamp,
 };
 
-use super::{all, commit, find, id, initialisation, log, make, map, run, with_runs, zero};
+use super::{
+    all, commit, experiment, find, id, initialisation, log, make, map, run, with_runs, zero,
+};
 use crate::{PageRequest, Store, StoreError, View};
 
 /// Every operator, on values that are there, missing, NaN and infinite.
@@ -185,9 +187,19 @@ pub async fn views_show_active_deleted_or_both(store: &dyn Store) {
 
 /// More runs than are put in order at once: pages are found by walking indexes, and together are what one sort gives.
 pub async fn pages_of_many_runs_are_those_of_one_sort(store: &dyn Store) {
-    const RUNS: usize = 2_800;
+    const MANY: usize = 2_800;
+    fill_with_runs(store, MANY).await;
+    compare_pages_with_one_sort(store, MANY, 3).await;
+}
+
+/// Makes the runs that `compare_pages_with_one_sort` looks for.
+pub async fn fill_with_runs(store: &dyn Store, count: usize) {
     store.commit(initialisation()).await.unwrap();
-    let all: Vec<Drawn> = (0..RUNS).map(Drawn::of).collect();
+    let other = Change::ExperimentCreated {
+        experiment: experiment("1", "other"),
+    };
+    make(store, "experiment.created", "experiment:1", other).await;
+    let all: Vec<Drawn> = (0..count).map(Drawn::of).collect();
     for some in all.chunks(50) {
         let changes = some.iter().flat_map(Drawn::changes).collect();
         let subject = format!("run:{}", some[0].id);
@@ -196,42 +208,19 @@ pub async fn pages_of_many_runs_are_those_of_one_sort(store: &dyn Store) {
             .await
             .unwrap();
     }
+}
+
+/// Searches them in some order, with filters that leave many, few and none: each so many-th of all pairs.
+pub async fn compare_pages_with_one_sort(store: &dyn Store, count: usize, each: usize) {
+    let all: Vec<Drawn> = (0..count).map(Drawn::of).collect();
     type Order = fn(&Drawn, &Drawn) -> Ordering;
-    let by_metric: Order = |one, other| {
-        let key = |run: &Drawn| match run.metric {
-            Some(value) if value.is_nan() => (1, 0.0),
-            Some(value) => (0, -value),
-            None => (2, 0.0),
-        };
-        let (one, other) = (key(one), key(other));
-        one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
-    };
-    let by_tag: Order = |one, other| {
-        let key = |run: &Drawn| (run.tag.is_none(), run.tag.clone());
-        key(one).cmp(&key(other))
-    };
-    let by_param: Order = |one, other| other.param.cmp(&one.param);
-    let by_time: Order = |one, other| one.started_ms.cmp(&other.started_ms);
-    let by_nothing: Order = |_, _| Ordering::Equal;
     let by_tag_then_metric: Order = |one, other| {
-        let tag = |run: &Drawn| (run.tag.is_none(), run.tag.clone());
-        let value = |run: &Drawn| run.metric.filter(|value| !value.is_nan());
-        let class = |run: &Drawn| match run.metric {
-            Some(value) if value.is_nan() => 1,
-            Some(_) => 0,
-            None => 2,
-        };
-        tag(one)
-            .cmp(&tag(other))
+        by_tag(one, other)
             .then(class(one).cmp(&class(other)))
-            .then(
-                value(one)
-                    .partial_cmp(&value(other))
-                    .unwrap_or(Ordering::Equal),
-            )
+            .then(by_value(one, other))
     };
     type Fits = fn(&Drawn) -> bool;
-    let filters: [(&str, Fits); 5] = [
+    let filters: [(&str, Fits); 8] = [
         ("", |_| true),
         ("metrics.m > 3", |run| {
             run.metric.is_some_and(|value| value > 3.0)
@@ -239,46 +228,118 @@ pub async fn pages_of_many_runs_are_those_of_one_sort(store: &dyn Store) {
         ("params.p = 'p1' AND tags.t LIKE 't%'", |run| {
             run.param == "p1" && run.tag.is_some()
         }),
+        ("tags.t LIKE 't1_'", |run| {
+            let tag = run.tag.as_ref();
+            tag.is_some_and(|tag| tag.starts_with("t1") && tag.len() == 3)
+        }),
         // Each fits too many, both together do not.
         ("params.p != 'p0' AND metrics.m > -5", |run| {
             run.param != "p0" && run.metric.is_some_and(|value| value > -5.0)
         }),
         ("tags.rare = 'yes'", |run| run.number % 700 == 3),
+        // What fits comes last in some orders.
+        ("attributes.run_name LIKE '%late'", |run| run.is_late()),
+        ("params.p = 'p4' AND params.p = 'p3'", |_| false),
     ];
-    let orders: [(&[&str], Order); 6] = [
-        (&[], by_nothing),
-        (&["attributes.start_time ASC"], by_time),
-        (&["metrics.m DESC"], by_metric),
-        (&["params.p DESC"], by_param),
+    let orders: [(&[&str], Order); 10] = [
+        (&[], |_, _| Ordering::Equal),
+        (&["attributes.start_time ASC"], |one, other| {
+            one.started_ms.cmp(&other.started_ms)
+        }),
+        (&["metrics.m DESC"], |one, other| {
+            class(one).cmp(&class(other)).then(by_value(other, one))
+        }),
+        (&["params.p DESC"], |one, other| other.param.cmp(&one.param)),
         (&["tags.t ASC"], by_tag),
         (&["tags.t ASC", "metrics.m ASC"], by_tag_then_metric),
+        (
+            &["params.p ASC", "tags.t ASC", "metrics.m ASC"],
+            |one, other| {
+                let by_param = one.param.cmp(&other.param);
+                by_param
+                    .then(by_tag(one, other))
+                    .then(class(one).cmp(&class(other)))
+                    .then(by_value(one, other))
+            },
+        ),
+        (
+            &["params.p ASC", "attributes.start_time ASC"],
+            |one, other| {
+                let by_param = one.param.cmp(&other.param);
+                by_param.then(one.started_ms.cmp(&other.started_ms))
+            },
+        ),
+        (&["params.p ASC", "attributes.run_id DESC"], |one, other| {
+            one.param.cmp(&other.param).then(other.id.cmp(&one.id))
+        }),
+        (&["metrics.m ASC", "params.p DESC"], |one, other| {
+            let by_metric = class(one).cmp(&class(other)).then(by_value(one, other));
+            by_metric.then(other.param.cmp(&one.param))
+        }),
     ];
-    for (filter, fits) in filters {
-        for (order, compare) in orders {
-            let mut expected: Vec<&Drawn> = all.iter().filter(|run| fits(run)).collect();
+    for (filter_place, (filter, fits)) in filters.into_iter().enumerate() {
+        for (order_place, (order, compare)) in orders.into_iter().enumerate() {
+            if !(filter_place + order_place).is_multiple_of(each) {
+                continue;
+            }
+            let scopes = [&["0"] as &[&str], &["0", "1"]];
+            let experiments = scopes[order_place % 2];
+            let mut expected: Vec<&Drawn> = all
+                .iter()
+                .filter(|run| fits(run) && experiments.contains(&run.experiment()))
+                .collect();
             expected.sort_by(|one, other| {
                 compare(one, other)
                     .then(other.started_ms.cmp(&one.started_ms))
                     .then(one.id.cmp(&other.id))
             });
             let expected: Vec<&str> = expected.iter().map(|run| run.id.as_str()).collect();
-            let found = all_pages(store, filter, order).await;
-            assert_eq!(found, expected, "{filter:?} by {order:?}");
+            let found = all_pages(store, count / 5, experiments, filter, order).await;
+            assert_eq!(
+                found, expected,
+                "{filter:?} by {order:?} in {experiments:?}"
+            );
         }
     }
 }
 
-/// All runs of experiment 0 that a search finds, page by page; no page but the last is short.
-async fn all_pages(store: &dyn Store, filter: &str, order: &[&str]) -> Vec<String> {
-    const LENGTH: usize = 430;
+fn by_tag(one: &Drawn, other: &Drawn) -> Ordering {
+    let key = |run: &Drawn| (run.tag.is_none(), run.tag.clone());
+    key(one).cmp(&key(other))
+}
+
+/// Numbers come first, then NaN, then what has no metric.
+fn class(run: &Drawn) -> u8 {
+    match run.metric {
+        Some(value) if value.is_nan() => 1,
+        Some(_) => 0,
+        None => 2,
+    }
+}
+
+fn by_value(one: &Drawn, other: &Drawn) -> Ordering {
+    let value = |run: &Drawn| run.metric.filter(|value| !value.is_nan());
+    value(one)
+        .partial_cmp(&value(other))
+        .unwrap_or(Ordering::Equal)
+}
+
+/// All runs that a search finds, page by page; no page but the last is short.
+async fn all_pages(
+    store: &dyn Store,
+    limit: usize,
+    experiments: &[&str],
+    filter: &str,
+    order: &[&str],
+) -> Vec<String> {
     let query = SearchQuery {
         conditions: entities::parse_filter(filter, SearchKind::Runs).unwrap(),
         order_by: entities::parse_order_by(order, SearchKind::Runs).unwrap(),
     };
-    let mut page = PageRequest::first(LENGTH);
+    let experiments: Vec<_> = experiments.iter().map(|id| id.parse().unwrap()).collect();
+    let mut page = PageRequest::first(limit);
     let mut found = Vec::new();
     loop {
-        let experiments = ["0".parse().unwrap()];
         let one = store
             .search_runs(&experiments, &query, View::Active, &page)
             .await
@@ -290,10 +351,7 @@ async fn all_pages(store: &dyn Store, filter: &str, order: &[&str]) -> Vec<Strin
                 .map(|detail| detail.run.id.to_string()),
         );
         let Some(next) = one.next else { return found };
-        assert_eq!(
-            length, LENGTH,
-            "a page is short and says that there is more"
-        );
+        assert_eq!(length, limit, "a page is short and says that there is more");
         page.token = Some(next);
     }
 }
@@ -318,6 +376,7 @@ impl Drawn {
             metric: match spread(13, 10) {
                 0 => None,
                 1 => Some(f64::NAN),
+                2 if number.is_multiple_of(4) => Some(f64::NEG_INFINITY),
                 _ => Some(spread(17, 61) as f64 / 4.0 - 2.0),
             },
             param: format!("p{}", spread(3, 5)),
@@ -325,7 +384,21 @@ impl Drawn {
         }
     }
 
+    const fn experiment(&self) -> &'static str {
+        if self.number % 9 == 4 { "1" } else { "0" }
+    }
+
+    /// The newest come first, so that these come late.
+    const fn is_late(&self) -> bool {
+        self.started_ms < 20
+    }
+
     fn changes(&self) -> Vec<Change> {
+        let mut made = run(&self.id, self.started_ms);
+        made.experiment = self.experiment().parse().unwrap();
+        if self.is_late() {
+            made.name = format!("{} late", self.id);
+        }
         let id: RunId = self.id.parse().unwrap();
         let mut tags: BTreeMap<_, _> = self
             .tag
@@ -340,9 +413,7 @@ impl Drawn {
             .iter()
             .map(|value| Metric::new("m", *value, 1, 1));
         vec![
-            Change::RunCreated {
-                run: run(&self.id, self.started_ms),
-            },
+            Change::RunCreated { run: made },
             Change::ParamsLogged {
                 run: id.clone(),
                 params: [("p".to_owned(), self.param.clone())].into(),
