@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::sql::{OwnedValue, Value};
 
+use super::LARGEST_ORDER_COUNT;
 use super::walks::Walk;
 
 /// A part of a walk: they come one after the other.
@@ -102,7 +103,10 @@ impl Place {
     }
 
     pub(super) fn decode(text: &str) -> Option<Self> {
-        // From the innermost outwards, so that a long token takes no depth.
+        // An order has no more fields. A token may be of any length, and places inside of places take stack.
+        if text.matches(INSIDE).count() > LARGEST_ORDER_COUNT {
+            return None;
+        }
         let mut place = None;
         for one in text.rsplit(INSIDE) {
             let outer = Self::decode_one(one)?;
@@ -207,11 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn a_place_deep_inside_others_belongs_to_no_walk() {
-        let token = vec!["v1_"; 100_000].join(".");
-        let place = Place::decode(&token).unwrap();
-        assert!(!place.is_of(&[Walk::Time {
-            is_ascending: false
-        }]));
+    fn a_place_is_no_deeper_than_an_order_is_long() {
+        let place = |depth: usize| Place::decode(&vec!["v1_"; depth].join("."));
+        let time = Walk::Time {
+            is_ascending: false,
+        };
+        assert!(place(1).unwrap().is_of(std::slice::from_ref(&time)));
+        assert!(!place(2).unwrap().is_of(&[time]));
+        assert!(place(LARGEST_ORDER_COUNT + 1).is_some());
+        assert_eq!(place(LARGEST_ORDER_COUNT + 2), None);
+        assert_eq!(place(1_000_000), None);
     }
 }
