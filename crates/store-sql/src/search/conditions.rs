@@ -118,18 +118,30 @@ impl Compiler {
             table,
             owner,
             owner_column,
-            ..
+            values,
         } = table;
         let key = self.bind_text(key);
-        let owner = self.asked_row.as_deref().unwrap_or(owner);
-        let row = format!("SELECT 1 FROM {table} WHERE {owner_column} = {owner} AND key = {key}");
-        let alone = self.alone();
+        let owner = self.asked_row.as_deref().unwrap_or(owner).to_owned();
+        let row = format!("{table} WHERE {owner_column} = {owner} AND key = {key}");
         if let Comparison::Null { is_negated } = comparison {
             let exists = if *is_negated { "EXISTS" } else { "NOT EXISTS" };
-            return Ok(format!("{exists} ({row}{alone})"));
+            return Ok(format!("{exists} (SELECT 1 FROM {row}{})", self.alone()));
         }
         let condition = compile(self, comparison)?;
-        Ok(format!("EXISTS ({row} AND {condition}{alone})"))
+        Ok(self.row_fits(values, &row, &condition))
+    }
+
+    /// Asks a row that is found by its key whether it fits. PostgreSQL must not look for it among all that fit.
+    pub(super) fn row_fits(&self, values: &str, row: &str, condition: &str) -> String {
+        match self.dialect {
+            Dialect::Sqlite => format!("EXISTS (SELECT 1 FROM {row} AND {condition})"),
+            Dialect::Postgres => {
+                let alone = self.alone();
+                format!(
+                    "EXISTS (SELECT 1 FROM (SELECT {values} FROM {row}{alone}) AS kept WHERE {condition}{alone})"
+                )
+            }
+        }
     }
 
     /// Ends what is asked of one row, so that it is not asked of all rows at once: PostgreSQL would read a whole table for

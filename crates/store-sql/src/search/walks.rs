@@ -364,12 +364,12 @@ impl Compiler {
         let (rows, key) = self.get_keyed(&group.field);
         let (asked, key) = (self.asked(&rows), self.bind_text(&key));
         let fits = self.fits_group(group);
-        self.conditions.push(format!(
-            "EXISTS (SELECT 1 FROM {} WHERE {} = {asked} AND key = {key} AND {fits}{})",
-            rows.table,
-            rows.owner_column,
-            self.alone(),
-        ));
+        let row = format!(
+            "{} WHERE {} = {asked} AND key = {key}",
+            rows.table, rows.owner_column
+        );
+        let fits = self.row_fits(rows.values, &row, &fits);
+        self.conditions.push(fits);
     }
 
     fn fits_group(&mut self, group: &Group) -> String {
