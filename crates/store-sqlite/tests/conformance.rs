@@ -22,6 +22,7 @@ const SHORT: SearchReach = SearchReach {
     group: 40,
     patience: 100,
     large: 5_000,
+    whole: 20,
 };
 
 const RUNS: usize = 500;
@@ -43,6 +44,7 @@ async fn pages_are_those_of_one_sort_however_far_a_search_looks() {
         // Everything is, at once.
         SearchReach {
             patience: 0,
+            whole: 5_000,
             ..SHORT
         },
         // Groups are put in order, however many rows they have.
@@ -53,6 +55,6 @@ async fn pages_are_those_of_one_sort_however_far_a_search_looks() {
         },
     ] {
         store = store.with_search_reach(reach);
-        compare_pages_with_one_sort(&store, RUNS, 1).await;
+        compare_pages_with_one_sort(&store, RUNS, 41, 1).await;
     }
 }

@@ -16,6 +16,9 @@ pub struct SearchReach {
     pub patience: usize,
     /// So many rows are read of each condition then.
     pub large: usize,
+    /// So few of all that fits are worth walking among for the rest of the walk, as soon as patience ends; where they are
+    /// more, the rows of one value come first.
+    pub whole: usize,
 }
 
 impl SearchReach {
@@ -28,5 +31,6 @@ impl SearchReach {
         group: 4_000,
         patience: 8_000,
         large: 150_000,
+        whole: 20_000,
     };
 }

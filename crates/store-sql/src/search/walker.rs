@@ -16,9 +16,6 @@ use super::walks::{Bound, Group, Part, Step, Walk};
 use crate::fault::database_fault;
 use crate::sql::{self, Connection, OwnedValue, Row};
 
-/// So few are worth walking among for the rest of the walk, as soon as patience ends.
-const FEW_OF_THE_WHOLE: usize = 20_000;
-
 /// Steps grow by this.
 const GROWTH: usize = 4;
 
@@ -329,7 +326,7 @@ impl<'w, T, R: FnMut(&Row<'_>) -> sql::Result<T>> Walker<'w, T, R> {
             self.fitting = self.find_fitting()?;
         }
         let enough = if is_first && !self.groups.is_empty() {
-            FEW_OF_THE_WHOLE
+            self.search.reach.whole
         } else {
             usize::MAX
         };
