@@ -21,6 +21,9 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Deleted];
+
     /// The word of MLflow's wire form.
     pub const fn as_str(self) -> &'static str {
         match self {

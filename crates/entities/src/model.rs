@@ -19,6 +19,9 @@ pub enum ModelStatus {
 }
 
 impl ModelStatus {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Ready, Self::UploadFailed];
+
     /// The word of MLflow's wire form.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,9 +33,7 @@ impl ModelStatus {
 
     /// Reads MLflow's word.
     pub fn find(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Ready, Self::UploadFailed]
-            .into_iter()
-            .find(|status| status.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 

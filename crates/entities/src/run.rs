@@ -26,6 +26,15 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Scheduled,
+        Self::Finished,
+        Self::Failed,
+        Self::Killed,
+    ];
+
     /// The word of MLflow's wire form.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,15 +48,7 @@ impl RunStatus {
 
     /// Reads MLflow's word.
     pub fn find(word: &str) -> Option<Self> {
-        [
-            Self::Running,
-            Self::Scheduled,
-            Self::Finished,
-            Self::Failed,
-            Self::Killed,
-        ]
-        .into_iter()
-        .find(|status| status.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
     /// Whether a run with this status has ended.

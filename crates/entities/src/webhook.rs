@@ -128,6 +128,9 @@ pub enum WebhookStatus {
 }
 
 impl WebhookStatus {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Disabled];
+
     /// MLflow's word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -138,9 +141,7 @@ impl WebhookStatus {
 
     /// Reads MLflow's word.
     pub fn find(word: &str) -> Option<Self> {
-        [Self::Active, Self::Disabled]
-            .into_iter()
-            .find(|status| status.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 
