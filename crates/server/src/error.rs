@@ -8,6 +8,7 @@ use datasets::DatasetsError;
 use entities::ErrorClass;
 use locations::LocationError;
 use registry::RegistryError;
+use schemars::JsonSchema;
 use serde::Serialize;
 use traces::TracesError;
 use tracking::TrackingError;
@@ -654,24 +655,26 @@ fn answer_text(code: ErrorCode, error: &RequestError) -> Response {
     response
 }
 
+/// What is wrong: a word for programs, and a sentence for people.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ErrorView<'a> {
+    error_code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    sqlstate: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    error_class: &'static str,
+}
+
 /// MLflow's form of an error.
 pub(crate) fn answer_error(code: ErrorCode, message: &str) -> Response {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        error_code: &'static str,
-        message: &'a str,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        sqlstate: &'static str,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        error_class: &'static str,
-    }
     let ErrorCode {
         status,
         name,
         state,
         class,
     } = code;
-    let body = Body {
+    let body = ErrorView {
         error_code: name,
         message,
         sqlstate: state,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use cas::Cas;
 use entities::ObjectId;
@@ -19,6 +19,7 @@ use super::media::attachment;
 use super::path::has_drive;
 use crate::app::App;
 use crate::error::RequestError;
+use crate::wire::{Archive, Sent};
 
 /// The quickest: what is sent is looked at on the way, not kept.
 const LEVEL: i64 = 1;
@@ -70,7 +71,7 @@ pub(super) async fn send_archive(
     app: &App,
     name: &str,
     entries: Vec<Archived>,
-) -> Result<Response, RequestError> {
+) -> Result<Sent<Archive>, RequestError> {
     let cas = app.tracking.cas().clone();
     let sent = app.figures.sent.clone();
     let archived = pump(sent, move |chunks| {
@@ -85,7 +86,7 @@ pub(super) async fn send_archive(
         .insert(header::CONTENT_TYPE, media_type);
     let name = attachment(&format!("{name}.zip"));
     insert(&mut response, header::CONTENT_DISPOSITION, &name);
-    Ok(response)
+    Ok(Sent::new(response))
 }
 
 /// Writes an archive out; where a file cannot be read, the answer breaks off.

@@ -16,14 +16,12 @@ pub(crate) fn described() -> Vec<Call> {
         get_call("/artifacts", "List files of a folder", list).query([text("path")]),
         get_call("/artifacts/", "List files of a folder", list).query([text("path")]),
         get_call(file, "Get a file", download)
-            .sends("*/*")
             .header("range", false)
             .noting("`path` may hold slashes."),
         put(file, "Send a file", upload).takes(&["*/*"]),
         description::delete(file, "Delete a file", delete),
         get_call("/artifacts.zip", "Get a folder as an archive", get_archive)
             .query(archived)
-            .sends("application/zip")
             .noting("Of a run, of a logged model, or by a path alone."),
     ];
     calls.extend(parts::described());

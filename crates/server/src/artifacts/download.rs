@@ -14,11 +14,13 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tracking::TrackingError;
 
+use super::File;
 use super::media::{attachment, media_type};
 use super::range::{Part, read_range};
 use crate::app::App;
 use crate::error::{RequestError, tell};
 use crate::spans;
+use crate::wire::Sent;
 
 /// What is read and sent at once.
 pub(super) const CHUNK_BYTES: u64 = 256 << 10;
@@ -27,11 +29,7 @@ pub(super) const CHUNK_BYTES: u64 = 256 << 10;
 const CHUNKS_MAX: usize = 4;
 
 /// Answers with the content of an artifact, or a part of it.
-pub(super) async fn send(
-    app: &App,
-    artifact: Artifact,
-    headers: &HeaderMap,
-) -> Result<Response, RequestError> {
+pub(super) async fn send(app: &App, artifact: Artifact, headers: &HeaderMap) -> File {
     let Artifact {
         path,
         object,
@@ -41,13 +39,13 @@ pub(super) async fn send(
     let sent = app.figures.sent.clone();
     let asked = match Asked::read(headers, &object.to_string(), size_bytes) {
         Ok(asked) => asked,
-        Err(answer) => return Ok(*answer),
+        Err(answer) => return Ok(Sent::new(*answer)),
     };
     let body = match asked.part {
         Some((offset, length)) => open_range(cas, object, offset, length, sent).await?,
         None => open(cas, object, sent).await?,
     };
-    Ok(asked.answer(&path, body))
+    Ok(Sent::new(asked.answer(&path, body)))
 }
 
 /// Likewise with a file where clients write. Its content is not known by a digest; its tag changes with it.
@@ -56,10 +54,10 @@ pub(super) async fn send_located(
     path: &str,
     file: Box<dyn Located>,
     headers: &HeaderMap,
-) -> Result<Response, RequestError> {
+) -> File {
     let asked = match Asked::read(headers, file.tag(), file.size_bytes()) {
         Ok(asked) => asked,
-        Err(answer) => return Ok(*answer),
+        Err(answer) => return Ok(Sent::new(*answer)),
     };
     let (offset, length) = asked.part.unwrap_or((0, asked.size_bytes));
     let body = pump(app.figures.sent.clone(), move |chunks| {
@@ -68,7 +66,7 @@ pub(super) async fn send_located(
         Ok::<_, RequestError>(())
     });
     let body = body.await?;
-    Ok(asked.answer(path, body))
+    Ok(Sent::new(asked.answer(path, body)))
 }
 
 /// What a client asks for of a file.

@@ -18,13 +18,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use entities::ArtifactEntry;
 use locations::{Entry, Found};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tracking::{ArtifactOwner, TrackingError};
 
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::Viewer;
-use crate::wire::{FileView, Query, empty, json, read_body_within};
+use crate::wire::{Answer, AnyFile, Archive, FileView, Query, Sent, empty, json, read_body_within};
 use archive::{Archived, Source, send_archive};
 pub(crate) use described::{described, described_urls};
 use download::{send, send_located};
@@ -34,7 +35,8 @@ pub(crate) use place::Place;
 use place::{Files, Listed, Standing, Target, blocking};
 use upload::{receive, receive_small};
 
-type Answer = Result<Response, RequestError>;
+/// A file, as it is or as it was.
+pub(crate) type File = Result<Sent<AnyFile>, RequestError>;
 
 /// The proxy, below `/api/2.0/mlflow-artifacts`.
 pub(crate) fn calls() -> Router<App> {
@@ -66,7 +68,7 @@ async fn closed(uri: OriginalUri) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
 }
 
-async fn download(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Answer {
+async fn download(State(app): State<App>, headers: HeaderMap, uri: Uri) -> File {
     let path = path_of(&uri, "/artifacts/")?;
     send_path(&app, &app.access.real_path(&path), &path, &headers).await
 }
@@ -93,15 +95,15 @@ async fn delete(State(app): State<App>, By(caller): By, uri: Uri) -> Answer {
     }
 }
 
-#[derive(Serialize)]
-struct Listing<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Listing<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     root_uri: Option<std::borrow::Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<FileView<'a>>,
 }
 
-async fn list(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
+async fn list(State(app): State<App>, viewer: Viewer, query: Query) -> Answer<Listing<'static>> {
     let folder = folder_of(query.text("path"))?;
     let real = app.access.real_path(folder);
     let mut entries = app.tracking.list_artifacts(&real).await?;
@@ -122,7 +124,7 @@ async fn list(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
 }
 
 /// `GET artifacts/list`: the files of a run, by paths below its artifacts.
-pub(crate) async fn list_of_run(State(app): State<App>, query: Query) -> Answer {
+pub(crate) async fn list_of_run(State(app): State<App>, query: Query) -> Answer<Listing<'static>> {
     let run = app.access.run(query.run_id()?)?;
     let run = app.tracking.get_run(&run).await?.run;
     list_place(&app, &Place::of_run(&app, &run), query.text("path")).await
@@ -133,14 +135,14 @@ pub(crate) async fn list_of_model(
     State(app): State<App>,
     Path(model): Path<String>,
     query: Query,
-) -> Answer {
+) -> Answer<Listing<'static>> {
     let model = app.access.model(&model)?;
     let model = app.tracking.get_model(&model).await?.model;
     let folder = query.text("artifact_directory_path");
     list_place(&app, &Place::of_model(&app, &model), folder).await
 }
 
-async fn list_place(app: &App, place: &Place, folder: Option<&str>) -> Answer {
+async fn list_place(app: &App, place: &Place, folder: Option<&str>) -> Answer<Listing<'static>> {
     let folder = folder_of(folder)?;
     let shown = Some(folder).filter(|folder| !folder.is_empty());
     let listed = place.list(app, folder).await?;
@@ -166,7 +168,7 @@ fn located_views<'a>(folder: Option<&str>, entries: &'a [Entry]) -> Vec<FileView
 }
 
 /// `GET /get-artifact`: a file of a run.
-pub(crate) async fn get_of_run(State(app): State<App>, query: Query, headers: HeaderMap) -> Answer {
+pub(crate) async fn get_of_run(State(app): State<App>, query: Query, headers: HeaderMap) -> File {
     let path = query.required("path")?;
     check_path(path)?;
     let run = app.access.run(query.run_id()?)?;
@@ -179,7 +181,7 @@ pub(crate) async fn get_of_version(
     State(app): State<App>,
     query: Query,
     headers: HeaderMap,
-) -> Answer {
+) -> File {
     let path = query.required("path")?;
     check_path(path)?;
     let (name, version) = (query.required("name")?, query.required("version")?);
@@ -194,7 +196,7 @@ pub(crate) async fn get_of_model(
     Path(model): Path<String>,
     query: Query,
     headers: HeaderMap,
-) -> Answer {
+) -> File {
     let path = query.required("artifact_file_path")?;
     check_path(path)?;
     let model = app.access.model(&model)?;
@@ -203,7 +205,7 @@ pub(crate) async fn get_of_model(
 }
 
 /// Sends a file of a place, wherever that is.
-pub(crate) async fn send_from(app: &App, place: &Place, path: &str, headers: &HeaderMap) -> Answer {
+pub(crate) async fn send_from(app: &App, place: &Place, path: &str, headers: &HeaderMap) -> File {
     check_path(path)?;
     let asked = || path.to_owned();
     match place.find(app, path).await? {
@@ -257,7 +259,7 @@ pub(crate) async fn upload_of_run(
 }
 
 /// Sends the artifact at `path`; messages name it as it was asked for.
-async fn send_path(app: &App, path: &str, asked: &str, headers: &HeaderMap) -> Answer {
+async fn send_path(app: &App, path: &str, asked: &str, headers: &HeaderMap) -> File {
     if let Some(artifact) = app.tracking.find_artifact(path).await? {
         return send(app, artifact, headers).await;
     }
@@ -273,7 +275,7 @@ const LARGEST_ARCHIVE: usize = 100_000;
 
 /// `GET artifacts.zip`, which MLflow does not have: a folder of a run, of a logged model, or below the proxy, as an
 /// archive whose files are in a folder of that name.
-async fn get_archive(State(app): State<App>, query: Query) -> Answer {
+async fn get_archive(State(app): State<App>, query: Query) -> Result<Sent<Archive>, RequestError> {
     let path = folder_of(query.text("path"))?;
     let given = |name| query.text(name).filter(|text| !text.is_empty());
     let run = given("run_id").or(given("run_uuid"));

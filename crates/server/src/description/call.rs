@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::answered::Answered;
 use super::taken::{Handles, Taken};
 
 /// A call, and what is told of it.
@@ -12,11 +13,11 @@ pub(crate) struct Call {
     pub(super) tag: &'static str,
     pub(super) note: Option<&'static str>,
     pub(super) taken: Taken,
+    pub(super) answered: Answered,
     pub(super) parameters: Vec<Parameter>,
     /// Members of a body that has no type of its own.
     pub(super) members: Vec<Parameter>,
     pub(super) raw_bodies: &'static [&'static str],
-    pub(super) sent: &'static str,
     /// What its body must name, beyond what every body of that type must.
     pub(super) required: &'static [&'static str],
     /// Statuses of its own, and what they say.
@@ -90,17 +91,18 @@ impl Call {
         summary: &'static str,
         handler: impl Handles<A>,
     ) -> Self {
+        let (taken, answered) = handler.described();
         Self {
             method,
             path: path.to_owned(),
             summary,
             tag: "",
             note: None,
-            taken: handler.taken(),
+            taken,
+            answered,
             parameters: Vec::new(),
             members: Vec::new(),
             raw_bodies: &[],
-            sent: "application/json",
             required: &[],
             also: &[],
             declined: None,
@@ -144,12 +146,6 @@ impl Call {
     /// The kinds of a body that is no JSON.
     pub(crate) fn takes(mut self, kinds: &'static [&'static str]) -> Self {
         self.raw_bodies = kinds;
-        self
-    }
-
-    /// The kind of its answer, where that is no JSON.
-    pub(crate) fn sends(mut self, kind: &'static str) -> Self {
-        self.sent = kind;
         self
     }
 

@@ -1,8 +1,11 @@
 //! The document, out of all calls.
 
+use schemars::JsonSchema as _;
 use serde_json::{Map, Value, json};
 
+use super::answered::{Answered, Forms};
 use super::call::{Call, Parameter};
+use crate::error::ErrorView;
 use crate::mlflow::MLFLOW_VERSION;
 
 const ABOUT: &str = "The REST API of MLflow, as `reproof server` answers it.\n\n\
@@ -43,14 +46,19 @@ const FAULTS: [(&str, &str, &str); 9] = [
 ];
 
 pub(super) fn document(calls: &[Call]) -> Value {
-    let (mut paths, mut schemas) = (Map::new(), Map::new());
-    schemas.insert("Error".to_owned(), error());
+    let (mut paths, mut schemas, mut forms) = (Map::new(), Map::new(), Forms::new());
+    let error = forms.schema(ErrorView::json_schema);
+    schemas.insert("Error".to_owned(), error);
     let mut sorted: Vec<_> = calls.iter().collect();
     sorted.sort_by(|one, other| (&one.path, one.method).cmp(&(&other.path, other.method)));
     for call in sorted {
         let path = call.path.replace("{*", "{");
         let item = paths.entry(path).or_insert_with(|| json!({}));
-        item[call.method] = operation(call, &mut schemas);
+        item[call.method] = operation(call, &mut schemas, &mut forms);
+    }
+    for (name, schema) in forms.named() {
+        let before = schemas.insert(name.clone(), schema);
+        assert!(before.is_none(), "two types are called {name}");
     }
     schemas.sort_keys();
     json!({
@@ -61,6 +69,8 @@ pub(super) fn document(calls: &[Call]) -> Value {
             "version": format!("MLflow {MLFLOW_VERSION}"),
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
         },
+        // Below a prefix the document stands there, too.
+        "servers": [{ "url": "/" }],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -72,25 +82,19 @@ pub(super) fn document(calls: &[Call]) -> Value {
     })
 }
 
-fn error() -> Value {
-    json!({
-        "type": "object",
-        "description": "What is wrong: a word for programs, and a sentence for people.",
-        "properties": { "error_code": { "type": "string" }, "message": { "type": "string" } },
-        "required": ["error_code", "message"],
-    })
-}
-
 fn fault_answers() -> Value {
     let error = json!({ "schema": { "$ref": "#/components/schemas/Error" } });
     let answers = FAULTS.iter().map(|(_, name, said)| {
         let mut content = json!({ "application/json": error });
         // Some are told by what stands before the calls, which tells people, not programs.
-        if matches!(
-            *name,
-            "Unauthorized" | "Forbidden" | "TooSlow" | "Unavailable"
-        ) {
-            content["text/plain"] = json!({ "schema": { "type": "string" } });
+        let kinds: &[&str] = match *name {
+            "Unauthorized" | "Forbidden" => &["text/html", "text/plain"],
+            "BadRequest" | "NotFound" | "TooMany" => &["text/html"],
+            "TooSlow" | "Unavailable" => &["text/plain"],
+            _ => &[],
+        };
+        for kind in kinds {
+            content[*kind] = json!({ "schema": { "type": "string" } });
         }
         let answer = json!({ "description": said, "content": content });
         ((*name).to_owned(), answer)
@@ -98,7 +102,7 @@ fn fault_answers() -> Value {
     answers.collect()
 }
 
-fn operation(call: &Call, schemas: &mut Map<String, Value>) -> Value {
+fn operation(call: &Call, schemas: &mut Map<String, Value>, forms: &mut Forms) -> Value {
     let mut operation = json!({
         "operationId": operation_id(call),
         "summary": call.summary,
@@ -114,7 +118,7 @@ fn operation(call: &Call, schemas: &mut Map<String, Value>) -> Value {
     if let Some(body) = body(call, schemas) {
         operation["requestBody"] = body;
     }
-    operation["responses"] = answers(call);
+    operation["responses"] = answers(call, forms);
     operation
 }
 
@@ -204,25 +208,39 @@ fn object_of(members: &[Parameter]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
-fn answers(call: &Call) -> Value {
+fn answers(call: &Call, forms: &mut Forms) -> Value {
     let mut answers = Map::new();
-    if call.declined.is_none() {
-        let schema = match call.sent {
-            "application/json" => json!({ "schema": { "type": "object" } }),
-            kind if kind.starts_with("text/") => json!({ "schema": { "type": "string" } }),
-            _ => json!({}),
-        };
-        let mut content = Map::new();
-        content.insert(call.sent.to_owned(), schema);
-        let answer = json!({ "description": "Done", "content": content });
-        answers.insert("200".to_owned(), answer);
+    let (content, also) = match &call.answered {
+        Answered::Nothing => (None, [].as_slice()),
+        Answered::Json(form) => {
+            let schema = json!({ "schema": forms.schema(*form) });
+            (Some(json!({ "application/json": schema })), [].as_slice())
+        }
+        Answered::Media { kind, also } => {
+            let schema = if kind.starts_with("text/") {
+                json!({ "schema": { "type": "string" } })
+            } else {
+                json!({})
+            };
+            (Some(json!({ *kind: schema })), *also)
+        }
+    };
+    if let Some(content) = content {
+        for (status, said) in [("200", "Done")].iter().chain(also) {
+            let mut answer = json!({ "description": said });
+            if status.starts_with('2') {
+                answer["content"] = content.clone();
+            }
+            answers.insert((*status).to_owned(), answer);
+        }
     }
     for (status, name, _) in FAULTS {
         let answer = json!({ "$ref": format!("#/components/responses/{name}") });
         answers.insert(status.to_owned(), answer);
     }
     for (status, said) in call.also {
-        let content = json!({ "application/json": { "schema": { "type": "object" } } });
+        let schema = json!({ "type": "object", "additionalProperties": true });
+        let content = json!({ "application/json": { "schema": schema } });
         let answer = json!({ "description": said, "content": content });
         answers.insert((*status).to_owned(), answer);
     }

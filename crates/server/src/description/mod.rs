@@ -3,6 +3,7 @@
 //! A call is described beside its handler, by the handler itself: the type of its body is read off its signature.
 //! Names of a query are told by hand, since a query has no type; a debug build refuses to read one that is not told.
 
+mod answered;
 mod call;
 mod document;
 mod taken;
@@ -10,12 +11,14 @@ mod taken;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::body::Body;
+use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::wire::Told;
 use crate::{artifacts, mlflow, otlp};
 pub(crate) use call::{
     Call, Parameter, delete, flag, get_call, list, number, patch, post, put, text, whole,
@@ -23,6 +26,9 @@ pub(crate) use call::{
 
 /// Where the document is.
 const PATH: &str = "/openapi.json";
+
+/// How the document says where the server is.
+const SERVER: &str = "\"url\": \"/\"";
 
 static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| {
     let mut calls = mlflow::described();
@@ -58,11 +64,13 @@ pub(crate) fn declares(method: &str, route: &str, name: &str) -> bool {
     found.is_some_and(|call| call.reads(name))
 }
 
-async fn tell() -> Response {
-    let mut response = DOCUMENT.clone().into_response();
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+/// Gives the document, which below a prefix says that the server is there.
+async fn tell(State(app): State<App>) -> Told<Map<String, Value>> {
+    if app.prefix.is_empty() {
+        return Told::streamed(Body::from(DOCUMENT.clone()));
+    }
+    let moved = SERVER.replacen('/', &format!("{}/", app.prefix), 1);
+    Told::streamed(Body::from(document().replacen(SERVER, &moved, 1)))
 }
 
 #[cfg(test)]
@@ -85,6 +93,23 @@ mod tests {
                 call.method, call.path
             );
         }
+    }
+
+    /// The generator numbers them, in an order that changes with the calls.
+    #[test]
+    fn no_two_types_have_one_name() {
+        let document = document::document(&CALLS);
+        let named = document["components"]["schemas"].as_object().unwrap();
+        for name in named.keys() {
+            let begin = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+            assert!(begin == name || !named.contains_key(begin), "{name}");
+        }
+    }
+
+    #[test]
+    fn below_a_prefix_the_document_says_so() {
+        let document = document();
+        assert_eq!(document.matches(SERVER).count(), 1);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What handlers take, read off their signatures.
 
+use std::future::Future;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, Request, State};
@@ -7,6 +9,7 @@ use axum::http::{HeaderMap, Uri};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
+use super::answered::{Answered, Outcome};
 use crate::app::By;
 use crate::sign_on::Viewer;
 use crate::wire::{Json, Query};
@@ -78,24 +81,25 @@ impl<T: JsonSchema> Part for Json<T> {
     }
 }
 
-/// A handler, whose arguments say what it takes.
+/// A handler, whose arguments say what it takes, and whose result says what it answers.
 pub(crate) trait Handles<Arguments> {
-    fn taken(self) -> Taken;
+    fn described(self) -> (Taken, Answered);
 }
 
 macro_rules! handles {
     ($($part:ident)*) => {
-        impl<Function, Answer, $($part: Part,)*> Handles<($($part,)*)> for Function
+        impl<Function, Answering, $($part: Part,)*> Handles<($($part,)*)> for Function
         where
-            Function: Fn($($part),*) -> Answer,
+            Function: Fn($($part),*) -> Answering,
+            Answering: Future<Output: Outcome>,
         {
-            fn taken(self) -> Taken {
+            fn described(self) -> (Taken, Answered) {
                 let mut taken = Taken::default();
                 let notes: &[fn(&mut Taken)] = &[$($part::note),*];
                 for note in notes {
                     note(&mut taken);
                 }
-                taken
+                (taken, Answering::Output::answered())
             }
         }
     };

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use traces::{AssessmentRevision, parse_trace_id};
 
-use super::Answer;
 use crate::app::{App, By};
 use crate::error::RequestError;
-use crate::wire::{AssessmentView, Json, Moment, SourceWord, empty, json, missing, required};
+use crate::wire::{
+    Answer, AssessmentView, Json, Moment, SourceWord, empty, json, missing, required,
+};
 
 /// An assessment as clients send it.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -183,12 +184,12 @@ pub(super) struct Create {
     assessment: Option<AssessmentBody>,
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
     assessment: AssessmentView<'a>,
 }
 
-fn answer(trace: &TraceId, assessment: &Assessment) -> Answer {
+fn answer(trace: &TraceId, assessment: &Assessment) -> Answer<Found<'static>> {
     json(&Found {
         assessment: AssessmentView::new(trace.as_str(), assessment),
     })
@@ -199,7 +200,7 @@ pub(super) async fn create(
     By(caller): By,
     Path(trace): Path<String>,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let assessment = request.assessment.ok_or_else(|| missing("assessment"))?;
     let mut assessment = assessment.read(app.tracking.clock().now())?;
     app.access.mask_assessment(&mut assessment);
@@ -213,7 +214,7 @@ pub(super) async fn create(
 pub(super) async fn find(
     State(app): State<App>,
     Path((trace, id)): Path<(String, String)>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let trace = parse_trace_id(&trace)?;
     answer(&trace, &app.traces.get_assessment(&trace, &id).await?)
 }
@@ -232,7 +233,7 @@ pub(super) async fn update(
     By(caller): By,
     Path((trace, id)): Path<(String, String)>,
     Json(request): Json<Update>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let mut given = request.assessment.ok_or_else(|| missing("assessment"))?;
     let mask = required("update_mask", request.update_mask)?;
     let names = |snake: &str, camel: &str| {

@@ -5,16 +5,15 @@ use datasets::{NewDataset, parse_dataset_id, parse_records, parse_tags};
 use entities::{EvaluationDataset, ExperimentId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use store::PageRequest;
 
-use super::Answer;
 use super::experiments::page_limit;
 use super::runs::{experiment_ids_of, real_tags};
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{
-    DatasetRecordView, DatasetView, Int64, Json, Page, Query, empty, json as answer_json, required,
+    Answer, DatasetRecordView, EvaluationDatasetView, Int64, Json, Page, Query, empty, json,
+    required,
 };
 
 /// Datasets on a page where the request does not say, and records likewise.
@@ -33,7 +32,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let tags = request.tags.filter(|tags| !tags.is_empty());
     let tags = tags.as_deref().map(parse_tags).transpose()?;
     let new = NewDataset {
@@ -47,17 +46,18 @@ pub(super) async fn create(
     answer(&created, &experiments)
 }
 
-fn answer(dataset: &EvaluationDataset, experiments: &[ExperimentId]) -> Answer {
-    #[derive(Serialize)]
-    struct Found<'a> {
-        dataset: DatasetView<'a>,
-    }
-    answer_json(&Found {
-        dataset: DatasetView::new(dataset, experiments),
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    dataset: EvaluationDatasetView<'a>,
+}
+
+fn answer(dataset: &EvaluationDataset, experiments: &[ExperimentId]) -> Answer<Found<'static>> {
+    json(&Found {
+        dataset: EvaluationDatasetView::new(dataset, experiments),
     })
 }
 
-pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer {
+pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer<Found<'static>> {
     let id = parse_dataset_id(&id)?;
     answer(&app.datasets.get_dataset(&id).await?, &[])
 }
@@ -87,11 +87,17 @@ pub(super) struct Search {
     page_token: Option<String>,
 }
 
-pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
+pub(super) async fn search(
+    State(app): State<App>,
+    Json(request): Json<Search>,
+) -> Answer<Page<Items<'static>>> {
     find_all(&app, request).await
 }
 
-pub(super) async fn search_by_query(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn search_by_query(
+    State(app): State<App>,
+    query: Query,
+) -> Answer<Page<Items<'static>>> {
     let list = |name: &str| Some(query.list(name).map(str::to_owned).collect());
     let request = Search {
         experiment_ids: list("experiment_ids"),
@@ -103,12 +109,13 @@ pub(super) async fn search_by_query(State(app): State<App>, query: Query) -> Ans
     find_all(&app, request).await
 }
 
-async fn find_all(app: &App, request: Search) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        datasets: Vec<DatasetView<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    datasets: Vec<EvaluationDatasetView<'a>>,
+}
+
+async fn find_all(app: &App, request: Search) -> Answer<Page<Items<'static>>> {
     let Search {
         experiment_ids,
         filter_string,
@@ -130,10 +137,10 @@ async fn find_all(app: &App, request: Search) -> Answer {
         .search_datasets(&experiments, &filter, &order_by, &page);
     let found = searching.await?;
     let views = found.items.iter();
-    answer_json(&Page {
+    json(&Page {
         items: Items {
             datasets: views
-                .map(|dataset| DatasetView::new(dataset, &[]))
+                .map(|dataset| EvaluationDatasetView::new(dataset, &[]))
                 .collect(),
         },
         next_page_token: found.next.clone(),
@@ -169,19 +176,27 @@ pub(super) async fn delete_tag(
     Ok(empty())
 }
 
-pub(super) async fn list_experiments(State(app): State<App>, Path(id): Path<String>) -> Answer {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Experiments {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiment_ids: Vec<String>,
+}
+
+pub(super) async fn list_experiments(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Answer<Experiments> {
     let experiments = match id.parse() {
         Ok(id) => app.datasets.list_experiments(&id).await?,
         Err(_) => Vec::new(),
     };
-    if experiments.is_empty() {
-        return Ok(empty());
-    }
-    answer_json(&json!({ "experiment_ids": experiments }))
+    json(&Experiments {
+        experiment_ids: experiments.into_iter().map(String::from).collect(),
+    })
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub(super) struct Experiments {
+pub(super) struct OfExperiments {
     #[serde(alias = "experimentIds")]
     experiment_ids: Option<Vec<String>>,
 }
@@ -190,8 +205,8 @@ pub(super) async fn add_to_experiments(
     State(app): State<App>,
     By(caller): By,
     Path(id): Path<String>,
-    Json(request): Json<Experiments>,
-) -> Answer {
+    Json(request): Json<OfExperiments>,
+) -> Answer<Found<'static>> {
     let experiments = experiment_ids_of(request.experiment_ids)?;
     let id = app.access.writable_dataset(&id)?;
     let adding = app.datasets.add_to_experiments(&caller, &id, experiments);
@@ -202,8 +217,8 @@ pub(super) async fn remove_from_experiments(
     State(app): State<App>,
     By(caller): By,
     Path(id): Path<String>,
-    Json(request): Json<Experiments>,
-) -> Answer {
+    Json(request): Json<OfExperiments>,
+) -> Answer<Found<'static>> {
     // What can be no id names no experiment that it could belong to.
     let experiments = request.experiment_ids.unwrap_or_default();
     let experiments = experiments.iter().map(|id| id.parse());
@@ -215,15 +230,16 @@ pub(super) async fn remove_from_experiments(
     answer(&removing.await?, &[])
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Records {
+    records: String,
+}
+
 pub(super) async fn list_records(
     State(app): State<App>,
     Path(id): Path<String>,
     query: Query,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Records {
-        records: String,
-    }
+) -> Answer<Page<Records>> {
     let limit = match query.integer("max_results")? {
         None | Some(0) => DEFAULT_PAGE,
         Some(limit) => limit,
@@ -243,7 +259,7 @@ pub(super) async fn list_records(
         }
         Err(_) => ("[]".to_owned(), None),
     };
-    answer_json(&Page {
+    json(&Page {
         items: Records { records },
         next_page_token,
     })
@@ -255,22 +271,28 @@ pub(super) struct Merge {
     records: Option<String>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Merged {
+    inserted_count: u64,
+    updated_count: u64,
+}
+
 pub(super) async fn merge_records(
     State(app): State<App>,
     By(caller): By,
     Path(id): Path<String>,
     Json(request): Json<Merge>,
-) -> Answer {
+) -> Answer<Merged> {
     let mut records = parse_records(&required("records", request.records)?)?;
     let id = app.access.writable_dataset(&id)?;
     for record in &mut records {
         app.access.mask_record(record);
     }
     let merged = app.datasets.merge_records(&caller, &id, records).await?;
-    answer_json(&json!({
-        "inserted_count": merged.inserted,
-        "updated_count": merged.updated,
-    }))
+    json(&Merged {
+        inserted_count: merged.inserted,
+        updated_count: merged.updated,
+    })
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -279,12 +301,17 @@ pub(super) struct Delete {
     dataset_record_ids: Option<Vec<String>>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Deleted {
+    deleted_count: u64,
+}
+
 pub(super) async fn delete_records(
     State(app): State<App>,
     By(caller): By,
     Path(id): Path<String>,
     Json(request): Json<Delete>,
-) -> Answer {
+) -> Answer<Deleted> {
     let ids = request.dataset_record_ids.unwrap_or_default();
     // What can be no id names no record.
     let ids: Vec<_> = ids
@@ -294,5 +321,7 @@ pub(super) async fn delete_records(
         .collect();
     let id = app.access.writable_dataset(&id)?;
     let deleted = app.datasets.delete_records(&caller, &id, &ids).await?;
-    answer_json(&json!({ "deleted_count": deleted }))
+    json(&Deleted {
+        deleted_count: deleted,
+    })
 }

@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 use store::{PageRequest, View};
 use tracking::{NewExperiment, parse_experiment_id};
 
-use super::Answer;
 use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::{Filling, Viewer};
 use crate::wire::{
-    ExperimentView, Int64, Json, Page, Pair, Query, ViewWord, empty, json, pairs, required,
+    Answer, ExperimentView, Int64, Json, Page, Pair, Query, ViewWord, empty, json, pairs, required,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -25,15 +24,16 @@ pub(super) struct Create {
     tags: Option<Vec<Pair>>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Created<'a> {
+    experiment_id: &'a str,
+}
+
 pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Created<'a> {
-        experiment_id: &'a str,
-    }
+) -> Answer<Created<'static>> {
     let new = NewExperiment {
         name: required("name", request.name)?,
         artifact_location: request.artifact_location,
@@ -47,23 +47,23 @@ pub(super) async fn create(
     })
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
     experiment: ExperimentView<'a>,
 }
 
-fn found(experiment: &Experiment) -> Answer {
+fn found(experiment: &Experiment) -> Answer<Found<'static>> {
     json(&Found {
         experiment: ExperimentView::new(experiment),
     })
 }
 
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let id = parse_experiment_id(query.required("experiment_id")?)?;
     found(&app.tracking.get_experiment(&id).await?)
 }
 
-pub(super) async fn find_by_name(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find_by_name(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let name = query.required("experiment_name")?;
     found(&app.tracking.get_experiment_by_name(name).await?)
 }
@@ -173,7 +173,7 @@ pub(super) async fn search(
     State(app): State<App>,
     viewer: Viewer,
     Json(request): Json<Search>,
-) -> Answer {
+) -> Answer<Page<Items<'static>>> {
     find_all(&app, &viewer, request).await
 }
 
@@ -181,7 +181,7 @@ pub(super) async fn search_by_query(
     State(app): State<App>,
     viewer: Viewer,
     query: Query,
-) -> Answer {
+) -> Answer<Page<Items<'static>>> {
     let view_type = match query.text("view_type") {
         Some(word) => Some(
             ViewWord::find(word).ok_or_else(|| RequestError::UnknownWord {
@@ -202,12 +202,13 @@ pub(super) async fn search_by_query(
     find_all(&app, &viewer, request).await
 }
 
-async fn find_all(app: &App, viewer: &Viewer, request: Search) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        experiments: Vec<ExperimentView<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<ExperimentView<'a>>,
+}
+
+async fn find_all(app: &App, viewer: &Viewer, request: Search) -> Answer<Page<Items<'static>>> {
     let Search {
         max_results,
         page_token,
@@ -252,6 +253,22 @@ pub(crate) struct SearchDatasets {
     experiment_ids: Option<Vec<String>>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Datasets {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dataset_summaries: Vec<DatasetSummaryView>,
+}
+
+/// A dataset that runs of an experiment read.
+#[derive(Serialize, JsonSchema)]
+struct DatasetSummaryView {
+    experiment_id: String,
+    name: String,
+    digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<String>,
+}
+
 /// Experiments in one request for datasets.
 const LARGEST_DATASET_SEARCH: usize = 20;
 
@@ -259,20 +276,7 @@ const LARGEST_DATASET_SEARCH: usize = 20;
 pub(crate) async fn search_datasets(
     State(app): State<App>,
     Json(request): Json<SearchDatasets>,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Found {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        dataset_summaries: Vec<Summary>,
-    }
-    #[derive(Serialize)]
-    struct Summary {
-        experiment_id: String,
-        name: String,
-        digest: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        context: Option<String>,
-    }
+) -> Answer<Datasets> {
     let ids = request.experiment_ids.unwrap_or_default();
     if ids.is_empty() {
         let fault = "must specify at least one experiment_id.".to_owned();
@@ -287,13 +291,13 @@ pub(crate) async fn search_datasets(
     }
     let experiments = super::runs::experiment_ids_of(Some(ids))?;
     let found = app.tracking.list_datasets(&experiments).await?;
-    let summaries = found.into_iter().map(|summary| Summary {
+    let summaries = found.into_iter().map(|summary| DatasetSummaryView {
         experiment_id: summary.experiment.into(),
         name: summary.name,
         digest: summary.digest,
         context: summary.context,
     });
-    json(&Found {
+    json(&Datasets {
         dataset_summaries: summaries.collect(),
     })
 }

@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use traces::{FigureRequest, Measured};
 
-use super::Answer;
 use super::runs::experiment_ids_of;
 use crate::app::App;
-use crate::wire::{AggregationWord, Double, FigureViewWord, Int64, Json, json, missing, required};
+use crate::wire::{
+    AggregationWord, Answer, Double, FigureViewWord, Int64, Json, json, missing, required,
+};
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Ask {
@@ -46,14 +47,15 @@ struct AggregationBody {
     percentile_value: Option<Double>,
 }
 
-#[derive(Serialize)]
-struct View<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Measures<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    data_points: Vec<PointView<'a>>,
+    data_points: Vec<FigurePointView<'a>>,
 }
 
-#[derive(Serialize)]
-struct PointView<'a> {
+/// Figures of one group.
+#[derive(Serialize, JsonSchema)]
+struct FigurePointView<'a> {
     metric_name: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     dimensions: BTreeMap<&'a str, String>,
@@ -61,7 +63,10 @@ struct PointView<'a> {
 }
 
 /// `POST traces/metrics`.
-pub(super) async fn measure(State(app): State<App>, Json(request): Json<Ask>) -> Answer {
+pub(super) async fn measure(
+    State(app): State<App>,
+    Json(request): Json<Ask>,
+) -> Answer<Measures<'static>> {
     let Ask {
         experiment_ids,
         view_type,
@@ -106,13 +111,13 @@ pub(super) async fn measure(State(app): State<App>, Json(request): Json<Ask>) ->
     let data_points = points
         .into_iter()
         .filter_map(|point| view_of(&query, point));
-    json(&View {
+    json(&Measures {
         data_points: data_points.collect(),
     })
 }
 
 /// A group with values.
-fn view_of(query: &FigureQuery, point: FigurePoint) -> Option<PointView<'_>> {
+fn view_of(query: &FigureQuery, point: FigurePoint) -> Option<FigurePointView<'_>> {
     let FigurePoint {
         bucket_ms,
         group,
@@ -125,7 +130,7 @@ fn view_of(query: &FigureQuery, point: FigurePoint) -> Option<PointView<'_>> {
         .collect();
     let groupings = query.groupings.iter().map(|grouping| grouping.as_str());
     let bucket = bucket_ms.map(|bucket_ms| ("time_bucket", show_bucket(bucket_ms)));
-    (!values.is_empty()).then(|| PointView {
+    (!values.is_empty()).then(|| FigurePointView {
         metric_name: query.figure.name(),
         dimensions: groupings.zip(group).chain(bucket).collect(),
         values,

@@ -2,20 +2,18 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use entities::{Metric, RunId};
 use futures_util::stream;
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::PageRequest;
 use tracking::TrackingError;
 
-use super::Answer;
 use super::experiments::page_limit;
 use crate::app::App;
 use crate::error::{RequestError, tell};
-use crate::wire::{MetricView, Page, Query, json};
+use crate::wire::{Answer, MetricView, Page, Query, Told, json};
 
 /// Points that are read at once where a whole history is wanted.
 const HISTORY_PAGE: usize = 25_000;
@@ -29,14 +27,14 @@ const BULK_RUNS_MAX: usize = 100;
 /// Points of one run in a sample.
 const SAMPLE_MAX: usize = 2500;
 
-#[derive(Serialize)]
-struct Points<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Points<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     metrics: Vec<MetricView<'a>>,
 }
 
 /// `metrics/get-history`: a page of it, or all of it where no limit is given.
-pub(super) async fn whole(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn whole(State(app): State<App>, query: Query) -> Answer<Page<Points<'static>>> {
     let run = app.access.run(query.run_id()?)?;
     let key = query.required("metric_key")?;
     let token = query.text("page_token").filter(|token| !token.is_empty());
@@ -52,7 +50,11 @@ pub(super) async fn whole(State(app): State<App>, query: Query) -> Answer {
     Ok(send_all(app, run, key.to_owned(), read.items, next))
 }
 
-fn answer_page(app: &App, points: &[Metric], next: Option<String>) -> Answer {
+fn answer_page(
+    app: &App,
+    points: &[Metric],
+    next: Option<String>,
+) -> Answer<Page<Points<'static>>> {
     let views = points.iter();
     json(&Page {
         items: Points {
@@ -65,7 +67,13 @@ fn answer_page(app: &App, points: &[Metric], next: Option<String>) -> Answer {
 }
 
 /// Sends a history of any length, page by page, so that only one is in memory.
-fn send_all(app: App, run: RunId, key: String, first: Vec<Metric>, next: String) -> Response {
+fn send_all(
+    app: App,
+    run: RunId,
+    key: String,
+    first: Vec<Metric>,
+    next: String,
+) -> Told<Page<Points<'static>>> {
     struct Rest {
         app: App,
         run: RunId,
@@ -114,10 +122,7 @@ fn send_all(app: App, run: RunId, key: String, first: Vec<Metric>, next: String)
         rest.next = read.next;
         Ok(Some((Bytes::from(text), Some(rest))))
     });
-    let mut response = Body::from_stream(pages).into_response();
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+    Told::streamed(Body::from_stream(pages))
 }
 
 /// Writes points without the brackets around them.
@@ -131,8 +136,14 @@ fn write_points(text: &mut Vec<u8>, points: &[Metric], app: &App) -> std::io::Re
     Ok(())
 }
 
+/// As `Points`; without any there is an empty list, which MLflow writes by hand here.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct All<'a> {
+    metrics: Vec<MetricView<'a>>,
+}
+
 /// `metrics/get-history-bulk`: one metric of several runs, run by run, as far as an answer may go.
-pub(super) async fn of_runs(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn of_runs(State(app): State<App>, query: Query) -> Answer<All<'static>> {
     let request = "GetMetricHistoryBulk";
     let mut runs = read_runs(&app, &query, "run_id", request)?;
     runs.sort();
@@ -159,18 +170,13 @@ pub(super) async fn of_runs(State(app): State<App>, query: Query) -> Answer {
             Err(error) => return Err(error.into()),
         }
     }
-    /// As `Points`; without any there is an empty list, which MLflow writes by hand here.
-    #[derive(Serialize)]
-    struct All<'a> {
-        metrics: Vec<MetricView<'a>>,
-    }
     json(&All {
         metrics: views_of_runs(&app, &found),
     })
 }
 
 /// `metrics/get-history-bulk-interval`: an even sample of one metric of several runs.
-pub(super) async fn samples(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn samples(State(app): State<App>, query: Query) -> Answer<Points<'static>> {
     let request = "GetMetricHistoryBulkInterval";
     let runs = read_runs(&app, &query, "run_ids", request)?;
     let key = query.required("metric_key")?;

@@ -3,18 +3,17 @@
 use std::borrow::Cow;
 
 use axum::extract::{Path, State};
-use entities::{CountedIssue, Issue};
+use entities::{CountedIssue, Issue, IssueSeverity, IssueStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
 use traces::{IssueChange, NewIssue};
 use tracking::parse_experiment_id;
 
-use super::Answer;
 use super::experiments::page_limit;
 use crate::app::{App, By};
 use crate::scope::Access;
-use crate::wire::{Int64, Json, json, required};
+use crate::wire::{Answer, Int64, Json, Word, json, required};
 
 /// Issues on a page where the request does not say.
 const DEFAULT_PAGE: i64 = 100;
@@ -61,15 +60,16 @@ pub(super) struct Search {
     include_trace_count: Option<bool>,
 }
 
-#[derive(Serialize)]
-struct View<'a> {
+/// A known problem that traces show.
+#[derive(Serialize, JsonSchema)]
+struct IssueView<'a> {
     issue_id: &'a str,
     experiment_id: &'a str,
     name: &'a str,
     description: &'a str,
-    status: &'static str,
+    status: Word<IssueStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    severity: Option<&'static str>,
+    severity: Option<Word<IssueSeverity>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     root_causes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ struct View<'a> {
     trace_count: Option<u64>,
 }
 
-impl<'a> View<'a> {
+impl<'a> IssueView<'a> {
     fn new(access: &Access, issue: &'a Issue, traces: Option<u64>) -> Self {
         let Issue {
             id,
@@ -105,8 +105,8 @@ impl<'a> View<'a> {
             experiment_id: experiment.as_str(),
             name,
             description,
-            status: status.as_str(),
-            severity: severity.map(entities::IssueSeverity::as_str),
+            status: Word(*status),
+            severity: severity.map(Word),
             root_causes,
             source_run_id: source_run.as_ref().map(|run| access.shown_id(run.as_str())),
             created_timestamp: created_at.as_millis(),
@@ -118,13 +118,14 @@ impl<'a> View<'a> {
     }
 }
 
-fn answer(app: &App, issue: &Issue) -> Answer {
-    #[derive(Serialize)]
-    struct One<'a> {
-        issue: View<'a>,
-    }
-    json(&One {
-        issue: View::new(&app.access, issue, None),
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    issue: IssueView<'a>,
+}
+
+fn answer(app: &App, issue: &Issue) -> Answer<Found<'static>> {
+    json(&Found {
+        issue: IssueView::new(&app.access, issue, None),
     })
 }
 
@@ -138,7 +139,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let Create {
         experiment_id,
         name,
@@ -177,7 +178,10 @@ pub(super) async fn create(
 }
 
 /// `GET issues/{issue}`.
-pub(super) async fn find(State(app): State<App>, Path(issue): Path<String>) -> Answer {
+pub(super) async fn find(
+    State(app): State<App>,
+    Path(issue): Path<String>,
+) -> Answer<Found<'static>> {
     let id = traces::parse_issue_id(&issue)?;
     answer(&app, &app.traces.get_issue(&id).await?)
 }
@@ -188,7 +192,7 @@ pub(super) async fn update(
     By(caller): By,
     Path(issue): Path<String>,
     Json(request): Json<Update>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let Update {
         name,
         description,
@@ -207,14 +211,18 @@ pub(super) async fn update(
     answer(&app, &issue)
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<IssueView<'a>>,
+    next_page_token: String,
+}
+
 /// `POST issues/search`.
-pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
-    #[derive(Serialize)]
-    struct Found<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        issues: Vec<View<'a>>,
-        next_page_token: String,
-    }
+pub(super) async fn search(
+    State(app): State<App>,
+    Json(request): Json<Search>,
+) -> Answer<Items<'static>> {
     let Search {
         experiment_id,
         filter_string,
@@ -238,8 +246,9 @@ pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) 
     );
     let found = searching.await?;
     let views = found.items.iter();
-    let views = views.map(|CountedIssue { issue, traces }| View::new(&app.access, issue, *traces));
-    json(&Found {
+    let views =
+        views.map(|CountedIssue { issue, traces }| IssueView::new(&app.access, issue, *traces));
+    json(&Items {
         issues: views.collect(),
         next_page_token: found.next.unwrap_or_default(),
     })

@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use traces::{LabelFault, NewLabelSchema, TracesError, is_default};
 use tracking::parse_experiment_id;
 
-use super::Answer;
 use crate::app::{App, By};
 use crate::error::RequestError;
-use crate::wire::{Double, Int64, Json, LabelKindWord, Query, empty, json, required};
+use crate::wire::{Answer, Double, Int64, Json, LabelKindWord, Query, empty, json, required};
 
 /// Label schemas on a page where the request does not say, and at most.
 const DEFAULT_PAGE: usize = 100;
@@ -126,26 +125,35 @@ fn fault(fault: LabelFault) -> RequestError {
     TracesError::from(fault).into()
 }
 
-#[derive(Serialize)]
-struct View<'a> {
+/// What people are asked of traces, and what they may answer.
+#[derive(Serialize, JsonSchema)]
+struct LabelSchemaView<'a> {
     schema_id: &'a str,
     experiment_id: &'a str,
     name: &'a str,
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: LabelKindView,
     #[serde(skip_serializing_if = "Option::is_none")]
     instruction: Option<&'a str>,
     enable_comment: bool,
-    input: InputView<'a>,
+    input: LabelInputView<'a>,
     created_at: i64,
     last_updated_at: i64,
     is_default: bool,
 }
 
-/// Named as MLflow's wire form has it.
-#[derive(Serialize)]
+/// What an answer is.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum LabelKindView {
+    Feedback,
+    Expectation,
+}
+
+/// What may be answered, named as MLflow's wire form has it.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum InputView<'a> {
+enum LabelInputView<'a> {
     PassFail {
         positive_label: &'a str,
         negative_label: &'a str,
@@ -166,7 +174,7 @@ enum InputView<'a> {
     },
 }
 
-impl<'a> View<'a> {
+impl<'a> LabelSchemaView<'a> {
     fn new(schema: &'a LabelSchema) -> Self {
         let LabelSchema {
             id,
@@ -184,28 +192,28 @@ impl<'a> View<'a> {
             experiment_id: experiment.as_str(),
             name,
             kind: match kind {
-                LabelKind::Feedback => "FEEDBACK",
-                LabelKind::Expectation => "EXPECTATION",
+                LabelKind::Feedback => LabelKindView::Feedback,
+                LabelKind::Expectation => LabelKindView::Expectation,
             },
             instruction: instruction.as_deref(),
             enable_comment: *has_comment,
             input: match input {
-                LabelInput::PassFail { positive, negative } => InputView::PassFail {
+                LabelInput::PassFail { positive, negative } => LabelInputView::PassFail {
                     positive_label: positive,
                     negative_label: negative,
                 },
                 LabelInput::Categorical {
                     options,
                     is_multiple,
-                } => InputView::Categorical {
+                } => LabelInputView::Categorical {
                     options,
                     multi_select: *is_multiple,
                 },
-                LabelInput::Numeric { least, largest } => InputView::Numeric {
+                LabelInput::Numeric { least, largest } => LabelInputView::Numeric {
                     min_value: *least,
                     max_value: *largest,
                 },
-                LabelInput::Text { longest } => InputView::Text {
+                LabelInput::Text { longest } => LabelInputView::Text {
                     max_length: *longest,
                 },
             },
@@ -216,13 +224,14 @@ impl<'a> View<'a> {
     }
 }
 
-fn answer(schema: &LabelSchema) -> Answer {
-    #[derive(Serialize)]
-    struct One<'a> {
-        label_schema: View<'a>,
-    }
-    json(&One {
-        label_schema: View::new(schema),
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    label_schema: LabelSchemaView<'a>,
+}
+
+fn answer(schema: &LabelSchema) -> Answer<Found<'static>> {
+    json(&Found {
+        label_schema: LabelSchemaView::new(schema),
     })
 }
 
@@ -231,7 +240,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let Create {
         experiment_id,
         name,
@@ -257,26 +266,27 @@ pub(super) async fn create(
 }
 
 /// `GET label-schemas/get`.
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let id = traces::parse_label_schema_id(query.required("schema_id")?)?;
     answer(&app.traces.get_label_schema(&id).await?)
 }
 
 /// `GET label-schemas/get-by-name`.
-pub(super) async fn find_by_name(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find_by_name(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let experiment = parse_experiment_id(query.required("experiment_id")?)?;
     let name = query.required("name")?;
     let finding = app.traces.get_label_schema_by_name(&experiment, name);
     answer(&finding.await?)
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    label_schemas: Vec<LabelSchemaView<'a>>,
+    next_page_token: String,
+}
+
 /// `GET label-schemas/list`.
-pub(super) async fn list(State(app): State<App>, query: Query) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        label_schemas: Vec<View<'a>>,
-        next_page_token: String,
-    }
+pub(super) async fn list(State(app): State<App>, query: Query) -> Answer<Items<'static>> {
     let experiment = parse_experiment_id(query.required("experiment_id")?)?;
     let limit = match query.integer("max_results")? {
         None => DEFAULT_PAGE,
@@ -302,7 +312,7 @@ pub(super) async fn list(State(app): State<App>, query: Query) -> Answer {
     let page = &rest[..limit.min(rest.len())];
     let has_more = page.len() < rest.len();
     json(&Items {
-        label_schemas: page.iter().map(View::new).collect(),
+        label_schemas: page.iter().map(LabelSchemaView::new).collect(),
         next_page_token: if has_more {
             (skipped + page.len()).to_string()
         } else {
@@ -316,7 +326,7 @@ pub(super) async fn update(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Update>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let Update {
         schema_id,
         name,

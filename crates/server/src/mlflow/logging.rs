@@ -7,11 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracking::LogBatch;
 
-use super::Answer;
 use super::runs::{note_name_in, real_tags};
 use crate::app::{App, By};
 use crate::error::RequestError;
-use crate::wire::{Double, Int64, Json, Pair, empty, missing, pairs, required};
+use crate::wire::{Answer, Double, Int64, Json, Pair, empty, missing, pairs, required};
 
 /// The tag in which MLflow 2 keeps what models a run has.
 const LOGGED_MODELS_TAG: &str = "mlflow.log-model.history";

@@ -30,9 +30,7 @@ use crate::app::App;
 use crate::artifacts;
 pub(crate) use described::described;
 pub(crate) use info::{MLFLOW_VERSION, at_root, server_calls};
-use rights::Old;
-
-type Answer = Result<axum::response::Response, crate::error::RequestError>;
+use rights::{OfExperiment, OfRegistered, OfScorer, Old};
 
 /// The calls below `/api/2.0/mlflow`, which are the same below `/ajax-api/2.0/mlflow`.
 pub(crate) fn calls() -> Router<App> {
@@ -235,8 +233,8 @@ pub(crate) fn access_calls() -> Router<App> {
         .route("/users/update-password", patch(users::set_password))
         .route("/users/update-admin", patch(users::set_admin))
         .route("/users/delete", delete(users::delete))
-        .merge(old_right_calls("/experiments", Old::Experiment))
-        .merge(old_right_calls("/registered-models", Old::Registered))
+        .merge(old_right_calls::<OfExperiment>("/experiments"))
+        .merge(old_right_calls::<OfRegistered>("/registered-models"))
 }
 
 /// The page on which somebody makes users, and what its form is sent to.
@@ -267,26 +265,17 @@ pub(crate) fn access_calls_v3() -> Router<App> {
         .route("/roles/assign", post(roles::assign))
         .route("/roles/unassign", delete(roles::unassign))
         .route("/roles/users/list", get(roles::list_members))
-        .merge(old_right_calls("/scorers", Old::Scorer))
+        .merge(old_right_calls::<OfScorer>("/scorers"))
 }
 
 /// What MLflow had before 3.13.
-fn old_right_calls(noun: &str, old: Old) -> Router<App> {
+fn old_right_calls<K: Old>(noun: &str) -> Router<App> {
     let path = |call: &str| format!("{noun}/permissions/{call}");
     Router::new()
-        .route(
-            &path("create"),
-            post(move |app, by, members| old.create(app, by, members)),
-        )
-        .route(&path("get"), get(move |app, query| old.find(app, query)))
-        .route(
-            &path("update"),
-            patch(move |app, by, members| old.update(app, by, members)),
-        )
-        .route(
-            &path("delete"),
-            delete(move |app, by, members| old.delete(app, by, members)),
-        )
+        .route(&path("create"), post(rights::create_old::<K>))
+        .route(&path("get"), get(rights::find_old::<K>))
+        .route(&path("update"), patch(rights::update_old::<K>))
+        .route(&path("delete"), delete(rights::delete_old::<K>))
 }
 
 /// Calls of both versions.

@@ -1,5 +1,6 @@
 //! Calls about versions of registered models.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use axum::extract::State;
@@ -9,13 +10,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracking::ArtifactOwner;
 
-use super::Answer;
 use super::registered_models::page_of;
 use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::{Filling, Viewer};
-use crate::wire::{Json, ModelVersionView, Page, Pair, Query, empty, json, pairs, required};
+use crate::wire::{
+    Answer, Json, ModelVersionView, Page, Pair, Query, empty, json, pairs, required,
+};
 
 /// Versions on a page where the request does not say.
 const DEFAULT_PAGE: i64 = 10_000;
@@ -40,7 +42,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<FoundVersion<'static>> {
     let Create {
         name,
         source,
@@ -157,27 +159,34 @@ async fn is_made_inside(app: &App, run: Option<&RunId>, outer: &Run) -> Result<b
     Ok(false)
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct FoundVersion<'a> {
     model_version: ModelVersionView<'a>,
 }
 
-pub(super) fn version_answer(app: &App, detail: &ModelVersionDetail) -> Answer {
-    json(&Found {
+pub(super) fn version_answer(
+    app: &App,
+    detail: &ModelVersionDetail,
+) -> Answer<FoundVersion<'static>> {
+    json(&FoundVersion {
         model_version: ModelVersionView::of(detail, &app.access),
     })
 }
 
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<FoundVersion<'static>> {
     let (name, version) = (query.required("name")?, query.required("version")?);
     version_answer(&app, &app.registry.get_version(name, version).await?)
 }
 
-pub(super) async fn find_download_uri(State(app): State<App>, query: Query) -> Answer {
-    #[derive(Serialize)]
-    struct Uri<'a> {
-        artifact_uri: std::borrow::Cow<'a, str>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Uri<'a> {
+    artifact_uri: Cow<'a, str>,
+}
+
+pub(super) async fn find_download_uri(
+    State(app): State<App>,
+    query: Query,
+) -> Answer<Uri<'static>> {
     let (name, version) = (query.required("name")?, query.required("version")?);
     let found = app.registry.get_version(name, version).await?.version;
     json(&Uri {
@@ -198,7 +207,7 @@ pub(super) async fn update(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Update>,
-) -> Answer {
+) -> Answer<FoundVersion<'static>> {
     let name = required("name", request.name)?;
     let version = required("version", request.version)?;
     if app.access.replayed().is_some() {
@@ -227,7 +236,7 @@ pub(super) async fn transition(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Transition>,
-) -> Answer {
+) -> Answer<FoundVersion<'static>> {
     let name = required("name", request.name)?;
     let version = required("version", request.version)?;
     let stage = required("stage", request.stage)?;
@@ -265,12 +274,17 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-pub(super) async fn search(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        model_versions: Vec<ModelVersionView<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    model_versions: Vec<ModelVersionView<'a>>,
+}
+
+pub(super) async fn search(
+    State(app): State<App>,
+    viewer: Viewer,
+    query: Query,
+) -> Answer<Page<Items<'static>>> {
     let page = page_of(&query, DEFAULT_PAGE)?;
     let order_by: Vec<&str> = query.list("order_by").collect();
     let filter = query.text("filter").unwrap_or_default();

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use store::PageRequest;
 use tracking::{ArtifactOwner, ModelSearch, NewModel, parse_experiment_id};
 
-use super::Answer;
 use super::experiments::page_limit;
 use super::runs::{experiment_ids_of, real_tags};
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::Viewer;
 use crate::wire::{
-    Int64, Json, ModelStatusWord, ModelView, Page, Pair, empty, json, missing, pairs, required,
+    Answer, Int64, Json, LoggedModelView, ModelStatusWord, Page, Pair, empty, json, missing, pairs,
+    required,
 };
 
 /// Models on a page where the request does not say.
@@ -40,7 +40,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let Create {
         experiment_id,
         name,
@@ -108,18 +108,18 @@ async fn presented_id(app: &App, run: Option<&RunId>) -> Result<Option<ModelId>,
     Ok(captured.next_model(run, &made_then))
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
-    model: ModelView<'a>,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    model: LoggedModelView<'a>,
 }
 
-fn answer(app: &App, detail: &LoggedModelDetail) -> Answer {
+fn answer(app: &App, detail: &LoggedModelDetail) -> Answer<Found<'static>> {
     json(&Found {
-        model: ModelView::new(detail, &app.access),
+        model: LoggedModelView::new(detail, &app.access),
     })
 }
 
-pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer {
+pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer<Found<'static>> {
     let id = app.access.model(&id)?;
     answer(&app, &app.tracking.get_model(&id).await?)
 }
@@ -135,7 +135,7 @@ pub(super) async fn finalize(
     By(caller): By,
     Path(id): Path<String>,
     Json(request): Json<Finalize>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let id = app.access.writable_model(&id)?;
     let status = request.status.ok_or_else(|| missing("status"))?.0;
     app.note_artifacts(&ArtifactOwner::Model(id.clone()))
@@ -247,16 +247,17 @@ fn dataset_of(name: Option<String>, digest: Option<String>) -> Option<DatasetNam
     })
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<LoggedModelView<'a>>,
+}
+
 pub(super) async fn search(
     State(app): State<App>,
     viewer: Viewer,
     Json(request): Json<Search>,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        models: Vec<ModelView<'a>>,
-    }
+) -> Answer<Page<Items<'static>>> {
     let Search {
         experiment_ids,
         filter,
@@ -277,7 +278,10 @@ pub(super) async fn search(
         order_by: order_by.map(order_of).collect::<Result<_, _>>()?,
     };
     if experiments.is_empty() {
-        return Ok(empty());
+        return json(&Page {
+            items: Items { models: Vec::new() },
+            next_page_token: None,
+        });
     }
     let limit = max_results.map(|limit| limit.0).filter(|limit| *limit != 0);
     let page = PageRequest {
@@ -293,7 +297,7 @@ pub(super) async fn search(
     json(&Page {
         items: Items {
             models: views
-                .map(|detail| ModelView::new(detail, &app.access))
+                .map(|detail| LoggedModelView::new(detail, &app.access))
                 .collect(),
         },
         next_page_token: found.next,

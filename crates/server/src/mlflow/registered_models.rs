@@ -10,15 +10,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::PageRequest;
 
-use super::Answer;
 use super::experiments::page_limit;
-use super::model_versions::version_answer;
+use super::model_versions::{FoundVersion, version_answer};
 use super::runs::real_tags;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::{Filling, Viewer};
 use crate::wire::{
-    Json, ModelVersionView, Page, Pair, Query, RegisteredModelView, empty, json, pairs, required,
+    Answer, Json, ModelVersionView, Page, Pair, Query, RegisteredModelView, empty, json, pairs,
+    required,
 };
 
 /// Registered models on a page where the request does not say.
@@ -36,7 +36,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let new = NewRegisteredModel {
         name: required("name", request.name)?,
         description: request.description,
@@ -74,18 +74,18 @@ async fn as_created(
     })
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
     registered_model: RegisteredModelView<'a>,
 }
 
-fn answer(app: &App, detail: &RegisteredModelDetail) -> Answer {
+fn answer(app: &App, detail: &RegisteredModelDetail) -> Answer<Found<'static>> {
     json(&Found {
         registered_model: RegisteredModelView::new(detail, &app.access),
     })
 }
 
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let name = query.required("name")?;
     answer(&app, &app.registry.get_model(name).await?)
 }
@@ -101,7 +101,7 @@ pub(super) async fn update(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Update>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let name = required("name", request.name)?;
     if app.access.replayed().is_some() {
         return answer(&app, &app.registry.get_model(&name).await?);
@@ -125,7 +125,7 @@ pub(super) async fn rename(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Rename>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let name = required("name", request.name)?;
     let new_name = required("new_name", request.new_name)?;
     if app.access.replayed().is_some() {
@@ -162,12 +162,17 @@ pub(super) async fn delete(
     Ok(empty())
 }
 
-pub(super) async fn search(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        registered_models: Vec<RegisteredModelView<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    registered_models: Vec<RegisteredModelView<'a>>,
+}
+
+pub(super) async fn search(
+    State(app): State<App>,
+    viewer: Viewer,
+    query: Query,
+) -> Answer<Page<Items<'static>>> {
     let page = page_of(&query, DEFAULT_PAGE)?;
     let order_by: Vec<&str> = query.list("order_by").collect();
     let filter = query.text("filter").unwrap_or_default();
@@ -207,28 +212,35 @@ pub(super) struct Latest {
     stages: Option<Vec<String>>,
 }
 
-pub(super) async fn latest_versions(State(app): State<App>, Json(request): Json<Latest>) -> Answer {
+pub(super) async fn latest_versions(
+    State(app): State<App>,
+    Json(request): Json<Latest>,
+) -> Answer<Versions<'static>> {
     let name = required("name", request.name)?;
     let stages = request.stages.unwrap_or_default();
     find_latest(&app, &name, &stages).await
 }
 
-pub(super) async fn latest_versions_by_query(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn latest_versions_by_query(
+    State(app): State<App>,
+    query: Query,
+) -> Answer<Versions<'static>> {
     let name = query.required("name")?;
     let stages: Vec<_> = query.list("stages").map(str::to_owned).collect();
     find_latest(&app, name, &stages).await
 }
 
-async fn find_latest(app: &App, name: &str, stages: &[String]) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        model_versions: Vec<ModelVersionView<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Versions<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    model_versions: Vec<ModelVersionView<'a>>,
+}
+
+async fn find_latest(app: &App, name: &str, stages: &[String]) -> Answer<Versions<'static>> {
     let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
     let found = app.registry.latest_versions(name, &stages).await?;
     let views = found.iter();
-    json(&Items {
+    json(&Versions {
         model_versions: views
             .map(|detail| ModelVersionView::of(detail, &app.access))
             .collect(),
@@ -315,7 +327,10 @@ pub(super) async fn delete_alias(
     Ok(empty())
 }
 
-pub(super) async fn find_by_alias(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find_by_alias(
+    State(app): State<App>,
+    query: Query,
+) -> Answer<FoundVersion<'static>> {
     let (name, alias) = (query.required("name")?, query.required("alias")?);
     version_answer(&app, &app.registry.get_by_alias(name, alias).await?)
 }

@@ -3,29 +3,29 @@
 use access::{WORKSPACE, parse_kind, parse_permission};
 use axum::Extension;
 use axum::extract::State;
-use entities::Resource;
+use entities::{Permission, Resource, ResourceKind};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json as value};
+use serde_json::{Map, Value};
 use store::{KnownRight, KnownRole, RoleMember};
 
-use super::Answer;
 use super::users::{Members, text_of};
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::{Signed, read_number};
-use crate::wire::{Json, Query, empty, json, missing};
+use crate::wire::{Answer, Json, Query, Word, empty, json, missing};
 
 /// A right of a role.
-#[derive(Serialize)]
-pub(super) struct RightView {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RoleRightView {
     id: i64,
     role_id: i64,
-    resource_type: &'static str,
+    resource_type: Word<ResourceKind>,
     resource_pattern: String,
-    permission: &'static str,
+    permission: Word<Permission>,
 }
 
-impl RightView {
+impl RoleRightView {
     fn new(known: KnownRight) -> Self {
         let KnownRight {
             number,
@@ -35,21 +35,21 @@ impl RightView {
         Self {
             id: number,
             role_id: role,
-            resource_type: right.resource.kind.as_str(),
+            resource_type: Word(right.resource.kind),
             resource_pattern: right.resource.pattern,
-            permission: right.permission.as_str(),
+            permission: Word(right.permission),
         }
     }
 }
 
 /// A role with its rights.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct RoleView {
     id: i64,
     name: String,
     workspace: &'static str,
     description: Option<String>,
-    permissions: Vec<RightView>,
+    permissions: Vec<RoleRightView>,
 }
 
 impl RoleView {
@@ -66,22 +66,61 @@ impl RoleView {
             name,
             workspace: WORKSPACE,
             description,
-            permissions: rights.into_iter().map(RightView::new).collect(),
+            permissions: rights.into_iter().map(RoleRightView::new).collect(),
         }
     }
 }
 
-fn answer(role: KnownRole) -> Answer {
-    json(&value!({ "role": RoleView::new(role) }))
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found {
+    role: RoleView,
 }
 
-fn answer_right(right: KnownRight) -> Answer {
-    json(&value!({ "role_permission": RightView::new(right) }))
+fn answer(role: KnownRole) -> Answer<Found> {
+    json(&Found {
+        role: RoleView::new(role),
+    })
 }
 
-fn member_view(member: RoleMember) -> Value {
-    let RoleMember { number, user, role } = member;
-    value!({ "id": number, "user_id": user, "role_id": role })
+#[derive(Serialize, JsonSchema)]
+pub(super) struct FoundRight {
+    role_permission: RoleRightView,
+}
+
+fn answer_right(right: KnownRight) -> Answer<FoundRight> {
+    json(&FoundRight {
+        role_permission: RoleRightView::new(right),
+    })
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items {
+    roles: Vec<RoleView>,
+}
+
+fn answer_list(roles: Vec<KnownRole>) -> Answer<Items> {
+    json(&Items {
+        roles: roles.into_iter().map(RoleView::new).collect(),
+    })
+}
+
+/// That a user has a role.
+#[derive(Serialize, JsonSchema)]
+struct RoleAssignmentView {
+    id: i64,
+    user_id: i64,
+    role_id: i64,
+}
+
+impl RoleAssignmentView {
+    fn new(member: RoleMember) -> Self {
+        let RoleMember { number, user, role } = member;
+        Self {
+            id: number,
+            user_id: user,
+            role_id: role,
+        }
+    }
 }
 
 /// A number of a body, which may be a text, too.
@@ -114,7 +153,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(members): Members,
-) -> Answer {
+) -> Answer<Found> {
     let name = text_of(&members, "name")?;
     let workspace = text_of(&members, "workspace")?;
     if !name.trim().is_empty() && workspace.trim().is_empty() {
@@ -130,7 +169,7 @@ pub(super) async fn create(
     )
 }
 
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<Found> {
     let number = number_of_query(&query, "role_id")?;
     answer(app.accounts()?.get_role(number).await?)
 }
@@ -139,7 +178,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Extension(signed): Extension<Signed>,
     query: Query,
-) -> Answer {
+) -> Answer<Items> {
     let workspaces: Vec<_> = query.list("workspace").collect();
     if workspaces.iter().any(|name| name.trim().is_empty()) {
         let said = "Parameter 'workspace' must be a non-empty string when provided.";
@@ -152,15 +191,14 @@ pub(super) async fn list(
         (true, true) => accounts.list_roles().await?,
         (true, false) => accounts.list_roles_of_user(&signed.user).await?,
     };
-    let views: Vec<_> = roles.into_iter().map(RoleView::new).collect();
-    json(&value!({ "roles": views }))
+    answer_list(roles)
 }
 
 pub(super) async fn update(
     State(app): State<App>,
     By(caller): By,
     Json(members): Members,
-) -> Answer {
+) -> Answer<Found> {
     let number = number_of(&members, "role_id")?;
     let name = match members.get("name") {
         None | Some(Value::Null) => None,
@@ -192,7 +230,7 @@ pub(super) async fn add_right(
     State(app): State<App>,
     By(caller): By,
     Json(members): Members,
-) -> Answer {
+) -> Answer<FoundRight> {
     let number = number_of(&members, "role_id")?;
     let kind = text_of(&members, "resource_type")?;
     let pattern = text_of(&members, "resource_pattern")?;
@@ -216,18 +254,24 @@ pub(super) async fn remove_right(
     Ok(empty())
 }
 
-pub(super) async fn list_rights(State(app): State<App>, query: Query) -> Answer {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Rights {
+    role_permissions: Vec<RoleRightView>,
+}
+
+pub(super) async fn list_rights(State(app): State<App>, query: Query) -> Answer<Rights> {
     let number = number_of_query(&query, "role_id")?;
     let role = app.accounts()?.get_role(number).await?;
-    let views: Vec<_> = role.rights.into_iter().map(RightView::new).collect();
-    json(&value!({ "role_permissions": views }))
+    json(&Rights {
+        role_permissions: role.rights.into_iter().map(RoleRightView::new).collect(),
+    })
 }
 
 pub(super) async fn update_right(
     State(app): State<App>,
     By(caller): By,
     Json(members): Members,
-) -> Answer {
+) -> Answer<FoundRight> {
     let number = number_of(&members, "role_permission_id")?;
     let permission = text_of(&members, "permission")?;
     let accounts = app.accounts()?;
@@ -236,15 +280,22 @@ pub(super) async fn update_right(
     answer_right(accounts.update_right(&caller, number, permission).await?)
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Assigned {
+    assignment: RoleAssignmentView,
+}
+
 pub(super) async fn assign(
     State(app): State<App>,
     By(caller): By,
     Json(members): Members,
-) -> Answer {
+) -> Answer<Assigned> {
     let user = text_of(&members, "username")?;
     let number = number_of(&members, "role_id")?;
     let member = app.accounts()?.assign_role(&caller, &user, number).await?;
-    json(&value!({ "assignment": member_view(member) }))
+    json(&Assigned {
+        assignment: RoleAssignmentView::new(member),
+    })
 }
 
 pub(super) async fn unassign(
@@ -259,18 +310,23 @@ pub(super) async fn unassign(
     Ok(empty())
 }
 
-pub(super) async fn list_of_user(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn list_of_user(State(app): State<App>, query: Query) -> Answer<Items> {
     let name = query.text("username").ok_or_else(|| missing("username"))?;
     let accounts = app.accounts()?;
     let user = accounts.get_user(name).await?;
     let roles = accounts.list_roles_of_user(&user).await?;
-    let views: Vec<_> = roles.into_iter().map(RoleView::new).collect();
-    json(&value!({ "roles": views }))
+    answer_list(roles)
 }
 
-pub(super) async fn list_members(State(app): State<App>, query: Query) -> Answer {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Assignments {
+    assignments: Vec<RoleAssignmentView>,
+}
+
+pub(super) async fn list_members(State(app): State<App>, query: Query) -> Answer<Assignments> {
     let number = number_of_query(&query, "role_id")?;
     let members = app.accounts()?.list_members(number).await?;
-    let views: Vec<_> = members.into_iter().map(member_view).collect();
-    json(&value!({ "assignments": views }))
+    json(&Assignments {
+        assignments: members.into_iter().map(RoleAssignmentView::new).collect(),
+    })
 }

@@ -12,15 +12,14 @@ use tracking::{
     RunUpdate, parse_experiment_id,
 };
 
-use super::Answer;
 use super::experiments::page_limit;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::scope::{Claim, RunAccess};
 use crate::sign_on::Viewer;
 use crate::wire::{
-    Int64, Json, Page, Pair, Query, RunInfoView, RunStatusWord, RunView, ViewWord, empty, json,
-    pairs, required,
+    Answer, Int64, Json, Page, Pair, Query, RunInfoView, RunStatusWord, RunView, ViewWord, empty,
+    json, pairs, required,
 };
 
 /// The tag that says how a client ended the captured run, which stays open until its command has ended.
@@ -46,7 +45,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Create>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let Create {
         experiment_id,
         user_id,
@@ -87,12 +86,12 @@ pub(super) async fn create(
     })
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
     run: RunView<'a>,
 }
 
-fn answer(app: &App, detail: &mut RunDetail) -> Answer {
+fn answer(app: &App, detail: &mut RunDetail) -> Answer<Found<'static>> {
     app.access.show_detail(detail);
     json(&Found {
         run: RunView::new(detail, &app.access),
@@ -208,7 +207,7 @@ async fn find_name(app: &App, id: &RunId) -> Result<Option<String>, RequestError
     Ok(found.map(|run| run.name))
 }
 
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let id = app.access.run(query.run_id()?)?;
     answer(&app, &mut app.tracking.get_run(&id).await?)
 }
@@ -226,15 +225,16 @@ pub(super) struct Update {
     run_name: Option<String>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Updated<'a> {
+    run_info: RunInfoView<'a>,
+}
+
 pub(super) async fn update(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Update>,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Updated<'a> {
-        run_info: RunInfoView<'a>,
-    }
+) -> Answer<Updated<'static>> {
     let id = app
         .access
         .writable_run(&required("run_id", request.run_id.or(request.run_uuid))?)?;
@@ -314,16 +314,17 @@ pub(super) struct Search {
     page_token: Option<String>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<RunView<'a>>,
+}
+
 pub(super) async fn search(
     State(app): State<App>,
     viewer: Viewer,
     Json(request): Json<Search>,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        runs: Vec<RunView<'a>>,
-    }
+) -> Answer<Page<Items<'static>>> {
     let Search {
         experiment_ids,
         filter,
@@ -352,7 +353,10 @@ pub(super) async fn search(
     let order_by: Vec<&str> = order_by.iter().map(String::as_str).collect();
     if experiments.is_empty() {
         // No experiments are none; for the services they would be all.
-        return Ok(empty());
+        return json(&Page {
+            items: Items { runs: Vec::new() },
+            next_page_token: None,
+        });
     }
     let view = run_view_type.map_or(View::Active, |word| word.0);
     let searching = app

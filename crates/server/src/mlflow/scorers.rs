@@ -4,16 +4,15 @@ use axum::extract::State;
 use entities::{ExperimentId, ScorerVersion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracking::parse_experiment_id;
 
-use super::Answer;
 use super::runs::experiment_ids_of;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::Viewer;
 use crate::wire::{
-    Double, Int64, Json, OnlineScoringView, Query, ScorerView, empty, json as answer_json, missing,
+    Answer, Double, Int64, Json, OnlineScoringView, Query, ScorerView, empty, json, missing,
     required,
 };
 
@@ -29,11 +28,21 @@ pub(super) struct Register {
     serialized_scorer: Option<String>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Registered<'a> {
+    version: u32,
+    scorer_id: &'a str,
+    experiment_id: &'a str,
+    name: &'a str,
+    serialized_scorer: &'a str,
+    creation_time: i64,
+}
+
 pub(super) async fn register(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Register>,
-) -> Answer {
+) -> Answer<Registered<'static>> {
     let experiment = required("experiment_id", request.experiment_id)?;
     let name = required("name", request.name)?;
     let serialized = required("serialized_scorer", request.serialized_scorer)?;
@@ -43,28 +52,33 @@ pub(super) async fn register(
         .register_scorer(&caller, &experiment, &name, &serialized);
     let version = registering.await?;
     app.access.note_scorer(&version);
-    answer_json(&json!({
-        "version": version.version,
-        "scorer_id": version.scorer,
-        "experiment_id": version.experiment,
-        "name": version.name,
-        "serialized_scorer": version.serialized,
-        "creation_time": version.created_at.as_millis(),
-    }))
+    json(&Registered {
+        version: version.version.get(),
+        scorer_id: version.scorer.as_str(),
+        experiment_id: version.experiment.as_str(),
+        name: &version.name,
+        serialized_scorer: &version.serialized,
+        creation_time: version.created_at.as_millis(),
+    })
 }
 
-fn answer_list(versions: &[ScorerVersion]) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        scorers: Vec<ScorerView<'a>>,
-    }
-    answer_json(&Items {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scorers: Vec<ScorerView<'a>>,
+}
+
+fn answer_list(versions: &[ScorerVersion]) -> Answer<Items<'static>> {
+    json(&Items {
         scorers: versions.iter().map(ScorerView::new).collect(),
     })
 }
 
-pub(super) async fn list(State(app): State<App>, viewer: Viewer, query: Query) -> Answer {
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    query: Query,
+) -> Answer<Items<'static>> {
     let one = query.text("experiment_id").filter(|id| !id.is_empty());
     let several: Vec<String> = query.list("experiment_ids").map(str::to_owned).collect();
     let mut versions = match (one, several.is_empty()) {
@@ -83,7 +97,7 @@ pub(super) async fn list(State(app): State<App>, viewer: Viewer, query: Query) -
     answer_list(&versions)
 }
 
-pub(super) async fn list_versions(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn list_versions(State(app): State<App>, query: Query) -> Answer<Items<'static>> {
     let experiment = query.required("experiment_id")?;
     let name = query.required("name")?;
     let experiment = parse_experiment_id(experiment)?;
@@ -91,17 +105,18 @@ pub(super) async fn list_versions(State(app): State<App>, query: Query) -> Answe
     answer_list(&versions)
 }
 
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    scorer: ScorerView<'a>,
+}
+
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let experiment = query.required("experiment_id")?;
     let name = query.required("name")?;
     let version = query.integer("version")?;
     let experiment = parse_experiment_id(experiment)?;
     let found = app.datasets.get_scorer(&experiment, name, version).await?;
-    #[derive(Serialize)]
-    struct Found<'a> {
-        scorer: ScorerView<'a>,
-    }
-    answer_json(&Found {
+    json(&Found {
         scorer: ScorerView::new(&found),
     })
 }
@@ -162,11 +177,16 @@ pub(super) struct Online {
     filter_string: Option<Value>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct OnlineSet<'a> {
+    config: OnlineScoringView<'a>,
+}
+
 pub(super) async fn set_online(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Online>,
-) -> Answer {
+) -> Answer<OnlineSet<'static>> {
     let experiment = required("experiment_id", request.experiment_id)?;
     let name = required("name", request.name)?;
     let rate = request.sample_rate.ok_or_else(|| missing("sample_rate"))?;
@@ -186,10 +206,20 @@ pub(super) async fn set_online(
         .datasets
         .set_online_scoring(&caller, &experiment, &name, rate.0, filter);
     let scoring = setting.await?;
-    answer_json(&json!({ "config": OnlineScoringView::new(&scoring) }))
+    json(&OnlineSet {
+        config: OnlineScoringView::new(&scoring),
+    })
 }
 
-pub(super) async fn list_online(State(app): State<App>, query: Query) -> Answer {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct OnlineItems<'a> {
+    configs: Vec<OnlineScoringView<'a>>,
+}
+
+pub(super) async fn list_online(
+    State(app): State<App>,
+    query: Query,
+) -> Answer<OnlineItems<'static>> {
     let ids: Vec<&str> = query.list("scorer_ids").collect();
     if ids.is_empty() {
         return Err(missing("scorer_ids"));
@@ -201,6 +231,7 @@ pub(super) async fn list_online(State(app): State<App>, query: Query) -> Answer 
         .filter_map(Result::ok)
         .collect();
     let scorings = app.datasets.list_online_scorings(&ids).await?;
-    let views: Vec<_> = scorings.iter().map(OnlineScoringView::new).collect();
-    answer_json(&json!({ "configs": views }))
+    json(&OnlineItems {
+        configs: scorings.iter().map(OnlineScoringView::new).collect(),
+    })
 }

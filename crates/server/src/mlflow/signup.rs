@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use store::KnownUser;
 
-use super::Answer;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::Signed;
@@ -32,8 +31,11 @@ const STYLE: &str = "
   input[type=submit] { background: #2272B4; color: #FFFFFF; border: none; font-weight: bold; cursor: pointer; }
 ";
 
+/// A page for people, which the document of the API does not tell of.
+type Shown = Result<Response, RequestError>;
+
 /// The page with the form.
-pub(super) async fn page(State(app): State<App>, Extension(signed): Extension<Signed>) -> Answer {
+pub(super) async fn page(State(app): State<App>, Extension(signed): Extension<Signed>) -> Shown {
     let token = app.accounts()?.draw_form_token(&signed.user.name);
     let (action, token) = (escaped(&format!("{}{FORM}", app.prefix)), escaped(&token));
     let form = format!(
@@ -55,7 +57,7 @@ pub(super) async fn create(
     Extension(signed): Extension<Signed>,
     By(caller): By,
     request: Request,
-) -> Answer {
+) -> Shown {
     let headers = request.headers().clone();
     let body = read_body(request.into_body()).await?;
     let is_form = is_form(&headers);

@@ -13,7 +13,6 @@ use store::PageRequest;
 use traces::{Correlation, Deletion, WholeTrace, parse_trace_id};
 use tracking::parse_experiment_id;
 
-use super::Answer;
 use super::assessments::AssessmentBody;
 use super::experiments::page_limit;
 use super::runs::experiment_ids_of;
@@ -21,7 +20,7 @@ use crate::app::{App, By};
 use crate::artifacts;
 use crate::error::RequestError;
 use crate::wire::{
-    Int64, Json, Millis, Moment, Page, Query, SpanFileView, SpanView, TraceInfoView,
+    Answer, Int64, Json, Millis, Moment, Page, Query, Sent, SpanFileView, SpanView, TraceInfoView,
     TraceStateWord, empty, json, missing, required,
 };
 
@@ -138,30 +137,31 @@ impl InfoBody {
     }
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
-    trace: Told<'a>,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    trace: TraceView<'a>,
 }
 
-#[derive(Serialize)]
-struct Told<'a> {
+/// A trace, where it is told whole with its spans.
+#[derive(Serialize, JsonSchema)]
+struct TraceView<'a> {
     trace_info: TraceInfoView<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     spans: Vec<SpanView<'a>>,
 }
 
-fn answer(app: &App, detail: &TraceDetail) -> Answer {
+fn answer(app: &App, detail: &TraceDetail) -> Answer<Found<'static>> {
     json(&Found {
-        trace: Told {
+        trace: TraceView {
             trace_info: TraceInfoView::new(detail, &app.access),
             spans: Vec::new(),
         },
     })
 }
 
-fn told<'a>(app: &App, whole: &'a WholeTrace) -> Told<'a> {
+fn told<'a>(app: &App, whole: &'a WholeTrace) -> TraceView<'a> {
     let spans = whole.spans.iter();
-    Told {
+    TraceView {
         trace_info: TraceInfoView::new(&whole.detail, &app.access),
         spans: spans
             .map(|span| SpanView::new(&whole.detail.trace, span))
@@ -173,7 +173,7 @@ pub(super) async fn start(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Start>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let started = request.trace.ok_or_else(|| missing("trace"))?;
     let info = started
         .trace_info
@@ -187,13 +187,16 @@ pub(super) async fn start(
     answer(&app, &detail)
 }
 
-pub(super) async fn find_info(State(app): State<App>, Path(id): Path<String>) -> Answer {
+pub(super) async fn find_info(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Answer<Found<'static>> {
     let id = parse_trace_id(&id)?;
     answer(&app, &app.traces.get_trace(&id).await?)
 }
 
 /// `GET traces/get`: a trace with its spans; those that are on their way are waited for.
-pub(super) async fn find_whole(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find_whole(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let id = query.required("trace_id")?;
     let takes_part = query.flag("allow_partial")?.unwrap_or(false);
     let no_trace = || RequestError::NoWholeTrace { id: id.to_owned() };
@@ -202,7 +205,8 @@ pub(super) async fn find_whole(State(app): State<App>, query: Query) -> Answer {
     loop {
         let whole = app.traces.find_whole(&parsed).await?.ok_or_else(no_trace)?;
         if takes_part || is_whole(&whole) {
-            return json(&serde_json::json!({ "trace": told(&app, &whole) }));
+            let trace = told(&app, &whole);
+            return json(&Found { trace });
         }
         if begun.elapsed() >= WAIT_FOR_SPANS {
             return Err(traces::TracesError::NotWhole { id: parsed }.into());
@@ -223,13 +227,14 @@ fn is_whole(whole: &WholeTrace) -> bool {
     !whole.spans.is_empty() && whole.spans.len() as u64 >= wanted
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Wholes<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    traces: Vec<TraceView<'a>>,
+}
+
 /// `GET traces/batchGet`: those of which all spans are there.
-pub(super) async fn find_wholes(State(app): State<App>, query: Query) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        traces: Vec<Told<'a>>,
-    }
+pub(super) async fn find_wholes(State(app): State<App>, query: Query) -> Answer<Wholes<'static>> {
     let ids: Vec<&str> = query.list("trace_ids").collect();
     if ids.is_empty() {
         return Err(missing("trace_ids"));
@@ -245,7 +250,7 @@ pub(super) async fn find_wholes(State(app): State<App>, query: Query) -> Answer 
             wholes.push(whole);
         }
     }
-    json(&Items {
+    json(&Wholes {
         traces: wholes.iter().map(|whole| told(&app, whole)).collect(),
     })
 }
@@ -259,16 +264,17 @@ pub(super) struct BatchOfInfos {
     experiment_ids: Option<Vec<String>>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Infos<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trace_infos: Vec<TraceInfoView<'a>>,
+}
+
 /// `POST traces/batchGetInfos`: those that are there, without their spans.
 pub(super) async fn find_infos(
     State(app): State<App>,
     Json(request): Json<BatchOfInfos>,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        trace_infos: Vec<TraceInfoView<'a>>,
-    }
+) -> Answer<Infos<'static>> {
     let ids = request.trace_ids.filter(|ids| !ids.is_empty());
     let ids = ids.ok_or_else(|| missing("trace_ids"))?;
     let experiments = request.experiment_ids.unwrap_or_default();
@@ -280,7 +286,7 @@ pub(super) async fn find_infos(
         found.extend(detail.filter(|detail| is_in(detail, &experiments)));
     }
     let views = found.iter();
-    json(&Items {
+    json(&Infos {
         trace_infos: views
             .map(|detail| TraceInfoView::new(detail, &app.access))
             .collect(),
@@ -309,12 +315,16 @@ pub(super) struct Search {
     page_token: Option<String>,
 }
 
-pub(super) async fn search(State(app): State<App>, Json(request): Json<Search>) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        traces: Vec<TraceInfoView<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    traces: Vec<TraceInfoView<'a>>,
+}
+
+pub(super) async fn search(
+    State(app): State<App>,
+    Json(request): Json<Search>,
+) -> Answer<Page<Items<'static>>> {
     let Search {
         locations,
         filter,
@@ -488,11 +498,16 @@ pub(super) struct Delete {
     request_ids: Option<Vec<String>>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Deleted {
+    traces_deleted: u64,
+}
+
 pub(super) async fn delete(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Delete>,
-) -> Answer {
+) -> Answer<Deleted> {
     let experiment = parse_experiment_id(&required("experiment_id", request.experiment_id)?)?;
     let ids = request.request_ids.unwrap_or_default();
     let is_by_id = !ids.is_empty();
@@ -512,10 +527,12 @@ pub(super) async fn delete(
         ids,
     };
     if is_by_id && deletion.ids.is_empty() {
-        return json(&serde_json::json!({ "traces_deleted": 0 }));
+        return json(&Deleted { traces_deleted: 0 });
     }
-    let deleted = app.traces.delete_traces(&caller, &experiment, deletion);
-    json(&serde_json::json!({ "traces_deleted": deleted.await? }))
+    let deleting = app.traces.delete_traces(&caller, &experiment, deletion);
+    json(&Deleted {
+        traces_deleted: deleting.await?,
+    })
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -533,18 +550,22 @@ pub(super) struct Correlate {
     base_filter: Option<String>,
 }
 
-pub(super) async fn correlate(State(app): State<App>, Json(request): Json<Correlate>) -> Answer {
-    #[derive(Serialize)]
-    struct View {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        npmi: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        npmi_smoothed: Option<f64>,
-        filter1_count: u64,
-        filter2_count: u64,
-        joint_count: u64,
-        total_count: u64,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Correlated {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    npmi: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    npmi_smoothed: Option<f64>,
+    filter1_count: u64,
+    filter2_count: u64,
+    joint_count: u64,
+    total_count: u64,
+}
+
+pub(super) async fn correlate(
+    State(app): State<App>,
+    Json(request): Json<Correlate>,
+) -> Answer<Correlated> {
     let experiments = request.experiment_ids.filter(|ids| !ids.is_empty());
     let experiments = experiments.ok_or_else(|| missing("experiment_ids"))?;
     let first = required("filter_string1", request.filter_string1)?;
@@ -568,7 +589,7 @@ pub(super) async fn correlate(State(app): State<App>, Json(request): Json<Correl
         total,
     } = correlating.await?;
     let defined = |measure: f64| Some(measure).filter(|measure| !measure.is_nan());
-    json(&View {
+    json(&Correlated {
         npmi: defined(npmi),
         npmi_smoothed: defined(npmi_smoothed),
         filter1_count: first,
@@ -583,7 +604,7 @@ pub(crate) async fn get_artifact(
     State(app): State<App>,
     query: Query,
     headers: HeaderMap,
-) -> Answer {
+) -> artifacts::File {
     let Some(id) = query.text("request_id").filter(|id| !id.is_empty()) else {
         return Err(RequestError::NoRequestId);
     };
@@ -603,7 +624,7 @@ pub(crate) async fn get_artifact(
         let place = artifacts::Place::of_trace(&app, &whole.detail.trace, folder).await?;
         return artifacts::send_from(&app, &place, file, &headers).await;
     }
-    Ok(trace_file(&whole))
+    Ok(Sent::new(trace_file(&whole)))
 }
 
 fn trace_file(whole: &WholeTrace) -> Response {

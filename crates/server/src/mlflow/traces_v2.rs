@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use traces::{EndedTrace, NewTrace, parse_trace_id};
 use tracking::parse_experiment_id;
 
-use super::Answer;
 use super::traces::Searched;
 use crate::app::{App, By};
 use crate::wire::{
-    Int64, Json, Page, Pair, Query, TraceInfoV2View, TraceStateWord, json, missing, pairs, required,
+    Answer, Int64, Json, Page, Pair, Query, TraceInfoV2View, TraceStateWord, json, missing, pairs,
+    required,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -27,12 +27,12 @@ pub(super) struct Start {
     tags: Option<Vec<Pair>>,
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
     trace_info: TraceInfoV2View<'a>,
 }
 
-fn answer(app: &App, detail: &TraceDetail) -> Answer {
+fn answer(app: &App, detail: &TraceDetail) -> Answer<Found<'static>> {
     json(&Found {
         trace_info: TraceInfoV2View::new(&detail.trace, &app.access),
     })
@@ -57,7 +57,7 @@ pub(super) async fn start(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Start>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let experiment = required("experiment_id", request.experiment_id)?;
     let requested_ms = request
         .timestamp_ms
@@ -90,7 +90,7 @@ pub(super) async fn end(
     By(caller): By,
     Path(id): Path<String>,
     Json(request): Json<End>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let ended_ms = request
         .timestamp_ms
         .ok_or_else(|| missing("timestamp_ms"))?;
@@ -106,17 +106,18 @@ pub(super) async fn end(
     answer(&app, &app.traces.end_trace(&caller, &id, ended).await?)
 }
 
-pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer {
+pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer<Found<'static>> {
     let id = parse_trace_id(&id)?;
     answer(&app, &app.traces.get_trace(&id).await?)
 }
 
-pub(super) async fn search(State(app): State<App>, query: Query) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        traces: Vec<TraceInfoV2View<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    traces: Vec<TraceInfoV2View<'a>>,
+}
+
+pub(super) async fn search(State(app): State<App>, query: Query) -> Answer<Page<Items<'static>>> {
     let owned = |text: &str| text.to_owned();
     let experiments: Vec<String> = query.list("experiment_ids").map(owned).collect();
     if experiments.is_empty() {

@@ -1,21 +1,23 @@
 //! Calls about users.
 
+use std::borrow::Cow;
+
 use access::{NewUser, Password};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header;
-use entities::{Resource, ResourceKind};
+use entities::{Permission, Resource, ResourceKind};
 use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json as value};
+use serde_json::Value;
 use store::{KnownRight, KnownUser};
 
-use super::Answer;
 use super::roles::RoleView;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::sign_on::Signed;
-use crate::wire::{Json, Query, empty, json, missing, read_body, read_value};
+use crate::wire::{Answer, Json, Query, Word, empty, json, missing, read_body, read_value};
 
 /// The members of a body. Values are of any type, so that no message repeats a password.
 pub(super) type Members = Json<serde_json::Map<String, Value>>;
@@ -37,37 +39,96 @@ pub(super) fn text_of(
 }
 
 /// A user, with what clients older than MLflow 3.13 read of them, too.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct UserView<'a> {
     id: i64,
     username: &'a str,
     is_admin: bool,
-    experiment_permissions: Vec<Value>,
-    registered_model_permissions: Vec<Value>,
-    scorer_permissions: Vec<Value>,
+    experiment_permissions: Vec<ExperimentRightView<'a>>,
+    registered_model_permissions: Vec<RegisteredModelRightView<'a>>,
+    scorer_permissions: Vec<ScorerRightView<'a>>,
     gateway_secret_permissions: [Value; 0],
     gateway_endpoint_permissions: [Value; 0],
     gateway_model_definition_permissions: [Value; 0],
 }
 
+/// A right to an experiment, as clients older than MLflow 3.13 read it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ExperimentRightView<'a> {
+    experiment_id: &'a str,
+    user_id: i64,
+    permission: Word<Permission>,
+}
+
+/// A right to a registered model or a prompt, as clients older than MLflow 3.13 read it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RegisteredModelRightView<'a> {
+    name: &'a str,
+    workspace: &'static str,
+    user_id: i64,
+    permission: Word<Permission>,
+}
+
+/// A right to a scorer, as clients older than MLflow 3.13 read it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ScorerRightView<'a> {
+    experiment_id: &'a str,
+    scorer_name: Cow<'a, str>,
+    user_id: i64,
+    permission: Word<Permission>,
+}
+
+/// A right in the form of clients older than MLflow 3.13.
+pub(super) trait OldView<'a> {
+    fn new(user: &KnownUser, resource: &'a Resource, permission: Permission) -> Self;
+}
+
+impl<'a> OldView<'a> for ExperimentRightView<'a> {
+    fn new(user: &KnownUser, resource: &'a Resource, permission: Permission) -> Self {
+        Self {
+            experiment_id: &resource.pattern,
+            user_id: user.number,
+            permission: Word(permission),
+        }
+    }
+}
+
+impl<'a> OldView<'a> for RegisteredModelRightView<'a> {
+    fn new(user: &KnownUser, resource: &'a Resource, permission: Permission) -> Self {
+        Self {
+            name: &resource.pattern,
+            workspace: access::WORKSPACE,
+            user_id: user.number,
+            permission: Word(permission),
+        }
+    }
+}
+
+impl<'a> OldView<'a> for ScorerRightView<'a> {
+    fn new(user: &KnownUser, resource: &'a Resource, permission: Permission) -> Self {
+        let (experiment, name) = resource.pattern.split_once('/').unwrap_or_default();
+        Self {
+            experiment_id: experiment,
+            scorer_name: percent_decode_str(name).decode_utf8_lossy(),
+            user_id: user.number,
+            permission: Word(permission),
+        }
+    }
+}
+
 impl<'a> UserView<'a> {
-    fn new(user: &'a KnownUser, own: &[KnownRight]) -> Self {
-        let of = |kinds: &[ResourceKind]| {
-            let own = own.iter().map(|known| &known.right);
-            let own = own.filter(|right| kinds.contains(&right.resource.kind));
-            own.map(|right| old_view(user, &right.resource, right.permission.as_str()))
-                .collect()
-        };
+    fn new(user: &'a KnownUser, own: &'a [KnownRight]) -> Self {
         Self {
             id: user.number,
             username: &user.name,
             is_admin: user.is_admin,
-            experiment_permissions: of(&[ResourceKind::Experiment]),
-            registered_model_permissions: of(&[
-                ResourceKind::RegisteredModel,
-                ResourceKind::Prompt,
-            ]),
-            scorer_permissions: of(&[ResourceKind::Scorer]),
+            experiment_permissions: old_views(user, own, &[ResourceKind::Experiment]),
+            registered_model_permissions: old_views(
+                user,
+                own,
+                &[ResourceKind::RegisteredModel, ResourceKind::Prompt],
+            ),
+            scorer_permissions: old_views(user, own, &[ResourceKind::Scorer]),
             gateway_secret_permissions: [],
             gateway_endpoint_permissions: [],
             gateway_model_definition_permissions: [],
@@ -75,39 +136,24 @@ impl<'a> UserView<'a> {
     }
 }
 
-/// A right as clients older than MLflow 3.13 read it.
-pub(super) fn old_view(user: &KnownUser, resource: &Resource, permission: &str) -> Value {
-    let id = user.number;
-    match resource.kind {
-        ResourceKind::Experiment => value!({
-            "experiment_id": resource.pattern,
-            "user_id": id,
-            "permission": permission,
-        }),
-        ResourceKind::Scorer => {
-            let (experiment, name) = resource.pattern.split_once('/').unwrap_or_default();
-            let name = percent_decode_str(name).decode_utf8_lossy();
-            value!({
-                "experiment_id": experiment,
-                "scorer_name": name,
-                "user_id": id,
-                "permission": permission,
-            })
-        }
-        _ => value!({
-            "name": resource.pattern,
-            "workspace": access::WORKSPACE,
-            "user_id": id,
-            "permission": permission,
-        }),
-    }
+/// Those rights of a user that are to something of these kinds.
+fn old_views<'a, V: OldView<'a>>(
+    user: &KnownUser,
+    own: &'a [KnownRight],
+    kinds: &[ResourceKind],
+) -> Vec<V> {
+    let own = own.iter().map(|known| &known.right);
+    let own = own.filter(|right| kinds.contains(&right.resource.kind));
+    own.map(|right| V::new(user, &right.resource, right.permission))
+        .collect()
 }
 
-async fn answer(app: &App, user: &KnownUser) -> Answer {
-    #[derive(Serialize)]
-    struct Found<'a> {
-        user: UserView<'a>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    user: UserView<'a>,
+}
+
+async fn answer(app: &App, user: &KnownUser) -> Answer<Found<'static>> {
     let own = app.accounts()?.list_own_rights(user).await?;
     json(&Found {
         user: UserView::new(user, &own),
@@ -115,7 +161,11 @@ async fn answer(app: &App, user: &KnownUser) -> Answer {
 }
 
 /// Its own errors are texts, as MLflow's.
-pub(super) async fn create(State(app): State<App>, By(caller): By, request: Request) -> Answer {
+pub(super) async fn create(
+    State(app): State<App>,
+    By(caller): By,
+    request: Request,
+) -> Answer<Found<'static>> {
     let media = request.headers().get(header::CONTENT_TYPE);
     let media = media
         .and_then(|media| media.to_str().ok())
@@ -141,28 +191,56 @@ pub(super) async fn create(State(app): State<App>, By(caller): By, request: Requ
     answer(&app, &app.accounts()?.create_user(&caller, new).await?).await
 }
 
-pub(super) async fn find(State(app): State<App>, query: Query) -> Answer {
+pub(super) async fn find(State(app): State<App>, query: Query) -> Answer<Found<'static>> {
     let name = query.text("username").ok_or_else(|| missing("username"))?;
     answer(&app, &app.accounts()?.get_user(name).await?).await
 }
 
-pub(super) async fn find_current(Extension(signed): Extension<Signed>) -> Answer {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Current<'a> {
+    user: CurrentUserView<'a>,
+    is_basic_auth: bool,
+}
+
+/// Who asks.
+#[derive(Serialize, JsonSchema)]
+struct CurrentUserView<'a> {
+    id: i64,
+    username: &'a str,
+    is_admin: bool,
+}
+
+pub(super) async fn find_current(Extension(signed): Extension<Signed>) -> Answer<Current<'static>> {
     let user = &signed.user;
-    json(&value!({
-        "user": { "id": user.number, "username": user.name, "is_admin": user.is_admin },
-        "is_basic_auth": true,
-    }))
+    json(&Current {
+        user: CurrentUserView {
+            id: user.number,
+            username: &user.name,
+            is_admin: user.is_admin,
+        },
+        is_basic_auth: true,
+    })
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    users: Vec<ListedUserView<'a>>,
+}
+
+/// A user in a list, with the roles that whoever asks may see.
+#[derive(Serialize, JsonSchema)]
+struct ListedUserView<'a> {
+    id: i64,
+    username: &'a str,
+    is_admin: bool,
+    roles: Vec<RoleView>,
 }
 
 /// All users; whoever may see all roles is told theirs, others their own.
-pub(super) async fn list(State(app): State<App>, Extension(signed): Extension<Signed>) -> Answer {
-    #[derive(Serialize)]
-    struct View<'a> {
-        id: i64,
-        username: &'a str,
-        is_admin: bool,
-        roles: Vec<RoleView>,
-    }
+pub(super) async fn list(
+    State(app): State<App>,
+    Extension(signed): Extension<Signed>,
+) -> Answer<Items<'static>> {
     let accounts = app.accounts()?;
     let users = accounts.list_users().await?;
     let mut views = Vec::with_capacity(users.len());
@@ -173,14 +251,14 @@ pub(super) async fn list(State(app): State<App>, Extension(signed): Extension<Si
         } else {
             Vec::new()
         };
-        views.push(View {
+        views.push(ListedUserView {
             id: user.number,
             username: &user.name,
             is_admin: user.is_admin,
             roles: roles.into_iter().map(RoleView::new).collect(),
         });
     }
-    json(&value!({ "users": views }))
+    json(&Items { users: views })
 }
 
 pub(super) async fn set_password(

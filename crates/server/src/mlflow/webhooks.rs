@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use webhooks::{NewWebhook, Secret, WebhookPatch};
 
-use super::Answer;
 use super::registered_models::page_of;
 use crate::app::{App, By};
 use crate::error::RequestError;
 use crate::wire::{
-    ActionWord, EntityWord, Json, Page, Query, TrialView, WebhookStatusWord, WebhookView, empty,
-    json, missing, required,
+    ActionWord, Answer, EntityWord, Json, Page, Query, WebhookStatusWord, WebhookTrialView,
+    WebhookView, empty, json, missing, required,
 };
 
 /// Webhooks on a page where the request does not say.
@@ -41,7 +40,7 @@ pub(super) async fn create(
     State(app): State<App>,
     By(caller): By,
     Json(request): Json<Fields>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let webhooks = app.webhooks()?;
     let Fields {
         name,
@@ -62,16 +61,17 @@ pub(super) async fn create(
     answer(&webhooks.create(&caller, new).await?)
 }
 
-pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer {
+pub(super) async fn find(State(app): State<App>, Path(id): Path<String>) -> Answer<Found<'static>> {
     answer(&app.webhooks()?.get(&id).await?)
 }
 
-pub(super) async fn list(State(app): State<App>, query: Query) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a> {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        webhooks: Vec<WebhookView<'a>>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Items<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    webhooks: Vec<WebhookView<'a>>,
+}
+
+pub(super) async fn list(State(app): State<App>, query: Query) -> Answer<Page<Items<'static>>> {
     let webhooks = app.webhooks()?;
     let mut page = page_of(&query, DEFAULT_PAGE)?;
     // Protobuf does not tell 0 from nothing.
@@ -92,7 +92,7 @@ pub(super) async fn update(
     By(caller): By,
     Path(id): Path<String>,
     Json(request): Json<Fields>,
-) -> Answer {
+) -> Answer<Found<'static>> {
     let webhooks = app.webhooks()?;
     let Fields {
         name,
@@ -130,15 +130,16 @@ pub(super) struct TryOut {
     event: Option<Event>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Tried<'a> {
+    result: WebhookTrialView<'a>,
+}
+
 pub(super) async fn try_out(
     State(app): State<App>,
     Path(id): Path<String>,
     Json(request): Json<TryOut>,
-) -> Answer {
-    #[derive(Serialize)]
-    struct Tried<'a> {
-        result: TrialView<'a>,
-    }
+) -> Answer<Tried<'static>> {
     let webhooks = app.webhooks()?;
     let event = request
         .event
@@ -146,15 +147,16 @@ pub(super) async fn try_out(
         .transpose()?;
     let tried = webhooks.try_out(&id, event).await?;
     json(&Tried {
-        result: TrialView::new(&tried),
+        result: WebhookTrialView::new(&tried),
     })
 }
 
-fn answer(webhook: &Webhook) -> Answer {
-    #[derive(Serialize)]
-    struct Found<'a> {
-        webhook: WebhookView<'a>,
-    }
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    webhook: WebhookView<'a>,
+}
+
+fn answer(webhook: &Webhook) -> Answer<Found<'static>> {
     json(&Found {
         webhook: WebhookView::new(webhook),
     })

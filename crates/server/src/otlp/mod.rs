@@ -25,7 +25,7 @@ use crate::app::{App, By};
 use crate::description::{self, Call};
 use crate::error::RequestError;
 use crate::sign_on::Viewer;
-use crate::wire::read_body;
+use crate::wire::{Protobuf, Sent, read_body};
 use convert::received;
 use messages::ExportRequest;
 
@@ -46,7 +46,6 @@ pub(crate) fn described() -> Call {
         .header(EXPERIMENT_HEADER, true)
         .header(RUN_HEADER, false)
         .takes(&["application/x-protobuf", "application/json"])
-        .sends("*/*")
         .answers_also(&[
             ("400", "The spans cannot be read"),
             ("413", "The spans are too large"),
@@ -82,13 +81,13 @@ async fn export(
     viewer: Viewer,
     headers: HeaderMap,
     body: Body,
-) -> Response {
+) -> Sent<Protobuf> {
     let begun = Instant::now();
     let exported = take_spans(&app, &caller, &viewer, &headers, body).await;
     let response = exported.into_response();
     let is_fault = response.status().is_server_error();
     app.figures.spans.note_end(begun, is_fault);
-    response
+    Sent::new(response)
 }
 
 async fn take_spans(

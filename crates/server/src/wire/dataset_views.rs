@@ -3,12 +3,13 @@
 use entities::{
     DatasetId, DatasetRecord, EvaluationDataset, ExperimentId, OnlineScoring, ScorerVersion, python,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A dataset without its records.
-#[derive(Serialize)]
-pub(crate) struct DatasetView<'a> {
+/// An evaluation dataset, without its records.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct EvaluationDatasetView<'a> {
     dataset_id: &'a str,
     name: &'a str,
     /// JSON in a text, as all that has no fixed form.
@@ -26,10 +27,11 @@ pub(crate) struct DatasetView<'a> {
     last_updated_by: Option<&'a str>,
     /// Told where a dataset is created; others ask for them.
     #[serde(skip_serializing_if = "<[ExperimentId]>::is_empty")]
+    #[schemars(with = "Vec<String>")]
     experiment_ids: &'a [ExperimentId],
 }
 
-impl<'a> DatasetView<'a> {
+impl<'a> EvaluationDatasetView<'a> {
     pub(crate) fn new(dataset: &'a EvaluationDataset, experiment_ids: &'a [ExperimentId]) -> Self {
         let EvaluationDataset {
             id,
@@ -119,7 +121,7 @@ impl DatasetRecordView {
 }
 
 /// A version of a scorer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct ScorerView<'a> {
     /// A number here, and a text in the answer to a registration.
     experiment_id: i64,
@@ -153,7 +155,7 @@ impl<'a> ScorerView<'a> {
 }
 
 /// How a scorer is to be applied to traces as they come.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct OnlineScoringView<'a> {
     online_scoring_config_id: &'a str,
     scorer_id: &'a str,

@@ -1,5 +1,6 @@
 //! The wire form: JSON as MLflow's protobuf codec reads and writes it.
 
+mod answer;
 mod body;
 mod dataset_views;
 mod decode;
@@ -7,35 +8,39 @@ mod moment;
 mod number;
 mod query;
 mod schema;
+mod told_word;
 mod trace_views;
 mod views;
 mod webhook_views;
 mod word;
 
+pub(crate) use answer::{
+    Answer, AnyFile, Archive, Html, Media, Plain, Protobuf, Sent, Told, empty, json,
+};
 pub(crate) use body::{Json, read_body, read_body_within};
-pub(crate) use dataset_views::{DatasetRecordView, DatasetView, OnlineScoringView, ScorerView};
+pub(crate) use dataset_views::{
+    DatasetRecordView, EvaluationDatasetView, OnlineScoringView, ScorerView,
+};
 pub(crate) use decode::{read_value, read_whole};
 pub(crate) use moment::{Millis, Moment};
 pub(crate) use number::{Double, Int64};
 pub(crate) use query::Query;
+pub(crate) use told_word::Word;
 pub(crate) use trace_views::{
     AssessmentView, SpanFileView, SpanView, TraceInfoV2View, TraceInfoView,
 };
 pub(crate) use views::{
-    ExperimentView, FileView, MetricView, ModelVersionView, ModelView, Page, RegisteredModelView,
-    RunInfoView, RunView,
+    ExperimentView, FileView, LoggedModelView, MetricView, ModelVersionView, Page,
+    RegisteredModelView, RunInfoView, RunView,
 };
-pub(crate) use webhook_views::{TrialView, WebhookView};
+pub(crate) use webhook_views::{WebhookTrialView, WebhookView};
 pub(crate) use word::{
     ActionWord, AggregationWord, EntityWord, FigureViewWord, LabelKindWord, ModelStatusWord,
     RunStatusWord, SourceWord, TraceStateWord, ViewWord, WebhookStatusWord,
 };
 
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::error::RequestError;
 
@@ -72,22 +77,4 @@ pub(crate) fn pairs(
             _ => Err(missing(format!("{list}[{index}].key"))),
         })
         .collect()
-}
-
-/// The answer of most writes.
-pub(crate) fn empty() -> Response {
-    json_text(Bytes::from_static(b"{}"))
-}
-
-/// An answer in JSON.
-pub(crate) fn json(body: &impl Serialize) -> Result<Response, RequestError> {
-    let text = serde_json::to_vec(body).map_err(RequestError::Encoding)?;
-    Ok(json_text(Bytes::from(text)))
-}
-
-fn json_text(text: Bytes) -> Response {
-    let mut response = text.into_response();
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 
 use super::{Double, Int64, Millis, Moment};
 
@@ -35,14 +36,15 @@ impl JsonSchema for Double {
         true
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                { "type": "number", "format": "double" },
-                { "type": "string", "enum": ["NaN", "Infinity", "-Infinity"] },
-                { "type": "string", "pattern": "^[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]{1,3})?$" },
-            ]
-        })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let number = json!({ "type": "number", "format": "double" });
+        let word = json!({ "type": "string", "enum": ["NaN", "Infinity", "-Infinity"] });
+        let mut forms = vec![number, word];
+        if generator.contract().is_deserialize() {
+            let pattern = "^[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]{1,3})?$";
+            forms.push(json!({ "type": "string", "pattern": pattern }));
+        }
+        json_schema!({ "anyOf": forms })
     }
 }
 
@@ -69,11 +71,17 @@ impl JsonSchema for Millis {
         true
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        // Of what is sent, so many digits that each is in range.
+        let pattern = if generator.contract().is_deserialize() {
+            "^-?[0-9]{1,12}([.][0-9]{1,9})?s$"
+        } else {
+            "^-?[0-9]+([.][0-9]{3})?s$"
+        };
         json_schema!({
             "type": "string",
             "description": "Seconds, such as `1.5s`.",
-            "pattern": "^-?[0-9]{1,12}([.][0-9]{1,9})?s$",
+            "pattern": pattern,
         })
     }
 }

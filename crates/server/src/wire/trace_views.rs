@@ -7,26 +7,28 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use entities::{
     Assessment, AssessmentError, AssessmentValue, Span, SpanEvent, SpanLink, SpanStatus,
-    TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY, Trace, TraceDetail, python,
+    TRACE_ARTIFACTS_TAG, TRACE_RUN_KEY, Trace, TraceDetail, TraceState, python,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde::ser::SerializeMap as _;
 use serde_json::{Map, Value};
 
+use super::Word;
 use super::moment::{Millis, Moment};
+use super::views::PairView;
 use crate::scope::Access;
 
 /// What is known of a trace as a whole.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct TraceInfoView<'a> {
     trace_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_request_id: Option<&'a str>,
-    trace_location: LocationView<'a>,
+    trace_location: TraceLocationView<'a>,
     request_time: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
     execution_duration: Option<Millis>,
-    state: &'static str,
+    state: Word<TraceState>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     trace_metadata: BTreeMap<&'a str, Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -39,14 +41,23 @@ pub(crate) struct TraceInfoView<'a> {
     response_preview: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct LocationView<'a> {
+/// Where a trace is.
+#[derive(Serialize, JsonSchema)]
+struct TraceLocationView<'a> {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: TraceLocationKindView,
     mlflow_experiment: ExperimentLocationView<'a>,
 }
 
-#[derive(Serialize)]
+/// Traces are nowhere else here.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum TraceLocationKindView {
+    MlflowExperiment,
+}
+
+/// An experiment that a trace belongs to.
+#[derive(Serialize, JsonSchema)]
 struct ExperimentLocationView<'a> {
     experiment_id: &'a str,
 }
@@ -69,15 +80,15 @@ impl<'a> TraceInfoView<'a> {
         Self {
             trace_id: id.as_str(),
             client_request_id: client_request_id.as_deref(),
-            trace_location: LocationView {
-                kind: "MLFLOW_EXPERIMENT",
+            trace_location: TraceLocationView {
+                kind: TraceLocationKindView::MlflowExperiment,
                 mlflow_experiment: ExperimentLocationView {
                     experiment_id: experiment.as_str(),
                 },
             },
             request_time: Moment(*requested_at),
             execution_duration: duration_ms.map(Millis),
-            state: state.as_str(),
+            state: Word(*state),
             trace_metadata: shown(metadata, access),
             assessments: assessments
                 .map(|assessment| AssessmentView::new(id.as_str(), assessment))
@@ -106,39 +117,45 @@ fn shown<'a>(
 }
 
 /// A trace as clients of MLflow 2 know it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct TraceInfoV2View<'a> {
     request_id: &'a str,
     experiment_id: &'a str,
     timestamp_ms: i64,
     execution_time_ms: i64,
-    status: &'static str,
+    status: TraceStatusView,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    request_metadata: Vec<EntryView<'a>>,
+    request_metadata: Vec<PairView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<EntryView<'a>>,
+    tags: Vec<PairView<'a>>,
 }
 
-#[derive(Serialize)]
-struct EntryView<'a> {
-    key: &'a str,
-    value: Cow<'a, str>,
+/// How a trace is, in the words of MLflow 2.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum TraceStatusView {
+    TraceStatusUnspecified,
+    Ok,
+    Error,
+    InProgress,
 }
 
 impl<'a> TraceInfoV2View<'a> {
     pub(crate) fn new(trace: &'a Trace, access: &Access) -> Self {
         let entries = |pairs| {
             let shown = shown(pairs, access).into_iter();
-            shown.map(|(key, value)| EntryView { key, value }).collect()
+            shown.map(|(key, value)| PairView { key, value }).collect()
         };
         Self {
             request_id: trace.id.as_str(),
             experiment_id: trace.experiment.as_str(),
             timestamp_ms: trace.requested_at.as_millis(),
             execution_time_ms: trace.duration_ms.unwrap_or_default(),
-            status: match trace.state.as_str() {
-                "STATE_UNSPECIFIED" => "TRACE_STATUS_UNSPECIFIED",
-                word => word,
+            status: match trace.state {
+                TraceState::StateUnspecified => TraceStatusView::TraceStatusUnspecified,
+                TraceState::Ok => TraceStatusView::Ok,
+                TraceState::Error => TraceStatusView::Error,
+                TraceState::InProgress => TraceStatusView::InProgress,
             },
             request_metadata: entries(&trace.metadata),
             tags: entries(&trace.tags),
@@ -147,14 +164,14 @@ impl<'a> TraceInfoV2View<'a> {
 }
 
 /// What somebody says of a trace.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct AssessmentView<'a> {
     assessment_id: &'a str,
     assessment_name: &'a str,
     trace_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     span_id: Option<&'a str>,
-    source: SourceView<'a>,
+    source: AssessmentSourceView<'a>,
     create_time: Moment,
     last_update_time: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,7 +179,7 @@ pub(crate) struct AssessmentView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expectation: Option<ExpectationView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    issue: Option<IssueView<'a>>,
+    issue: Option<IssueReferenceView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rationale: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -172,22 +189,25 @@ pub(crate) struct AssessmentView<'a> {
     valid: bool,
 }
 
-#[derive(Serialize)]
-struct SourceView<'a> {
+/// Who assesses.
+#[derive(Serialize, JsonSchema)]
+struct AssessmentSourceView<'a> {
     source_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_id: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// How good something was.
+#[derive(Serialize, JsonSchema)]
 struct FeedbackView<'a> {
     value: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorView<'a>>,
+    error: Option<AssessmentErrorView<'a>>,
 }
 
-#[derive(Serialize)]
-struct ErrorView<'a> {
+/// Why there is no feedback.
+#[derive(Serialize, JsonSchema)]
+struct AssessmentErrorView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,21 +216,31 @@ struct ErrorView<'a> {
     stack_trace: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// What should have come out: a plain value, or a structure in a text.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum ExpectationView<'a> {
     Value(&'a Value),
-    SerializedValue(SerializedView),
+    SerializedValue(SerializedValueView),
 }
 
-#[derive(Serialize)]
-struct SerializedView {
-    serialization_format: &'static str,
+/// A value of an expectation in a text.
+#[derive(Serialize, JsonSchema)]
+struct SerializedValueView {
+    serialization_format: SerializationFormatView,
     value: String,
 }
 
-#[derive(Serialize)]
-struct IssueView<'a> {
+/// What the text is.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum SerializationFormatView {
+    JsonFormat,
+}
+
+/// The issue that a trace shows.
+#[derive(Serialize, JsonSchema)]
+struct IssueReferenceView<'a> {
     issue_name: &'a str,
 }
 
@@ -234,18 +264,20 @@ impl<'a> AssessmentView<'a> {
             AssessmentValue::Feedback { value, error } => {
                 feedback = Some(FeedbackView {
                     value,
-                    error: error.as_ref().map(ErrorView::new),
+                    error: error.as_ref().map(AssessmentErrorView::new),
                 });
             }
             AssessmentValue::Expectation { value } => expectation = Some(expectation_of(value)),
-            AssessmentValue::Issue { issue: name } => issue = Some(IssueView { issue_name: name }),
+            AssessmentValue::Issue { issue: name } => {
+                issue = Some(IssueReferenceView { issue_name: name });
+            }
         }
         Self {
             assessment_id: id,
             assessment_name: name,
             trace_id: trace,
             span_id: span.as_deref(),
-            source: SourceView {
+            source: AssessmentSourceView {
                 source_type: &source.kind,
                 source_id: source.id.as_deref(),
             },
@@ -266,8 +298,8 @@ impl<'a> AssessmentView<'a> {
 fn expectation_of(value: &Value) -> ExpectationView<'_> {
     match value {
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            ExpectationView::SerializedValue(SerializedView {
-                serialization_format: "JSON_FORMAT",
+            ExpectationView::SerializedValue(SerializedValueView {
+                serialization_format: SerializationFormatView::JsonFormat,
                 value: python::dumps(value),
             })
         }
@@ -275,7 +307,7 @@ fn expectation_of(value: &Value) -> ExpectationView<'_> {
     }
 }
 
-impl<'a> ErrorView<'a> {
+impl<'a> AssessmentErrorView<'a> {
     fn new(error: &'a AssessmentError) -> Self {
         let AssessmentError {
             code,
@@ -291,7 +323,7 @@ impl<'a> ErrorView<'a> {
 }
 
 /// A span in the form of OpenTelemetry's protobuf, in JSON.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct SpanView<'a> {
     trace_id: String,
     span_id: String,
@@ -304,79 +336,107 @@ pub(crate) struct SpanView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<AttributeView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<EventView<'a>>,
+    events: Vec<SpanEventView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    links: Vec<LinkView<'a>>,
-    status: StatusView<'a>,
+    links: Vec<SpanLinkView<'a>>,
+    status: SpanStatusView<'a>,
 }
 
-#[derive(Serialize)]
+/// A value of a span, and its key.
+#[derive(Serialize, JsonSchema)]
 struct AttributeView<'a> {
     key: &'a str,
     value: AnyValueView<'a>,
 }
 
-struct AnyValueView<'a>(&'a Value);
+/// A value, under the name of its kind; none is an empty object.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum AnyValueView<'a> {
+    BoolValue(bool),
+    IntValue(i64),
+    DoubleValue(Option<f64>),
+    StringValue(&'a str),
+    ArrayValue(ValuesView<'a>),
+    KvlistValue(AttributesView<'a>),
+    #[serde(untagged)]
+    None {},
+}
 
-#[derive(Serialize)]
-struct EventView<'a> {
+/// What happened at a moment of a span.
+#[derive(Serialize, JsonSchema)]
+struct SpanEventView<'a> {
     time_unix_nano: u64,
     name: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<AttributeView<'a>>,
 }
 
-#[derive(Serialize)]
-struct LinkView<'a> {
+/// Another span that has to do with one.
+#[derive(Serialize, JsonSchema)]
+struct SpanLinkView<'a> {
     trace_id: String,
     span_id: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<AttributeView<'a>>,
 }
 
-#[derive(Serialize)]
-struct StatusView<'a> {
+/// How a span ended.
+#[derive(Serialize, JsonSchema)]
+struct SpanStatusView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
+    code: Option<SpanStatusCodeView>,
 }
 
-#[derive(Serialize)]
-struct Values<T> {
+/// Values in a list.
+#[derive(Serialize, JsonSchema)]
+struct ValuesView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    values: Vec<T>,
+    values: Vec<AnyValueView<'a>>,
 }
 
-impl Serialize for AnyValueView<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_empty = self.0.is_null();
-        let mut map = serializer.serialize_map(Some(usize::from(!is_empty)))?;
-        match self.0 {
-            Value::Null => {}
-            Value::Bool(truth) => map.serialize_entry("bool_value", truth)?,
+/// Values by their keys.
+#[derive(Serialize, JsonSchema)]
+struct AttributesView<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    values: Vec<AttributeView<'a>>,
+}
+
+/// How a span ended, where somebody has said.
+#[derive(Serialize, JsonSchema)]
+enum SpanStatusCodeView {
+    #[serde(rename = "STATUS_CODE_OK")]
+    Ok,
+    #[serde(rename = "STATUS_CODE_ERROR")]
+    Error,
+}
+
+impl<'a> AnyValueView<'a> {
+    fn new(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::None {},
+            Value::Bool(truth) => Self::BoolValue(*truth),
             Value::Number(number) => match number.as_i64() {
-                Some(integer) => map.serialize_entry("int_value", &integer)?,
-                None => map.serialize_entry("double_value", &number.as_f64())?,
+                Some(integer) => Self::IntValue(integer),
+                None => Self::DoubleValue(number.as_f64()),
             },
-            Value::String(text) => map.serialize_entry("string_value", text)?,
-            Value::Array(items) => {
-                let values = items.iter().map(AnyValueView).collect();
-                map.serialize_entry("array_value", &Values { values })?;
-            }
-            Value::Object(members) => {
-                let values = attribute_views(members);
-                map.serialize_entry("kvlist_value", &Values { values })?;
-            }
+            Value::String(text) => Self::StringValue(text),
+            Value::Array(items) => Self::ArrayValue(ValuesView {
+                values: items.iter().map(Self::new).collect(),
+            }),
+            Value::Object(members) => Self::KvlistValue(AttributesView {
+                values: attribute_views(members),
+            }),
         }
-        map.end()
     }
 }
 
 fn attribute_views(attributes: &Map<String, Value>) -> Vec<AttributeView<'_>> {
     let views = attributes.iter().map(|(key, value)| AttributeView {
         key,
-        value: AnyValueView(value),
+        value: AnyValueView::new(value),
     });
     views.collect()
 }
@@ -409,21 +469,21 @@ impl<'a> SpanView<'a> {
             start_time_unix_nano: *start_ns,
             end_time_unix_nano: *end_ns,
             attributes: attribute_views(attributes),
-            events: events.iter().map(EventView::new).collect(),
-            links: links.iter().map(LinkView::new).collect(),
-            status: StatusView {
+            events: events.iter().map(SpanEventView::new).collect(),
+            links: links.iter().map(SpanLinkView::new).collect(),
+            status: SpanStatusView {
                 message: status_message.as_deref(),
                 code: match status {
                     SpanStatus::Unset => None,
-                    SpanStatus::Ok => Some("STATUS_CODE_OK"),
-                    SpanStatus::Error => Some("STATUS_CODE_ERROR"),
+                    SpanStatus::Ok => Some(SpanStatusCodeView::Ok),
+                    SpanStatus::Error => Some(SpanStatusCodeView::Error),
                 },
             },
         }
     }
 }
 
-impl<'a> EventView<'a> {
+impl<'a> SpanEventView<'a> {
     fn new(event: &'a SpanEvent) -> Self {
         let SpanEvent {
             name,
@@ -438,7 +498,7 @@ impl<'a> EventView<'a> {
     }
 }
 
-impl<'a> LinkView<'a> {
+impl<'a> SpanLinkView<'a> {
     fn new(link: &'a SpanLink) -> Self {
         let SpanLink {
             trace,

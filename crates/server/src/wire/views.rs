@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use entities::{
-    ArtifactEntry, DatasetInput, Experiment, LoggedModelDetail, Metric, ModelVersion,
-    ModelVersionDetail, RegisteredModelDetail, Run, RunDetail, RunId,
+    ArtifactEntry, DatasetInput, Experiment, Lifecycle, LoggedModelDetail, Metric, ModelStatus,
+    ModelVersion, ModelVersionDetail, RegisteredModelDetail, Run, RunDetail, RunId, RunStatus,
+    Stage,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Double;
+use super::{Double, Word};
 use crate::scope::Access;
 
 /// A page of a search.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Page<T> {
     /// The items, under the name that they have in this answer.
     #[serde(flatten)]
@@ -22,10 +24,11 @@ pub(crate) struct Page<T> {
     pub(crate) next_page_token: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A key and its value.
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct PairView<'a> {
-    key: &'a str,
-    value: Cow<'a, str>,
+    pub(super) key: &'a str,
+    pub(super) value: Cow<'a, str>,
 }
 
 fn pair_views(pairs: &BTreeMap<String, String>) -> Vec<PairView<'_>> {
@@ -36,12 +39,13 @@ fn pair_views(pairs: &BTreeMap<String, String>) -> Vec<PairView<'_>> {
     shown.collect()
 }
 
-#[derive(Serialize)]
+/// An experiment.
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct ExperimentView<'a> {
     experiment_id: &'a str,
     name: &'a str,
     artifact_location: &'a str,
-    lifecycle_stage: &'static str,
+    lifecycle_stage: Word<Lifecycle>,
     last_update_time: i64,
     creation_time: i64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +67,7 @@ impl<'a> ExperimentView<'a> {
             experiment_id: id.as_str(),
             name,
             artifact_location,
-            lifecycle_stage: lifecycle.as_str(),
+            lifecycle_stage: Word(*lifecycle),
             last_update_time: updated_at.as_millis(),
             creation_time: created_at.as_millis(),
             tags: pair_views(tags),
@@ -71,18 +75,19 @@ impl<'a> ExperimentView<'a> {
     }
 }
 
-#[derive(Serialize)]
+/// What is known of a run as a whole; `run_uuid` is its id, too.
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct RunInfoView<'a> {
     run_uuid: Cow<'a, str>,
     experiment_id: &'a str,
     run_name: &'a str,
     user_id: &'a str,
-    status: &'static str,
+    status: Word<RunStatus>,
     start_time: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_time: Option<i64>,
     artifact_uri: Cow<'a, str>,
-    lifecycle_stage: &'static str,
+    lifecycle_stage: Word<Lifecycle>,
     run_id: Cow<'a, str>,
 }
 
@@ -94,17 +99,18 @@ impl<'a> RunInfoView<'a> {
             experiment_id: run.experiment.as_str(),
             run_name: &run.name,
             user_id: &run.user,
-            status: run.status.as_str(),
+            status: Word(run.status),
             start_time: run.started_at.as_millis(),
             end_time: run.ended_at.map(entities::Timestamp::as_millis),
             artifact_uri: access.shown_uri(&run.artifact_uri),
-            lifecycle_stage: run.lifecycle.as_str(),
+            lifecycle_stage: Word(run.lifecycle),
             run_id: id,
         }
     }
 }
 
-#[derive(Serialize)]
+/// A run.
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct RunView<'a> {
     info: RunInfoView<'a>,
     data: RunDataView<'a>,
@@ -114,7 +120,8 @@ pub(crate) struct RunView<'a> {
     outputs: Option<RunOutputsView<'a>>,
 }
 
-#[derive(Serialize)]
+/// What was logged to a run: of each metric the last value.
+#[derive(Serialize, JsonSchema)]
 struct RunDataView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     metrics: Vec<MetricView<'a>>,
@@ -124,7 +131,8 @@ struct RunDataView<'a> {
     tags: Vec<PairView<'a>>,
 }
 
-#[derive(Serialize)]
+/// What a run read.
+#[derive(Serialize, JsonSchema)]
 struct RunInputsView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dataset_inputs: Vec<DatasetInputView<'a>>,
@@ -132,18 +140,21 @@ struct RunInputsView<'a> {
     model_inputs: Vec<ModelInputView<'a>>,
 }
 
-#[derive(Serialize)]
+/// What a run made.
+#[derive(Serialize, JsonSchema)]
 struct RunOutputsView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     model_outputs: Vec<ModelOutputView<'a>>,
 }
 
-#[derive(Serialize)]
+/// A logged model that a run read.
+#[derive(Serialize, JsonSchema)]
 struct ModelInputView<'a> {
     model_id: Cow<'a, str>,
 }
 
-#[derive(Serialize)]
+/// A logged model that a run made.
+#[derive(Serialize, JsonSchema)]
 struct ModelOutputView<'a> {
     model_id: Cow<'a, str>,
     step: i64,
@@ -200,14 +211,16 @@ impl<'a> RunView<'a> {
     }
 }
 
-#[derive(Serialize)]
+/// A dataset that a run read, with what it was to it.
+#[derive(Serialize, JsonSchema)]
 struct DatasetInputView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<PairView<'a>>,
     dataset: DatasetView<'a>,
 }
 
-#[derive(Serialize)]
+/// A dataset, as clients declare it.
+#[derive(Serialize, JsonSchema)]
 struct DatasetView<'a> {
     name: &'a str,
     digest: &'a str,
@@ -245,7 +258,7 @@ impl<'a> DatasetInputView<'a> {
 }
 
 /// A point; `run_id` is there where the answer is about several runs.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct MetricView<'a> {
     key: &'a str,
     value: Double,
@@ -292,21 +305,23 @@ impl<'a> MetricView<'a> {
     }
 }
 
-#[derive(Serialize)]
-pub(crate) struct ModelView<'a> {
-    info: ModelInfoView<'a>,
-    data: ModelDataView<'a>,
+/// A logged model.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct LoggedModelView<'a> {
+    info: LoggedModelInfoView<'a>,
+    data: LoggedModelDataView<'a>,
 }
 
-#[derive(Serialize)]
-struct ModelInfoView<'a> {
+/// What is known of a logged model as a whole.
+#[derive(Serialize, JsonSchema)]
+struct LoggedModelInfoView<'a> {
     model_id: Cow<'a, str>,
     experiment_id: &'a str,
     name: &'a str,
     creation_timestamp_ms: i64,
     last_updated_timestamp_ms: i64,
     artifact_uri: Cow<'a, str>,
-    status: &'static str,
+    status: Word<ModelStatus>,
     // Empty where there is none, as MLflow tells both.
     model_type: &'a str,
     source_run_id: Cow<'a, str>,
@@ -314,33 +329,34 @@ struct ModelInfoView<'a> {
     tags: Vec<PairView<'a>>,
 }
 
-#[derive(Serialize)]
-struct ModelDataView<'a> {
+/// What was logged to a model.
+#[derive(Serialize, JsonSchema)]
+struct LoggedModelDataView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     params: Vec<PairView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     metrics: Vec<MetricView<'a>>,
 }
 
-impl<'a> ModelView<'a> {
+impl<'a> LoggedModelView<'a> {
     pub(crate) fn new(detail: &'a LoggedModelDetail, access: &Access) -> Self {
         let LoggedModelDetail { model, metrics } = detail;
         let source_run = model.source_run.as_ref();
         let metrics = metrics.iter();
         Self {
-            info: ModelInfoView {
+            info: LoggedModelInfoView {
                 model_id: access.shown_id(model.id.as_str()),
                 experiment_id: model.experiment.as_str(),
                 name: &model.name,
                 creation_timestamp_ms: model.created_at.as_millis(),
                 last_updated_timestamp_ms: model.updated_at.as_millis(),
                 artifact_uri: access.shown_uri(&model.artifact_uri),
-                status: model.status.as_str(),
+                status: Word(model.status),
                 model_type: model.model_type.as_deref().unwrap_or_default(),
                 source_run_id: access.shown_id(source_run.map_or("", RunId::as_str)),
                 tags: pair_views(&model.tags),
             },
-            data: ModelDataView {
+            data: LoggedModelDataView {
                 params: pair_views(&model.params),
                 metrics: metrics
                     .map(|(run, metric)| MetricView::of_run(run, metric, access))
@@ -351,7 +367,7 @@ impl<'a> ModelView<'a> {
 }
 
 /// A registered model.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct RegisteredModelView<'a> {
     name: &'a str,
     creation_timestamp: i64,
@@ -366,7 +382,8 @@ pub(crate) struct RegisteredModelView<'a> {
     aliases: Vec<AliasView<'a>>,
 }
 
-#[derive(Serialize)]
+/// An alias, and the version that it points to.
+#[derive(Serialize, JsonSchema)]
 struct AliasView<'a> {
     alias: &'a str,
     version: String,
@@ -400,23 +417,30 @@ impl<'a> RegisteredModelView<'a> {
 }
 
 /// A version of a registered model.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct ModelVersionView<'a> {
     name: &'a str,
     version: String,
     creation_timestamp: i64,
     last_updated_timestamp: i64,
-    current_stage: &'static str,
+    current_stage: Word<Stage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     source: Cow<'a, str>,
     run_id: Cow<'a, str>,
-    status: &'static str,
+    status: VersionStatusView,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<PairView<'a>>,
     run_link: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     aliases: &'a [String],
+}
+
+/// Its files are where they are when it is registered: nothing is copied that could be waited for.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum VersionStatusView {
+    Ready,
 }
 
 impl<'a> ModelVersionView<'a> {
@@ -431,12 +455,11 @@ impl<'a> ModelVersionView<'a> {
             version: version.version.to_string(),
             creation_timestamp: version.created_at.as_millis(),
             last_updated_timestamp: version.updated_at.as_millis(),
-            current_stage: version.stage.as_str(),
+            current_stage: Word(version.stage),
             description: version.description.as_deref(),
             source: access.shown_uri(&version.source),
             run_id: access.shown_id(run.unwrap_or_default()),
-            // Its files are where they are when it is registered: nothing is copied that could be waited for.
-            status: "READY",
+            status: VersionStatusView::Ready,
             tags: pair_views(&version.tags),
             run_link: version.run_link.as_deref().unwrap_or_default(),
             aliases,
@@ -445,7 +468,7 @@ impl<'a> ModelVersionView<'a> {
 }
 
 /// A file or folder of a listing.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct FileView<'a> {
     path: Cow<'a, str>,
     is_dir: bool,

@@ -1,25 +1,29 @@
 //! Webhooks as clients see them: without their secrets.
 
-use entities::{Webhook, WebhookEvent};
+use entities::{Webhook, WebhookEvent, WebhookStatus};
+use schemars::JsonSchema;
 use serde::Serialize;
 use webhooks::Trial;
 
+use super::Word;
+
 /// A webhook.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct WebhookView<'a> {
     webhook_id: &'a str,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     url: &'a str,
-    events: Vec<EventView>,
-    status: &'static str,
+    events: Vec<WebhookEventView>,
+    status: Word<WebhookStatus>,
     creation_timestamp: i64,
     last_updated_timestamp: i64,
 }
 
-#[derive(Serialize)]
-struct EventView {
+/// What a webhook is told of: what it is about, and what happened.
+#[derive(Serialize, JsonSchema)]
+struct WebhookEventView {
     entity: String,
     action: String,
 }
@@ -41,15 +45,15 @@ impl<'a> WebhookView<'a> {
             name,
             description: description.as_deref(),
             url,
-            events: events.iter().copied().map(EventView::new).collect(),
-            status: status.as_str(),
+            events: events.iter().copied().map(WebhookEventView::new).collect(),
+            status: Word(*status),
             creation_timestamp: created_at.as_millis(),
             last_updated_timestamp: updated_at.as_millis(),
         }
     }
 }
 
-impl EventView {
+impl WebhookEventView {
     fn new(event: WebhookEvent) -> Self {
         Self {
             entity: event.entity().to_uppercase(),
@@ -59,8 +63,8 @@ impl EventView {
 }
 
 /// What came of trying a webhook out.
-#[derive(Serialize)]
-pub(crate) struct TrialView<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct WebhookTrialView<'a> {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_status: Option<u16>,
@@ -70,7 +74,7 @@ pub(crate) struct TrialView<'a> {
     error_message: Option<&'a str>,
 }
 
-impl<'a> TrialView<'a> {
+impl<'a> WebhookTrialView<'a> {
     pub(crate) fn new(trial: &'a Trial) -> Self {
         let Trial {
             is_success,

@@ -1,6 +1,8 @@
 //! The server in this process, over a store in a temporary folder, with a clock and a generator that are set.
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
+pub(crate) mod described;
+
 use std::sync::Arc;
 
 use access::{Accounts, NewUser, Password};
@@ -52,6 +54,14 @@ impl TestApp {
 
     /// A server that asks who somebody is, with an administrator `admin`.
     pub(crate) async fn signed_on(default: Permission) -> Self {
+        Self::signed_on_with(default, |_, options| options).await
+    }
+
+    /// Likewise, with options that are changed.
+    pub(crate) async fn signed_on_with(
+        default: Permission,
+        change: impl FnOnce(&TestBench, ServerOptions) -> ServerOptions,
+    ) -> Self {
         let bench = TestBench::new().await;
         let accounts = bench.accounts_with(default);
         let admin = NewUser {
@@ -60,10 +70,11 @@ impl TestApp {
             is_admin: true,
         };
         accounts.create_user(&bench.caller, admin).await.unwrap();
-        let router = server::router(ServerOptions {
+        let options = ServerOptions {
             accounts: Some(accounts.clone()),
             ..options(&bench, Scope::Team)
-        });
+        };
+        let router = server::router(change(&bench, options));
         Self {
             bench,
             router,
@@ -103,6 +114,7 @@ impl TestApp {
         (app, run)
     }
 
+    /// Sends a request. Its answer must be one that the document of the API has for it.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
         let headers = request.headers_mut();
         if !headers.contains_key("host") {
@@ -113,14 +125,17 @@ impl TestApp {
         {
             headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer {
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             body: body.to_vec(),
-        }
+        };
+        described::check(method.as_str(), &path, &answer);
+        answer
     }
 
     pub(crate) async fn request(

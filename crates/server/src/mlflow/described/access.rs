@@ -1,16 +1,11 @@
 //! Users, roles and rights: values are of any type, so that no message repeats a password.
 
-use axum::extract::State;
-
-use super::super::rights::Old;
-use super::super::users::Members;
+use super::super::rights::{OfExperiment, OfRegistered, OfScorer, Old};
 use super::super::{rights, roles, users};
 use super::tagged;
-use crate::app::{App, By};
 use crate::description::{
     Call, Parameter, delete, flag, get_call, list, number, patch, post, text,
 };
-use crate::wire::Query;
 
 pub(super) fn users() -> Vec<Call> {
     let name = || text("username").needed();
@@ -38,12 +33,9 @@ pub(super) fn users() -> Vec<Call> {
             .noting("The user is named in the query or in the body."),
     ];
     let mut calls = tagged("Users", calls);
-    calls.extend(old_rights(
-        "/experiments",
-        Old::Experiment,
-        &["experiment_id"],
-    ));
-    calls.extend(old_rights("/registered-models", Old::Registered, &["name"]));
+    let experiment = &["experiment_id"];
+    calls.extend(old_rights::<OfExperiment>("/experiments", experiment));
+    calls.extend(old_rights::<OfRegistered>("/registered-models", &["name"]));
     calls
 }
 
@@ -86,7 +78,7 @@ pub(super) fn rights() -> Vec<Call> {
     ];
     let mut calls = tagged("Rights", calls);
     let scorer = &["experiment_id", "scorer_name"];
-    calls.extend(old_rights("/scorers", Old::Scorer, scorer));
+    calls.extend(old_rights::<OfScorer>("/scorers", scorer));
     calls
 }
 
@@ -161,7 +153,7 @@ pub(super) fn roles() -> Vec<Call> {
 }
 
 /// What MLflow had before 3.13; `named` says what the right is to.
-fn old_rights(noun: &str, old: Old, named: &[&'static str]) -> Vec<Call> {
+fn old_rights<K: Old>(noun: &str, named: &[&'static str]) -> Vec<Call> {
     let path = |call: &str| format!("{noun}/permissions/{call}");
     let right = || -> Vec<Parameter> {
         let names = named.iter().copied().chain(["username"]);
@@ -172,27 +164,27 @@ fn old_rights(noun: &str, old: Old, named: &[&'static str]) -> Vec<Call> {
         post(
             &path("create"),
             "Give a user a right, as before MLflow 3.13",
-            move |app: State<App>, by: By, members: Members| old.create(app, by, members),
+            rights::create_old::<K>,
         )
         .members(right())
         .members(permission()),
         get_call(
             &path("get"),
             "Get a right, as before MLflow 3.13",
-            move |app: State<App>, query: Query| old.find(app, query),
+            rights::find_old::<K>,
         )
         .query(right()),
         patch(
             &path("update"),
             "Change a right, as before MLflow 3.13",
-            move |app: State<App>, by: By, members: Members| old.update(app, by, members),
+            rights::update_old::<K>,
         )
         .members(right())
         .members(permission()),
         delete(
             &path("delete"),
             "Take a right away, as before MLflow 3.13",
-            move |app: State<App>, by: By, members: Members| old.delete(app, by, members),
+            rights::delete_old::<K>,
         )
         .members(right()),
     ];

@@ -50,17 +50,16 @@ fn tagged(tag: &'static str, calls: impl IntoIterator<Item = Call>) -> Vec<Call>
 fn server_calls() -> Vec<Call> {
     let page = "/ajax-api/3.0/mlflow/ui-telemetry";
     let calls = [
-        get_call("/health", "Say that the server answers", async || ()).sends("text/plain"),
+        get_call("/health", "Say that the server answers", info::tell_health),
         get_call(
             "/version",
             "Give the version of MLflow that is spoken",
-            async || (),
-        )
-        .sends("text/html"),
+            info::tell_version,
+        ),
         get_call(
             "/api/3.0/mlflow/server-info",
             "Say what the server can do",
-            async || (),
+            info::tell_abilities,
         ),
         get_call(
             page,

@@ -218,8 +218,7 @@ pub(super) fn models() -> Vec<Call> {
             "Get a file of a logged model",
             artifacts::get_of_model,
         )
-        .query(file)
-        .sends("*/*"),
+        .query(file),
     ];
     tagged("Logged models", calls)
 }
@@ -261,7 +260,7 @@ pub(super) fn at_other_places() -> Vec<Call> {
         )
         .query(of_trace()),
     ];
-    let mut calls = tagged("Artifacts", calls.map(|call| call.sends("*/*")));
+    let mut calls = tagged("Artifacts", calls);
     let upload = "/ajax-api/2.0/mlflow/upload-artifact";
     calls.push(
         post(
