@@ -38,7 +38,8 @@ pub trait Clock: Send + Sync {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with six digits of fraction, such as `2026-11-23T22:19:34.123456Z`.
+    /// RFC 3339 in UTC with six digits of fraction, such as `2026-11-23T22:19:34.123456Z`; a year before 0 or after 9999,
+    /// which RFC 3339 does not have, has a sign or more digits.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.0.div_euclid(MICROS_PER_DAY));
         let of_day = self.0.rem_euclid(MICROS_PER_DAY);
@@ -67,22 +68,24 @@ impl FromStr for Timestamp {
         let refuse = || TimestampParseError {
             text: text.to_owned(),
         };
+        // Clients give times of any year: nanoseconds, say, where milliseconds are asked for.
         let bytes = text.as_bytes();
-        if bytes.len() != 27 {
-            return Err(refuse());
-        }
+        let sign_and_year = bytes.len().checked_sub("-01-01T00:00:00.000000Z".len());
+        let year_end = sign_and_year
+            .filter(|length| (4..=7).contains(length))
+            .ok_or_else(refuse)?;
         let separators_at = [
-            (4, b'-'),
-            (7, b'-'),
-            (10, b'T'),
-            (13, b':'),
-            (16, b':'),
-            (19, b'.'),
-            (26, b'Z'),
+            (0, b'-'),
+            (3, b'-'),
+            (6, b'T'),
+            (9, b':'),
+            (12, b':'),
+            (15, b'.'),
+            (22, b'Z'),
         ];
         if separators_at
             .iter()
-            .any(|&(at, separator)| bytes[at] != separator)
+            .any(|&(at, separator)| bytes[year_end + at] != separator)
         {
             return Err(refuse());
         }
@@ -93,9 +96,16 @@ impl FromStr for Timestamp {
             }
             digits.parse().map_err(|_| refuse())
         };
-        let days = days_from_civil(number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
-        let read = Self(days * MICROS_PER_DAY + seconds * 1_000_000 + number(20, 26)?);
+        let year = match bytes[0] {
+            b'-' => -number(1, year_end)?,
+            _ => number(0, year_end)?,
+        };
+        let at = |from: usize, to: usize| number(year_end + from, year_end + to);
+        let days = days_from_civil(year, at(1, 3)?, at(4, 6)?);
+        let seconds = at(7, 9)? * 3600 + at(10, 12)? * 60 + at(13, 15)?;
+        let micros = i128::from(days) * i128::from(MICROS_PER_DAY)
+            + i128::from(seconds * 1_000_000 + at(16, 22)?);
+        let read = Self(i64::try_from(micros).map_err(|_| refuse())?);
         // A second text for the same time (month 13, hour 25) would break canonical encoding.
         if read.to_string() == text {
             Ok(read)
@@ -161,6 +171,11 @@ mod tests {
             (951_827_696_000_001, "2000-02-29T12:34:56.000001Z"),
             (-1, "1969-12-31T23:59:59.999999Z"),
             (1_795_559_974_123_456, "2026-11-24T22:39:34.123456Z"),
+            (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
+            (253_402_300_800_000_000, "10000-01-01T00:00:00.000000Z"),
+            (-62_167_219_200_000_001, "-001-12-31T23:59:59.999999Z"),
+            (i64::MAX, "294247-01-10T04:00:54.775807Z"),
+            (i64::MIN, "-290308-12-21T19:59:05.224192Z"),
         ];
         for (micros, text) in cases {
             assert_eq!(Timestamp::from_micros(micros).to_string(), text);
@@ -178,6 +193,13 @@ mod tests {
             "2026-01-01T00:00:00.000000+",
             "2026-01-01 00:00:00.000000Z",
             "2026-01-01T00:00:00.00000éZ",
+            "02026-01-01T00:00:00.000000Z",
+            "-2026-01-01T00:00:00.000000+",
+            "+10000-01-01T00:00:00.000000Z",
+            "-000-01-01T00:00:00.000000Z",
+            "294247-01-10T04:00:54.775808Z",
+            "9999999-01-01T00:00:00.000000Z",
+            "é26-01-01T00:00:00.000000Z",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text} was taken");
         }

@@ -476,3 +476,26 @@ async fn datasets_of_experiments_are_summed_up() {
         .await;
     assert!(many.error().2.ends_with("Received 21 experiment_ids."));
 }
+
+/// Such as nanoseconds where milliseconds are asked for.
+#[tokio::test]
+async fn times_of_any_year_are_kept_and_read_again() {
+    let app = TestApp::team().await;
+    for time_ms in [i64::MAX, i64::MIN, 1_760_000_000_000_000_000] {
+        let run = json!({ "experiment_id": "0", "start_time": time_ms });
+        let run = app.create_run(&run).await;
+        let ended = json!({ "run_id": run, "status": "FINISHED", "end_time": time_ms });
+        app.post("runs/update", &ended).await.ok();
+        app.get(&format!("runs/get?run_id={run}")).await.ok();
+        let trace = json!({ "experiment_id": "0", "timestamp_ms": time_ms });
+        let trace = app.post("traces", &trace).await.ok();
+        let trace = trace["trace_info"]["request_id"].as_str().unwrap();
+        for other_ms in [i64::MIN, i64::MAX, time_ms] {
+            let ended = json!({ "timestamp_ms": other_ms, "status": "OK" });
+            app.patch(&format!("traces/{trace}"), &ended).await.ok();
+        }
+        let path = format!("/api/3.0/mlflow/traces/{trace}");
+        app.get_path(&path).await.ok();
+    }
+    assert_eq!(app.bench.store.verify_projection().await.unwrap(), None);
+}

@@ -6,7 +6,8 @@ use entities::Timestamp;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A point in time: RFC 3339, written with as many digits as it needs.
+/// A point in time: RFC 3339, written with as many digits as it needs. Protobuf has the years 1 to 9999; what is beyond
+/// is written as the first or the last moment of them, which clients can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment(pub(crate) Timestamp);
 
@@ -14,9 +15,16 @@ pub(crate) struct Moment(pub(crate) Timestamp);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Millis(pub(crate) i64);
 
+/// 0001-01-01T00:00:00Z.
+const FIRST_MS: i64 = -62_135_596_800_000;
+
+/// 9999-12-31T23:59:59.999Z.
+const LAST_MS: i64 = 253_402_300_799_999;
+
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let written = Timestamp::from_millis(self.0.as_millis()).to_string();
+        let shown = self.0.as_millis().clamp(FIRST_MS, LAST_MS);
+        let written = Timestamp::from_millis(shown).to_string();
         // Six digits of fraction, of which none or three are zeros that are left out.
         let begin = written.strip_suffix("000Z").unwrap_or(&written);
         serializer.collect_str(&format_args!(
@@ -111,6 +119,8 @@ mod tests {
         assert_eq!(written(1_760_000_000_123_456), "2025-10-09T08:53:20.123Z");
         assert_eq!(written(1_760_000_000_000_000), "2025-10-09T08:53:20Z");
         assert_eq!(written(1_760_000_000_100_000), "2025-10-09T08:53:20.100Z");
+        assert_eq!(written(i64::MIN), "0001-01-01T00:00:00Z");
+        assert_eq!(written(i64::MAX), "9999-12-31T23:59:59.999Z");
         let read = |text: &str| serde_json::from_value::<Moment>(text.into());
         assert_eq!(
             read("2025-10-09T10:53:20.5+02:00").unwrap().0.as_millis(),

@@ -214,8 +214,8 @@ fn is_formatted(format: &str, value: &Value) -> bool {
         "uint8" => within(u8::MAX.into()),
         "double" => value.is_number(),
         "date-time" => {
-            let text = value.as_str().unwrap_or_default();
-            text.parse::<jiff::Timestamp>().is_ok()
+            let text = value.as_str().and_then(|text| text.strip_suffix('Z'));
+            text.is_some_and(|text| text.parse::<jiff::civil::DateTime>().is_ok())
         }
         format => panic!("the format `{format}` is not known"),
     }
