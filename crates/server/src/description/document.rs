@@ -200,9 +200,16 @@ fn asks_for_something(call: &Call) -> bool {
 
 fn object_of(members: &[Parameter]) -> Value {
     let properties = members.iter();
-    let properties: Map<_, _> = properties
-        .map(|member| (member.name.to_owned(), member.schema.clone()))
-        .collect();
+    let properties = properties.map(|member| {
+        let schema = if member.is_required {
+            member.schema.clone()
+        } else {
+            // As good as nothing.
+            json!({ "anyOf": [member.schema, { "type": "null" }] })
+        };
+        (member.name.to_owned(), schema)
+    });
+    let properties: Map<_, _> = properties.collect();
     let required = members.iter().filter(|member| member.is_required);
     let required: Vec<_> = required.map(|member| member.name).collect();
     json!({ "type": "object", "properties": properties, "required": required })
