@@ -59,7 +59,7 @@ struct FigurePointView<'a> {
     metric_name: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     dimensions: BTreeMap<&'a str, String>,
-    values: BTreeMap<String, f64>,
+    values: BTreeMap<String, Double>,
 }
 
 /// `POST traces/metrics`.
@@ -126,7 +126,7 @@ fn view_of(query: &FigureQuery, point: FigurePoint) -> Option<FigurePointView<'_
     let labels = query.aggregations.iter().map(|each| each.label());
     let values: BTreeMap<_, _> = labels
         .zip(values)
-        .filter_map(|(label, value)| Some((label, value?)))
+        .filter_map(|(label, value)| Some((label, Double(value?))))
         .collect();
     let groupings = query.groupings.iter().map(|grouping| grouping.as_str());
     let bucket = bucket_ms.map(|bucket_ms| ("time_bucket", show_bucket(bucket_ms)));

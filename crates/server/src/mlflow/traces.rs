@@ -20,8 +20,8 @@ use crate::app::{App, By};
 use crate::artifacts;
 use crate::error::RequestError;
 use crate::wire::{
-    Answer, Int64, Json, Millis, Moment, Page, Query, Sent, SpanFileView, SpanView, TraceInfoView,
-    TraceStateWord, empty, json, missing, required,
+    Answer, Double, Int64, Json, Millis, Moment, Page, Query, Sent, SpanFileView, SpanView,
+    TraceInfoView, TraceStateWord, empty, json, missing, required,
 };
 
 /// Traces on a page where the request does not say.
@@ -553,9 +553,9 @@ pub(super) struct Correlate {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Correlated {
     #[serde(skip_serializing_if = "Option::is_none")]
-    npmi: Option<f64>,
+    npmi: Option<Double>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    npmi_smoothed: Option<f64>,
+    npmi_smoothed: Option<Double>,
     filter1_count: u64,
     filter2_count: u64,
     joint_count: u64,
@@ -588,7 +588,7 @@ pub(super) async fn correlate(
         both,
         total,
     } = correlating.await?;
-    let defined = |measure: f64| Some(measure).filter(|measure| !measure.is_nan());
+    let defined = |measure: f64| (!measure.is_nan()).then_some(Double(measure));
     json(&Correlated {
         npmi: defined(npmi),
         npmi_smoothed: defined(npmi_smoothed),

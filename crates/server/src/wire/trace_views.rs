@@ -355,7 +355,7 @@ struct AttributeView<'a> {
 enum AnyValueView<'a> {
     BoolValue(bool),
     IntValue(i64),
-    DoubleValue(Option<f64>),
+    DoubleValue(f64),
     StringValue(&'a str),
     ArrayValue(ValuesView<'a>),
     KvlistValue(AttributesView<'a>),
@@ -420,7 +420,8 @@ impl<'a> AnyValueView<'a> {
             Value::Bool(truth) => Self::BoolValue(*truth),
             Value::Number(number) => match number.as_i64() {
                 Some(integer) => Self::IntValue(integer),
-                None => Self::DoubleValue(number.as_f64()),
+                // One that is not whole is one of these.
+                None => Self::DoubleValue(number.as_f64().unwrap_or_default()),
             },
             Value::String(text) => Self::StringValue(text),
             Value::Array(items) => Self::ArrayValue(ValuesView {
