@@ -8,7 +8,7 @@
 //!
 //! All three give one order, so that a page may be found in another way than the one before it.
 
-use entities::{ExperimentId, ObjectId, SearchQuery};
+use entities::{ExperimentId, Field, ObjectId, SearchQuery};
 use store::{Page, PageRequest, StoreError, View};
 
 use super::few::{self, Few, Rows};
@@ -161,6 +161,27 @@ impl Search {
         compiler.from = walks::walked_table(self.subject)
             .map(|table| format!("SELECT {number} AS owner FROM {}", table.table));
         (compiler.select(), compiler.values)
+    }
+
+    /// Whether a condition is one that all that fit are gathered for, and not asked of each row.
+    pub(super) fn gathers(&self) -> bool {
+        let mut fields = self
+            .query
+            .conditions
+            .iter()
+            .map(|condition| &condition.field);
+        fields.any(|field| match field {
+            Field::Attribute(name) => self.subject == Subject::Traces && name == "run_id",
+            Field::Metric(_) | Field::Param(_) | Field::Tag(_) | Field::Metadata(_) => false,
+            Field::Dataset(_)
+            | Field::Measured { .. }
+            | Field::Span(_)
+            | Field::SpanAttribute(_)
+            | Field::Feedback(_)
+            | Field::Expectation(_)
+            | Field::Issue
+            | Field::Prompt => true,
+        })
     }
 
     /// Those of its conditions that an index tells the rows of, with their places.

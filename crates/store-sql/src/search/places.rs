@@ -76,8 +76,9 @@ impl Place {
         let Some((walk, within)) = walks.split_first() else {
             return false;
         };
+        let is_group = self.stretch != Stretch::Values || self.value.is_some();
         walk.has(self.stretch, self.value.as_ref())
-            && self.inner.as_ref().is_none_or(|inner| inner.is_of(within))
+            && (self.inner.as_ref()).is_none_or(|inner| is_group && inner.is_of(within))
     }
 
     /// As a part of a page token.
@@ -207,6 +208,32 @@ mod tests {
             "v1_..v1_",
         ] {
             assert_eq!(Place::decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rows_without_a_value_are_no_group() {
+        let key = Walk::Key {
+            field: entities::Field::Tag("t".to_owned()),
+            is_ascending: true,
+            has_nan: false,
+        };
+        let time = Walk::Time {
+            is_ascending: false,
+        };
+        let walks = [key, time];
+        for (token, is_one) in [
+            ("v0_t61.v1_i5", true),
+            ("m0_.v1_i5", true),
+            ("v0_.v1_i5", false),
+            ("n0_.v1_i5", false),
+            ("v0_t61.m1_", false),
+        ] {
+            assert_eq!(
+                Place::decode(token).unwrap().is_of(&walks),
+                is_one,
+                "{token}"
+            );
         }
     }
 

@@ -198,7 +198,8 @@ impl<'w, T, R: FnMut(&Row<'_>) -> sql::Result<T>> Walker<'w, T, R> {
             && self.groups.is_empty()
             && self.search.query.conditions.is_empty()
             && self.search.experiments.len() <= 1;
-        asks_nothing || self.among_at(depth).is_some()
+        // What is gathered for a statement would be gathered anew for each step.
+        asks_nothing || self.among_at(depth).is_some() || self.search.gathers()
     }
 
     /// Whether the rows of a value are so many that they are walked by the next field.
