@@ -13,17 +13,6 @@ async fn make_store() -> Option<(PostgresStore, TestSchema)> {
 
 store::conformance_tests!(make_store);
 
-/// Searches that look as far as this, so that a few hundred rows take them every way.
-const SHORT: SearchReach = SearchReach {
-    few: 10,
-    many: 200,
-    step: 30,
-    group: 40,
-    patience: 100,
-    large: 5_000,
-    whole: 20,
-};
-
 const RUNS: usize = 500;
 
 #[tokio::test]
@@ -33,12 +22,12 @@ async fn pages_are_those_of_one_sort_however_far_a_search_looks() {
     };
     fill_with_runs(&store, RUNS).await;
     for reach in [
-        SHORT,
+        SearchReach::SHORT,
         // Everything is, at once.
         SearchReach {
             patience: 0,
             whole: 5_000,
-            ..SHORT
+            ..SearchReach::SHORT
         },
     ] {
         store = store.with_search_reach(reach);

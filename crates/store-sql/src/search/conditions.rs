@@ -302,7 +302,8 @@ impl Compiler {
     fn begins_as_pattern(&mut self, column: &str, pattern: &str) -> String {
         let beginning = pattern.split(['%', '_']).next().unwrap_or_default();
         let beginning: String = beginning.chars().take(BEGINNING_LENGTH).collect();
-        if beginning.is_empty() {
+        // No index holds what a function gives, which may be in the order of the database's own language.
+        if beginning.is_empty() || column.contains('(') {
             return String::new();
         }
         let indexed = match self.dialect {

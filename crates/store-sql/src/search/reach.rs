@@ -33,4 +33,15 @@ impl SearchReach {
         large: 150_000,
         whole: 20_000,
     };
+
+    /// With which a few hundred rows take a search every way: for the tests of the databases.
+    pub const SHORT: Self = Self {
+        few: 10,
+        many: 200,
+        step: 30,
+        group: 40,
+        patience: 100,
+        large: 5_000,
+        whole: 20,
+    };
 }

@@ -1,6 +1,6 @@
 //! The walk through the rows of a search, in the order of an index, until a page is full.
 //!
-//! - The stretch of values is walked in steps. Before each, the index is asked for the value that is some hundred entries
+//! - The stretch of values is walked in steps. Before each, the index is asked for the value that is some thousand entries
 //!   on: the step ends before it, so that rows of one value are never cut in two.
 //! - Where the same value is still there, its rows are a group. A small one is put in order by the rest of the order. A
 //!   large one is walked by the index of the next field of the order, or by time; each row is asked for the value.
@@ -33,8 +33,8 @@ pub(super) struct Walker<'w, T, R> {
     /// Entries that were walked since patience began.
     walked: usize,
     patience: usize,
-    /// How often it ended.
-    impatience_count: usize,
+    /// Whether it ended before.
+    was_impatient: bool,
     /// All rows that fit the indexed conditions, where they were asked for and are not too many.
     fitting: Option<Few>,
     /// Among which the walks from some depth on go.
@@ -58,7 +58,7 @@ impl<'w, T, R: FnMut(&Row<'_>) -> sql::Result<T>> Walker<'w, T, R> {
             groups: Vec::new(),
             walked: 0,
             patience: search.reach.patience,
-            impatience_count: 0,
+            was_impatient: false,
             fitting: None,
             among: None,
         }
@@ -321,8 +321,7 @@ impl<'w, T, R: FnMut(&Row<'_>) -> sql::Result<T>> Walker<'w, T, R> {
         self.walked = 0;
         // What came to nothing is not tried again soon.
         self.patience = self.patience.saturating_mul(2);
-        self.impatience_count += 1;
-        let is_first = self.impatience_count == 1;
+        let is_first = !std::mem::replace(&mut self.was_impatient, true);
         if is_first {
             self.fitting = self.find_fitting()?;
         }
