@@ -295,6 +295,8 @@ async fn a_prefix_stands_before_calls_and_not_before_figures() {
         accounts: None,
     };
     app.get_path("/mlflow/health").await;
+    let document = app.get_path("/mlflow/openapi.json").await.ok();
+    assert_eq!(document["servers"], json!([{ "url": "/mlflow/" }]));
     let path = "/mlflow/api/2.0/mlflow/experiments/get";
     app.get_path(&format!("{path}?experiment_id=0")).await.ok();
     let told = Told::by(&app).await;

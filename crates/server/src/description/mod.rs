@@ -69,8 +69,10 @@ async fn tell(State(app): State<App>) -> Told<Map<String, Value>> {
     if app.prefix.is_empty() {
         return Told::streamed(Body::from(DOCUMENT.clone()));
     }
-    let moved = SERVER.replacen('/', &format!("{}/", app.prefix), 1);
-    Told::streamed(Body::from(document().replacen(SERVER, &moved, 1)))
+    let url = Value::from(format!("{}/", app.prefix));
+    let document = std::str::from_utf8(&DOCUMENT).expect("it was a text");
+    let moved = document.replacen(SERVER, &format!("\"url\": {url}"), 1);
+    Told::streamed(Body::from(moved))
 }
 
 #[cfg(test)]
