@@ -84,25 +84,15 @@ impl Locks {
         (joined.held.len() <= LARGEST_COUNT).then_some(joined)
     }
 
-    /// Begins a transaction that holds the locks.
-    pub(crate) fn begin(&self, names: &LockNames) -> String {
-        use std::fmt::Write as _;
-        // Each statement must see what those wrote who were waited for, whatever the server is set to.
-        let mut sql = String::from("BEGIN ISOLATION LEVEL READ COMMITTED;");
+    /// The numbers to lock, in the order in which they must be taken, and whether nobody else may hold each.
+    pub(crate) fn list(&self, names: &LockNames) -> Vec<(i64, bool)> {
         let is_whole = self.is_whole || self.held.len() > LARGEST_COUNT;
-        let whole = names.whole();
-        let mut take = |number: i64, is_exclusive: bool| {
-            let kind = if is_exclusive { "" } else { "_shared" };
-            write!(sql, "SELECT pg_advisory_xact_lock{kind}({number});")
-                .expect("writing to a text does not fail");
-        };
-        take(whole, is_whole);
+        let mut list = vec![(names.whole(), is_whole)];
         if !is_whole {
-            for (number, is_exclusive) in &self.held {
-                take(*number, *is_exclusive);
-            }
+            let held = self.held.iter();
+            list.extend(held.map(|(number, is_exclusive)| (*number, *is_exclusive)));
         }
-        sql
+        list
     }
 
     fn take(&mut self, names: &LockNames, name: &str) {
@@ -398,12 +388,7 @@ mod tests {
             .map(|run| deleted(&format!("0/{run}/artifacts")))
             .collect();
         let locks = Locks::of(&commit(many), &names);
-        let begin = locks.begin(&names);
-        assert_eq!(
-            begin.matches("pg_advisory_xact_lock(").count(),
-            1,
-            "{begin}"
-        );
+        assert_eq!(locks.list(&names), [(names.whole(), true)]);
         assert_eq!(locks.join(&Locks::default()), None);
     }
 

@@ -1,5 +1,7 @@
 //! A connection to PostgreSQL as the rooms above see it.
 
+mod held;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use store_sql::AddRows;
 use store_sql::sql::{Asked, Connection, OwnedRow, OwnedValue, Result, Row, SqlError, ToValue};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -17,6 +20,8 @@ use tokio_postgres::{Client, Error, Statement};
 
 use crate::fault::{is_cut, sort_error};
 use crate::values::{Bound, PostgresColumns};
+
+use held::{Held, RowStatement};
 
 /// Prepared statements that a connection keeps: more than there are static ones, so that only those of searches go.
 const STATEMENT_CACHE_SIZE: usize = 400;
@@ -30,10 +35,13 @@ const LEAVING_TIME: Duration = Duration::from_secs(1);
 /// A connection with its prepared statements.
 ///
 /// A statement whose answer is not needed is sent along with the next one whose answer is: most of the time of writing is
-/// that of ways to the server and back.
+/// that of ways to the server and back. Rows that are added wait until then for more of their statement.
 pub(crate) struct Session {
     client: Arc<Client>,
     statements: RefCell<BTreeMap<String, Statement>>,
+    /// The two texts of each statement that adds rows: for one of them, and for any number.
+    row_statements: RefCell<Vec<RowStatement>>,
+    held: RefCell<Held>,
     sent: RefCell<Vec<Answer>>,
     is_cut: Cell<bool>,
     /// The last, so that it ends when nobody can ask any more.
@@ -76,6 +84,10 @@ impl Drop for AtWork {
 /// What a statement that was sent will be answered.
 type Answer = Pin<Box<dyn Future<Output = std::result::Result<(), Error>> + Send>>;
 
+/// Rows that were asked for.
+type Rows =
+    Pin<Box<dyn Future<Output = std::result::Result<Vec<tokio_postgres::Row>, Error>> + Send>>;
+
 /// How the end of a transaction failed.
 pub(crate) enum CommitFault {
     /// A statement before it was refused, so that nothing was written.
@@ -89,6 +101,8 @@ impl Session {
         Self {
             client: Arc::new(client),
             statements: RefCell::default(),
+            row_statements: RefCell::default(),
+            held: RefCell::default(),
             sent: RefCell::default(),
             is_cut: Cell::new(false),
             at_work,
@@ -102,23 +116,27 @@ impl Session {
 
     /// Runs statements without values, one after the other.
     pub(crate) fn run(&self, sql: &str) -> Result<()> {
+        self.release()?;
         let done = self.at_work.wait(self.client.batch_execute(sql));
         self.finish(done)
     }
 
     /// As `run`, along with whatever comes next.
     pub(crate) fn send_run(&self, sql: String) -> Result<()> {
+        self.release()?;
         let client = Arc::clone(&self.client);
         self.send_later(Box::pin(async move { client.batch_execute(&sql).await }))
     }
 
     /// Waits until all is done that was sent.
     pub(crate) fn settle(&self) -> Result<()> {
+        self.release()?;
         self.finish(Ok(()))
     }
 
     /// Takes back what was written, by this statement; what of it had failed does not matter any more.
     pub(crate) fn take_back(&self, sql: &str) -> Result<()> {
+        drop(self.held.take());
         if let Err(error) = self.collect() {
             let fault = self.sort(error);
             if self.is_cut.get() {
@@ -130,6 +148,13 @@ impl Session {
 
     /// Ends the transaction, so that what it wrote is durable.
     pub(crate) fn commit(&self) -> std::result::Result<(), CommitFault> {
+        self.release().map_err(|fault| {
+            if self.is_cut.get() {
+                CommitFault::Unknown(fault)
+            } else {
+                CommitFault::Refused(fault)
+            }
+        })?;
         let ended = self.at_work.wait(self.client.batch_execute("COMMIT"));
         // After a statement that the server refused, it takes this for the opposite.
         if let Err(first) = self.collect() {
@@ -157,6 +182,34 @@ impl Session {
         }
         statements.insert(sql.to_owned(), prepared.clone());
         Ok(prepared)
+    }
+
+    /// As `ask`, with a list for each value.
+    pub(crate) fn ask_of_lists(&self, sql: &str, lists: Vec<Vec<OwnedValue>>) -> Result<Asked<'_>> {
+        self.release()?;
+        let statement = self.prepare(sql)?;
+        let client = Arc::clone(&self.client);
+        Ok(self.ask_later(Box::pin(async move {
+            let bound = bound_lists(&lists);
+            client.query(&statement, &list_references(&bound)).await
+        })))
+    }
+
+    fn ask_later(&self, mut asking: Rows) -> Asked<'_> {
+        let first = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context)));
+        let first = self.at_work.wait(first);
+        Asked::new(move || {
+            let rows = match first {
+                Poll::Ready(rows) => rows,
+                Poll::Pending => self.at_work.wait(asking),
+            };
+            let rows = self.finish(rows)?;
+            let owned = rows.iter().map(|row| {
+                let columns = PostgresColumns::of(row)?;
+                OwnedRow::of(&Row::new(&columns))
+            });
+            owned.collect()
+        })
     }
 
     /// Puts a request in line, behind those that were put there before.
@@ -203,6 +256,7 @@ impl Session {
 
 impl Connection for Session {
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize> {
+        self.release()?;
         let statement = self.prepare(sql)?;
         let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
         let references = references(&bound);
@@ -212,11 +266,12 @@ impl Connection for Session {
     }
 
     fn send(&self, sql: &str, values: &[&dyn ToValue]) -> Result<()> {
+        self.release()?;
         let statement = self.prepare(sql)?;
         let client = Arc::clone(&self.client);
         let values = kept(values);
         self.send_later(Box::pin(async move {
-            let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
+            let bound = bound(&values);
             // Some give a row back, which `execute` would take for a fault.
             client
                 .query(&statement, &references(&bound))
@@ -225,28 +280,26 @@ impl Connection for Session {
         }))
     }
 
+    fn send_rows(&self, statement: &'static AddRows, values: &[&dyn ToValue]) -> Result<()> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        if !self.held.borrow().has_room(statement, values) {
+            self.release()?;
+        }
+        self.held.borrow_mut().hold(statement, values);
+        Ok(())
+    }
+
     fn ask(&self, sql: &str, values: &[&dyn ToValue]) -> Result<Asked<'_>> {
+        self.release()?;
         let statement = self.prepare(sql)?;
         let client = Arc::clone(&self.client);
         let values = kept(values);
-        let mut asking = Box::pin(async move {
-            let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
+        Ok(self.ask_later(Box::pin(async move {
+            let bound = bound(&values);
             client.query(&statement, &references(&bound)).await
-        });
-        let first = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context)));
-        let first = self.at_work.wait(first);
-        Ok(Asked::new(move || {
-            let rows = match first {
-                Poll::Ready(rows) => rows,
-                Poll::Pending => self.at_work.wait(asking),
-            };
-            let rows = self.finish(rows)?;
-            let owned = rows.iter().map(|row| {
-                let columns = PostgresColumns::of(row)?;
-                OwnedRow::of(&Row::new(&columns))
-            });
-            owned.collect()
-        }))
+        })))
     }
 
     fn query(
@@ -255,6 +308,7 @@ impl Connection for Session {
         values: &[&dyn ToValue],
         reader: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
+        self.release()?;
         let statement = self.prepare(sql)?;
         let bound: Vec<_> = values.iter().map(|value| Bound(value.to_value())).collect();
         let references = references(&bound);
@@ -282,6 +336,21 @@ fn references<'b>(bound: &'b [Bound<'_>]) -> Vec<&'b (dyn ToSql + Sync)> {
     bound
         .iter()
         .map(|value| value as &(dyn ToSql + Sync))
+        .collect()
+}
+
+fn bound_lists(lists: &[Vec<OwnedValue>]) -> Vec<Vec<Bound<'_>>> {
+    lists.iter().map(|list| bound(list)).collect()
+}
+
+fn bound(values: &[OwnedValue]) -> Vec<Bound<'_>> {
+    values.iter().map(|value| Bound(value.to_value())).collect()
+}
+
+fn list_references<'b>(lists: &'b [Vec<Bound<'_>>]) -> Vec<&'b (dyn ToSql + Sync)> {
+    lists
+        .iter()
+        .map(|list| list as &(dyn ToSql + Sync))
         .collect()
 }
 
@@ -377,6 +446,138 @@ mod tests {
         session.take_back("ROLLBACK TO SAVEPOINT here").unwrap();
         assert!(session.commit().is_ok());
         assert_eq!(count(&session).unwrap(), Some(1));
+        drop_schema(&session);
+    }
+
+    fn hold(session: &Session, statement: &'static AddRows, values: &[&dyn ToValue]) -> Result<()> {
+        session.send_rows(statement, values)
+    }
+
+    /// Statements of the shared room, for the tables of which this makes up rows.
+    fn row_statement(table: &str) -> &'static AddRows {
+        let beginning = format!("INSERT INTO {table} ");
+        let all = store_sql::all_row_statements().into_iter();
+        let mut of_table = all.filter(|(_, statement)| statement.of_one().starts_with(&beginning));
+        of_table.next().unwrap().1
+    }
+
+    #[test]
+    fn rows_that_were_held_back_are_seen_by_whatever_comes_next() {
+        let Some((session, _)) = new_schema("held") else {
+            return;
+        };
+        let tags = row_statement("tag");
+        let blocks = row_statement("metric_block");
+        let list = |run: i64| -> Vec<(String, String)> {
+            let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let text = "SELECT key, value FROM tag WHERE run = ?1 ORDER BY key";
+            let connection: &dyn Connection = &session;
+            connection.list(text, [run], read).unwrap()
+        };
+        session.send_run("BEGIN".to_owned()).unwrap();
+        // Alone, then with others, with bytes, and texts that the server cannot hold as they are.
+        hold(&session, tags, params![1_i64, "a", "1"]).unwrap();
+        assert_eq!(list(1), [("a".to_owned(), "1".to_owned())]);
+        let odd = "nul \0, one \u{1}, {\"quoted\", NULL}";
+        hold(&session, tags, params![1_i64, "b", odd]).unwrap();
+        hold(
+            &session,
+            blocks,
+            params![1_i64, [7_u8; 32], 1_i64, b"\0\\x".as_slice(), 5_i64],
+        )
+        .unwrap();
+        hold(&session, tags, params![1_i64, "c", "", 1_i64, "d", "NULL"]).unwrap();
+        hold(
+            &session,
+            blocks,
+            params![1_i64, [8_u8; 32], 2_i64, b"".as_slice(), 6_i64],
+        )
+        .unwrap();
+        let kept: Vec<(i64, Vec<u8>)> = (&session as &dyn Connection)
+            .list(
+                "SELECT points, encoded FROM metric_block ORDER BY number",
+                params![],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!(kept, [(1, b"\0\\x".to_vec()), (2, Vec::new())]);
+        assert_eq!(
+            list(1)[1..3],
+            [
+                ("b".to_owned(), odd.to_owned()),
+                ("c".to_owned(), String::new())
+            ]
+        );
+
+        // The same row twice: the later value counts, as if nothing had waited.
+        for value in ["first", "second", "third"] {
+            hold(
+                &session,
+                tags,
+                params![2_i64, "x", "other", 2_i64, "k", value],
+            )
+            .ok();
+        }
+        hold(&session, tags, params![3_i64, "k", "of another"]).unwrap();
+        assert_eq!(list(2)[0], ("k".to_owned(), "third".to_owned()));
+        assert!(session.commit().is_ok());
+        assert_eq!(list(3).len(), 1);
+        drop_schema(&session);
+    }
+
+    #[test]
+    fn rows_that_were_held_back_are_taken_back_or_refused_with_the_rest() {
+        let Some((session, _)) = new_schema("held_back") else {
+            return;
+        };
+        let blocks = row_statement("metric_block");
+        let block = |number: i64| {
+            hold(
+                &session,
+                blocks,
+                params![1_i64, [7_u8; 32], 1_i64, [0_u8; 3], number],
+            )
+        };
+        let count = || -> Option<i64> {
+            let connection: &dyn Connection = &session;
+            connection
+                .find("SELECT COUNT(*) FROM metric_block", params![], |row| {
+                    row.get(0)
+                })
+                .unwrap()
+        };
+        session.run("BEGIN").unwrap();
+        block(1).unwrap();
+        block(2).unwrap();
+        session.run("SAVEPOINT here").unwrap();
+        block(3).unwrap();
+        session.take_back("ROLLBACK TO SAVEPOINT here").unwrap();
+        assert!(session.commit().is_ok());
+        assert_eq!(count(), Some(2));
+
+        session.run("BEGIN").unwrap();
+        block(4).unwrap();
+        block(2).unwrap();
+        let Err(CommitFault::Refused(_)) = session.commit() else {
+            panic!("the number is there already");
+        };
+        session.take_back("ROLLBACK").unwrap();
+        assert_eq!(count(), Some(2));
+
+        // What the client itself cannot write as the column has it.
+        session.run("BEGIN").unwrap();
+        block(5).unwrap();
+        hold(
+            &session,
+            blocks,
+            params!["no number", [7_u8; 32], 1_i64, [0_u8; 3], 6_i64],
+        )
+        .unwrap();
+        let Err(CommitFault::Refused(_)) = session.commit() else {
+            panic!("a text was written as a number");
+        };
+        session.take_back("ROLLBACK").unwrap();
+        assert_eq!(count(), Some(2));
         drop_schema(&session);
     }
 

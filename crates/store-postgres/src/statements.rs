@@ -65,7 +65,29 @@ fn every_statement_fits_the_schema() {
         let prepared = session.prepare(&text);
         assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
     }
+    for (name, statement) in store_sql::all_row_statements() {
+        let prepared = session.prepare_rows(statement);
+        assert!(prepared.is_ok(), "{name}: {}", prepared.err().unwrap());
+        let columns = session.prepare(statement.of_one()).unwrap();
+        assert_eq!(columns.params().len(), statement.columns(), "{name}");
+    }
     drop_schema(&session);
+}
+
+/// Rows of one statement wait while those of others go, so that two about one table could change places.
+#[test]
+fn no_two_statements_add_rows_to_one_table() {
+    let mut tables: Vec<&str> = store_sql::all_row_statements()
+        .iter()
+        .map(|(_, statement)| {
+            let rest = statement.of_one().strip_prefix("INSERT INTO ").unwrap();
+            rest.split_whitespace().next().unwrap()
+        })
+        .collect();
+    let count = tables.len();
+    tables.sort_unstable();
+    tables.dedup();
+    assert_eq!(tables.len(), count, "{tables:?}");
 }
 
 /// With `REPROOF_UPDATE_SCHEMA=1` the description is written anew.

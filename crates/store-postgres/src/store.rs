@@ -240,10 +240,16 @@ fn in_transaction<T>(
     work: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let done = work();
-    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    let ended = session.run(end).map_err(database_fault("ending"));
+    let ended = if done.is_ok() {
+        session.run("COMMIT").inspect_err(|_| {
+            // What was still held back may have been refused here, before the server knew of the end.
+            drop(session.take_back("ROLLBACK"));
+        })
+    } else {
+        session.take_back("ROLLBACK")
+    };
     let done = done?;
-    ended.map(|()| done)
+    ended.map(|()| done).map_err(database_fault("ending"))
 }
 
 /// Connects, and brings the schema up to what this program knows; tells what it found there.

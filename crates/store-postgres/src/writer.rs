@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use entities::{Commit, Random, WriterId};
+use entities::{Commit, ExperimentId, Random, RunId, TraceId, WriterId};
 use store::{Receipt, StoreError};
-use store_sql::sql::{Connection, SqlError};
-use store_sql::{Author, Numbers, database_fault, params, statements, write_commit};
+use store_sql::sql::{Asked, Connection, OwnedValue, SqlError};
+use store_sql::{Author, Numbers, Wanted, database_fault, params, statements, write_commit};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connecting::Connecting;
@@ -29,7 +29,41 @@ statements! {
     ADD_WRITER = "INSERT INTO writer (id, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     TRY_WRITER = "SELECT pg_try_advisory_lock(?1)";
     NEXT_POSITIONS = "SELECT nextval('event_position') FROM generate_series(1, ?1)";
+    TAKE_LOCKS = "SELECT CAST(
+            CASE
+                WHEN is_exclusive THEN pg_advisory_xact_lock(number)
+                ELSE pg_advisory_xact_lock_shared(number)
+            END AS TEXT
+        )
+        FROM unnest(?1::BIGINT[], ?2::BOOLEAN[]) AS wanted(number, is_exclusive)";
+    LIST_RUNS = "SELECT wanted.id, run.number, run.lifecycle
+        FROM unnest(?1::TEXT[]) AS wanted(id)
+        CROSS JOIN LATERAL (SELECT number, lifecycle FROM run WHERE run.id = wanted.id OFFSET 0) AS run";
+    LIST_EXPERIMENTS = "SELECT wanted.id, experiment.lifecycle
+        FROM unnest(?1::TEXT[]) AS wanted(id)
+        CROSS JOIN LATERAL (SELECT lifecycle FROM experiment WHERE experiment.id = wanted.id OFFSET 0) AS experiment";
+    LIST_TRACES = "SELECT wanted.id, trace.number
+        FROM unnest(?1::TEXT[]) AS wanted(id)
+        CROSS JOIN LATERAL (SELECT number FROM trace WHERE trace.id = wanted.id OFFSET 0) AS trace";
+    LIST_PARAMS = "SELECT wanted.run, wanted.key, param.value
+        FROM unnest(?1::TEXT[], ?2::TEXT[]) AS wanted(run, key)
+        CROSS JOIN LATERAL (SELECT number FROM run WHERE run.id = wanted.run OFFSET 0) AS run
+        CROSS JOIN LATERAL (
+            SELECT value FROM param WHERE param.run = run.number AND param.key = wanted.key OFFSET 0
+        ) AS param";
+    LIST_LAST_EVENTS = "SELECT wanted.subject, event.writer, event.wseq
+        FROM unnest(?1::TEXT[]) AS wanted(subject)
+        CROSS JOIN LATERAL (
+            SELECT position FROM event_subject
+            WHERE event_subject.subject = wanted.subject AND is_in_leaf = 1
+            ORDER BY position DESC
+            LIMIT 1
+        ) AS last
+        CROSS JOIN LATERAL (SELECT writer, wseq FROM event WHERE event.position = last.position OFFSET 0) AS event";
 }
+
+/// Each statement must see what those wrote who were waited for, whatever the server is set to.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// Hands commits to the writing thread.
 pub(crate) struct Writer {
@@ -166,7 +200,7 @@ impl Desk {
             session: &session,
             author: &author,
             random: self.random.as_ref(),
-            begin: locks.begin(&self.connecting.names),
+            locks: locks.list(&self.connecting.names),
         };
         let ending = transaction.write(group);
         let is_known = matches!(ending, Ending::Known(_));
@@ -239,8 +273,8 @@ struct Transaction<'d> {
     session: &'d Session,
     author: &'d Author,
     random: &'d dyn Random,
-    /// Begins it, and takes its locks.
-    begin: String,
+    /// What it locks, in this order, and whether for itself alone.
+    locks: Vec<(i64, bool)>,
 }
 
 /// Why a group was not written together.
@@ -278,7 +312,7 @@ impl Transaction<'_> {
 
     /// In few ways to the server, and nothing of it where one is refused.
     fn write_together(&self, group: &[Job]) -> Result<Vec<Receipt>, Apart> {
-        let positions = self.begin(group.len())?;
+        let positions = self.begin(group).map_err(nothing)?;
         let mut receipts = Vec::with_capacity(group.len());
         for (job, position) in group.iter().zip(positions) {
             match self.write_job(job, position)? {
@@ -298,7 +332,7 @@ impl Transaction<'_> {
 
     /// Each in a savepoint of its own, so that one that is refused takes nothing of the others with it.
     fn write_apart(&self, group: &[Job]) -> Result<Ending, Ending> {
-        let positions = self.begin(group.len())?;
+        let positions = self.begin(group).map_err(nothing)?;
         let mut outcomes = Vec::with_capacity(group.len());
         for (job, position) in group.iter().zip(positions) {
             self.session.run("SAVEPOINT job").map_err(nothing)?;
@@ -326,13 +360,78 @@ impl Transaction<'_> {
         }
     }
 
-    /// Begins, with the locks, and takes a position for each commit.
-    fn begin(&self, count: usize) -> Result<Vec<i64>, Ending> {
-        let connection: &dyn Connection = self.session;
-        self.session
-            .send_run(self.begin.clone())
-            .and_then(|()| connection.list(NEXT_POSITIONS, [count as i64], |row| row.get(0)))
-            .map_err(nothing)
+    /// Begins, with the locks, takes a position for each commit, and asks for what they will ask for: in one way to the
+    /// server.
+    fn begin(&self, group: &[Job]) -> Result<Vec<i64>, SqlError> {
+        let Self {
+            session,
+            author,
+            random: _,
+            locks,
+        } = self;
+        author.begin_again();
+        session.send_run(BEGIN.to_owned())?;
+        let numbers = locks.iter().map(|(number, _)| OwnedValue::Integer(*number));
+        let kinds = locks
+            .iter()
+            .map(|(_, is_exclusive)| OwnedValue::Integer((*is_exclusive).into()));
+        let locked = session.ask_of_lists(TAKE_LOCKS, vec![numbers.collect(), kinds.collect()])?;
+        let positions = session.ask(NEXT_POSITIONS, &[&(group.len() as i64)])?;
+        let Wanted {
+            runs,
+            experiments,
+            traces,
+            params,
+            subjects,
+        } = Wanted::of(group.iter().map(|job| &job.commit));
+        let runs_asked = self.ask_for(LIST_RUNS, runs.iter().map(RunId::as_str))?;
+        let experiments_asked = self.ask_for(
+            LIST_EXPERIMENTS,
+            experiments.iter().map(ExperimentId::as_str),
+        )?;
+        let traces_asked = self.ask_for(LIST_TRACES, traces.iter().map(TraceId::as_str))?;
+        let params_asked = if params.is_empty() {
+            None
+        } else {
+            let lists = vec![
+                texts(params.iter().map(|(run, _)| run.as_str())),
+                texts(params.iter().map(|(_, key)| key.as_str())),
+            ];
+            Some(session.ask_of_lists(LIST_PARAMS, lists)?)
+        };
+        let last_events = self.ask_for(LIST_LAST_EVENTS, subjects.iter().map(String::as_str))?;
+        let known = author.known();
+        locked.wait()?;
+        let positions = positions.list(|row| row.get(0))?;
+        if let Some(asked) = runs_asked {
+            known.learn_runs(&runs, asked)?;
+        }
+        if let Some(asked) = experiments_asked {
+            known.learn_experiments(&experiments, asked)?;
+        }
+        if let Some(asked) = traces_asked {
+            known.learn_traces(&traces, asked)?;
+        }
+        if let Some(asked) = params_asked {
+            known.learn_params(&params, asked)?;
+        }
+        if let Some(asked) = last_events {
+            known.learn_last_events(&subjects, asked)?;
+        }
+        Ok(positions)
+    }
+
+    /// Asks for the rows of some keys, where there are any.
+    fn ask_for<'k>(
+        &self,
+        sql: &str,
+        keys: impl Iterator<Item = &'k str>,
+    ) -> Result<Option<Asked<'_>>, SqlError> {
+        let keys = texts(keys);
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        self.session.ask_of_lists(sql, vec![keys]).map(Some)
     }
 
     /// Writes one; an ending is that of all.
@@ -342,7 +441,7 @@ impl Transaction<'_> {
             session,
             author,
             random,
-            begin: _,
+            locks: _,
         } = self;
         let outcome = write_commit(*session, &numbers, author, *random, &job.commit);
         match outcome {
@@ -354,6 +453,12 @@ impl Transaction<'_> {
             outcome => Ok(outcome),
         }
     }
+}
+
+fn texts<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<OwnedValue> {
+    texts
+        .map(|text| OwnedValue::Text(text.to_owned()))
+        .collect()
 }
 
 fn nothing(error: SqlError) -> Ending {

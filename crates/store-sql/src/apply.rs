@@ -15,16 +15,17 @@ mod scorer;
 mod trace;
 mod webhook;
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use crate::params;
 use crate::sql::{self, Connection, Row, ToValue, Values};
-use entities::{Change, ObjectId, RunId};
+use entities::{Change, ObjectId};
 use store::StoreError;
 
 use crate::fault::{damaged, database_fault};
+use crate::known::Known;
 use crate::numbers::Numbers;
-use crate::several;
+use crate::several::{self, AddRows};
 
 /// Applies changes to a database.
 pub struct Applier<'c> {
@@ -32,8 +33,7 @@ pub struct Applier<'c> {
     numbers: &'c Numbers,
     /// Whether the bytes of metric blocks are kept: the verification compares digests only.
     keeps_blocks: bool,
-    /// The run that was looked up last, with its number, where it is active: one event tells much of one run.
-    active_run: RefCell<Option<(RunId, i64)>>,
+    known: &'c Known,
 }
 
 statements! {
@@ -45,29 +45,43 @@ statements! {
 
 impl<'c> Applier<'c> {
     /// Applies what one event tells, whose rows get these numbers.
-    pub fn new(connection: &'c dyn Connection, numbers: &'c Numbers) -> Self {
+    pub const fn new(
+        connection: &'c dyn Connection,
+        numbers: &'c Numbers,
+        known: &'c Known,
+    ) -> Self {
         Self {
             connection,
             numbers,
             keeps_blocks: true,
-            active_run: RefCell::default(),
+            known,
         }
     }
 
-    pub(crate) fn without_blocks(connection: &'c dyn Connection, numbers: &'c Numbers) -> Self {
+    pub(crate) const fn without_blocks(
+        connection: &'c dyn Connection,
+        numbers: &'c Numbers,
+        known: &'c Known,
+    ) -> Self {
         Self {
             connection,
             numbers,
             keeps_blocks: false,
-            active_run: RefCell::default(),
+            known,
         }
     }
 
     /// Makes one change, or refuses it; after a refusal the caller rolls back.
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
-        if may_end_runs(change) {
-            self.active_run.take();
+        self.apply_any(change)?;
+        // Now: to make the change, the rows were looked at as they were before.
+        if may_change_lifecycles(change) {
+            self.known.forget_rows();
         }
+        Ok(())
+    }
+
+    fn apply_any(&self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::StoreInitialised {
                 origin,
@@ -251,19 +265,22 @@ impl<'c> Applier<'c> {
     /// As `add_rows`, where nobody asks how many.
     fn send_rows<const COLUMNS: usize>(
         &self,
-        sql: &str,
+        statement: &'static AddRows,
         rows: &[[&dyn ToValue; COLUMNS]],
     ) -> Result<(), StoreError> {
-        several::send_rows(self.connection, sql, rows).map_err(database_fault("writing a change"))
+        self.connection
+            .send_rows(statement, rows.as_flattened())
+            .map_err(database_fault("writing a change"))
     }
 
-    /// Adds rows by a statement that names `:rows`; tells how many it added or changed.
+    /// Adds rows; tells how many that added or changed.
     fn add_rows<const COLUMNS: usize>(
         &self,
-        sql: &str,
+        statement: &AddRows,
         rows: &[[&dyn ToValue; COLUMNS]],
     ) -> Result<usize, StoreError> {
-        several::add_rows(self.connection, sql, rows).map_err(database_fault("writing a change"))
+        several::add_rows(self.connection, statement, rows)
+            .map_err(database_fault("writing a change"))
     }
 
     /// Runs a statement that adds a numbered row, whose number is its last value; tells the number, or that there is
@@ -291,6 +308,26 @@ impl<'c> Applier<'c> {
             .ok_or_else(|| damaged("a row that was just added has no number"))
     }
 
+    /// As `insert_new`, by a statement that rows of other commits may share.
+    fn add_new(
+        &self,
+        statement: &'static AddRows,
+        values: &[&dyn ToValue],
+    ) -> Result<i64, StoreError> {
+        if self.numbers.position().is_none() {
+            return self
+                .insert(statement.of_one(), values)?
+                .ok_or_else(|| damaged("a row that was just added has no number"));
+        }
+        let number = self.numbers.next()?;
+        let mut numbered = values.to_vec();
+        numbered.push(&number);
+        self.connection
+            .send_rows(statement, &numbered)
+            .map_err(database_fault("writing a change"))?;
+        number.ok_or_else(|| damaged("an event at a position has no numbers"))
+    }
+
     fn list<T, C: FromIterator<T>>(
         &self,
         sql: &str,
@@ -314,11 +351,23 @@ impl<'c> Applier<'c> {
     }
 }
 
-/// Whether runs may be active before a change and not after it.
-const fn may_end_runs(change: &Change) -> bool {
+/// Texts by key, as rows of what has them.
+fn rows_of_pairs<'p>(
+    owner: &'p i64,
+    pairs: &'p BTreeMap<String, String>,
+) -> Vec<[&'p dyn ToValue; 3]> {
+    pairs
+        .iter()
+        .map(|(key, value)| [owner as _, key as _, value as _])
+        .collect()
+}
+
+/// Whether runs, experiments or traces may not be there after a change, or be deleted, or not be any more.
+const fn may_change_lifecycles(change: &Change) -> bool {
     matches!(
         change,
-        Change::ExperimentLifecycleSet { .. }
+        Change::TracesDeleted { .. }
+            | Change::ExperimentLifecycleSet { .. }
             | Change::RunLifecycleSet { .. }
             | Change::RunsRemoved { .. }
             | Change::ExperimentRemoved { .. }
@@ -327,6 +376,11 @@ const fn may_end_runs(change: &Change) -> bool {
 
 fn model_subject(id: &entities::ModelId) -> String {
     format!("logged model `{id}`")
+}
+
+/// Every statement of this module that adds rows, by its name.
+pub(crate) fn all_row_statements() -> Vec<(&'static str, &'static AddRows)> {
+    [metric::ALL_ROWS, run::ALL_ROWS, trace::ALL_ROWS].concat()
 }
 
 /// Every statement of this module, by its name.

@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 
 use crate::params;
 use crate::sql::{self, Asked, Connection, ToValue};
-use entities::{
-    Change, Commit, LARGEST_SUBJECT_COUNT, Leaf, Random, WriterId, canonical_json, commitment,
-};
+use entities::{Change, Commit, Leaf, Random, WriterId, canonical_json, commitment};
 use serde::Serialize;
 use store::{Receipt, StoreError};
 
 use crate::apply::Applier;
 use crate::deliveries::write_deliveries;
 use crate::fault::{damaged, database_fault};
+use crate::known::{Known, first_distinct};
 use crate::numbers::Numbers;
-use crate::several::send_rows;
 
 statements! {
     FIND_LAST_NUMBER = "SELECT MAX(wseq) FROM event WHERE writer = ?1";
@@ -29,33 +27,45 @@ statements! {
             LIMIT 1
         ) AS last
         JOIN event ON event.position = last.position";
-    ADD_EVENT = "INSERT INTO event (writer, wseq, kind, leaf, salt, body, position)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-        RETURNING position";
 }
 
-const ADD_SUBJECTS: &str = "INSERT INTO event_subject (subject, position, is_in_leaf) VALUES :rows
-    ON CONFLICT DO NOTHING";
+row_statements! {
+    ADD_EVENTS(7, key 0) = "INSERT INTO event (writer, wseq, kind, leaf, salt, body, position) :rows RETURNING position";
+    ADD_SUBJECTS(3, key 0) = "INSERT INTO event_subject (subject, position, is_in_leaf) :rows ON CONFLICT DO NOTHING";
+}
 
 /// Under which name events are written, and the number of the next one.
 #[derive(Debug)]
 pub struct Author {
     writer: WriterId,
     next: Cell<Option<u64>>,
+    known: Known,
 }
 
 impl Author {
     /// Under this name, which nobody else writes under now.
-    pub const fn new(writer: WriterId) -> Self {
+    pub fn new(writer: WriterId) -> Self {
         Self {
             writer,
             next: Cell::new(None),
+            known: Known::default(),
         }
     }
 
-    /// Forgets the number of the next event: some were written, and taken back.
+    /// What it knows of rows, in the transaction that is open.
+    pub const fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Forgets what it knows of rows: others may change them again.
+    pub fn begin_again(&self) {
+        self.known.forget();
+    }
+
+    /// Forgets the number of the next event, too: some were written, and taken back.
     pub fn look_again(&self) {
         self.next.set(None);
+        self.known.forget();
     }
 
     /// The number of the next event, which is looked up where it is not known.
@@ -101,8 +111,9 @@ pub fn write_commit(
         changes,
     } = commit;
     let subject = first_distinct(subjects);
-    let asked = ask_for_previous(connection, &subject)?;
-    let applier = Applier::new(connection, numbers);
+    let known = author.known();
+    let asked = ask_for_previous(connection, known, &subject)?;
+    let applier = Applier::new(connection, numbers, known);
     changes
         .iter()
         .try_for_each(|change| applier.apply(change))?;
@@ -135,16 +146,20 @@ pub fn write_commit(
         numbers.position(),
     ];
     let position = if let Some(position) = numbers.position() {
-        connection.send_change(ADD_EVENT, row).map_err(fault())?;
+        connection.send_rows(&ADD_EVENTS, row).map_err(fault())?;
         position
     } else {
         connection
-            .find(ADD_EVENT, row, |row| row.get(0))
+            .find(ADD_EVENTS.of_one(), row, |row| row.get(0))
             .map_err(fault())?
             .ok_or_else(|| damaged("an event that was just added has no position"))?
     };
     write_subjects(connection, position, &leaf, changes)?;
     write_deliveries(connection, numbers, position, &leaf.kind, changes)?;
+    let event = format!("{}:{}", leaf.writer, leaf.wseq);
+    for subject in &leaf.subject {
+        known.note_last_event(subject, event.clone());
+    }
     Ok(Receipt { leaf })
 }
 
@@ -174,31 +189,29 @@ pub(crate) fn write_subjects(
         .iter()
         .map(|(subject, is_in_leaf)| [subject as _, &position as _, is_in_leaf as _])
         .collect();
-    send_rows(connection, ADD_SUBJECTS, &rows)
+    connection
+        .send_rows(&ADD_SUBJECTS, rows.as_flattened())
         .map_err(database_fault("writing the subjects of an event"))
 }
 
-fn first_distinct(subjects: &[String]) -> Vec<String> {
-    let mut distinct: Vec<String> = Vec::with_capacity(subjects.len().min(LARGEST_SUBJECT_COUNT));
-    for subject in subjects {
-        if distinct.len() == LARGEST_SUBJECT_COUNT {
-            break;
-        }
-        if !distinct.contains(subject) {
-            distinct.push(subject.clone());
-        }
-    }
-    distinct
+/// The last event of a subject, which is known, or was asked for.
+enum Last<'c> {
+    Known(Option<String>),
+    Asked(Asked<'c>),
 }
 
 /// Asks for the last event of each subject, which no change of rows changes.
 fn ask_for_previous<'c>(
     connection: &'c dyn Connection,
+    known: &Known,
     subjects: &[String],
-) -> Result<Vec<Asked<'c>>, StoreError> {
-    let asked = subjects
-        .iter()
-        .map(|subject| connection.ask(FIND_LAST_EVENT, &[subject]));
+) -> Result<Vec<Last<'c>>, StoreError> {
+    let asked = subjects.iter().map(|subject| {
+        if known.knows_last_event(subject) {
+            return Ok(Last::Known(known.last_event(subject)));
+        }
+        connection.ask(FIND_LAST_EVENT, &[subject]).map(Last::Asked)
+    });
     asked
         .collect::<sql::Result<_>>()
         .map_err(database_fault("looking for the last event of a subject"))
@@ -206,13 +219,16 @@ fn ask_for_previous<'c>(
 
 fn find_previous(
     subjects: &[String],
-    asked: Vec<Asked<'_>>,
+    asked: Vec<Last<'_>>,
 ) -> Result<BTreeMap<String, String>, StoreError> {
     let mut previous = BTreeMap::new();
-    for (subject, asked) in subjects.iter().zip(asked) {
-        let last = asked
-            .find(|row| Ok(format!("{}:{}", row.text(0)?, row.get::<i64>(1)?)))
-            .map_err(database_fault("looking for the last event of a subject"))?;
+    for (subject, last) in subjects.iter().zip(asked) {
+        let last = match last {
+            Last::Known(last) => last,
+            Last::Asked(asked) => asked
+                .find(|row| Ok(format!("{}:{}", row.text(0)?, row.get::<i64>(1)?)))
+                .map_err(database_fault("looking for the last event of a subject"))?,
+        };
         if let Some(last) = last {
             previous.insert(subject.clone(), last);
         }

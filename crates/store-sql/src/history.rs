@@ -6,7 +6,7 @@
 //! reader. The copy follows from the blocks, and the verification of the store compares the two.
 
 mod chunks;
-mod compaction;
+pub(crate) mod compaction;
 mod points;
 mod tail;
 

@@ -1,11 +1,13 @@
 //! Statements about several rows at once: a statement is a way to the database and back.
 
+use std::sync::OnceLock;
+
 use store::StoreError;
 
 use crate::fault::database_fault;
 use crate::sql::{self, Connection, Row, ToValue};
 
-/// Stands in a statement for the values of the rows that it adds.
+/// Stands in a statement for `VALUES` and those of the rows that it adds.
 const ROWS: &str = ":rows";
 
 /// How many are read at once. Statements are kept for these counts; a list is filled up to the next of them.
@@ -56,58 +58,94 @@ impl<'c> Several<'c> {
     }
 }
 
-/// Adds rows, as many by one statement as `COUNTS` has, which names `:rows`; tells how many it added or changed.
-///
-/// No two rows may have the same key where the statement changes what is there.
+/// A statement that adds rows, as many as it is handed.
+#[derive(Debug)]
+pub struct AddRows {
+    /// `:rows` stands in it for the values of the rows.
+    text: &'static str,
+    columns: usize,
+    key: usize,
+    /// Its text for each of `COUNTS`, once it was needed.
+    texts: [OnceLock<String>; COUNTS.len()],
+}
+
+impl AddRows {
+    /// Of rows of so many columns. By the first `key` of them it finds the row that it changes where there is one
+    /// already; it must be 0 where the statement changes none.
+    pub(crate) const fn new(text: &'static str, columns: usize, key: usize) -> Self {
+        Self {
+            text,
+            columns,
+            key,
+            texts: [const { OnceLock::new() }; COUNTS.len()],
+        }
+    }
+
+    /// The text that adds the rows that a query gives.
+    pub fn with(&self, query: &str) -> String {
+        self.text.replace(ROWS, query)
+    }
+
+    /// The values of one row.
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Of how many first columns no two rows of one statement may have the same values; 0 where it does not matter.
+    pub const fn key(&self) -> usize {
+        self.key
+    }
+
+    /// The text that adds one row.
+    pub fn of_one(&self) -> &str {
+        self.of_count(0)
+    }
+
+    /// The text that adds as many rows as `COUNTS` has there.
+    fn of_count(&self, place: usize) -> &str {
+        self.texts[place].get_or_init(|| {
+            let row = |row: usize| {
+                let places = 1..=self.columns;
+                let names: Vec<_> = places
+                    .map(|place| format!("?{}", row * self.columns + place))
+                    .collect();
+                format!("({})", names.join(", "))
+            };
+            let rows: Vec<_> = (0..COUNTS[place]).map(row).collect();
+            self.with(&format!("VALUES {}", rows.join(", ")))
+        })
+    }
+
+    /// Hands over the values of rows, as many at once as `COUNTS` has, with the text that adds them.
+    pub(crate) fn in_counts(
+        &self,
+        values: &[&dyn ToValue],
+        mut run: impl FnMut(&str, &[&dyn ToValue]) -> sql::Result<()>,
+    ) -> sql::Result<()> {
+        debug_assert_eq!(values.len() % self.columns, 0, "{}", self.text);
+        let mut rest = values;
+        for (place, count) in COUNTS.into_iter().enumerate().rev() {
+            while let Some((some, after)) = rest.split_at_checked(count * self.columns) {
+                run(self.of_count(place), some)?;
+                rest = after;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds rows, no two of which have the same key; tells how many it added or changed.
 pub(crate) fn add_rows<const COLUMNS: usize>(
     connection: &dyn Connection,
-    sql: &str,
+    statement: &AddRows,
     rows: &[[&dyn ToValue; COLUMNS]],
 ) -> sql::Result<usize> {
     let mut changed = 0;
-    in_counts(sql, rows, |text, values| {
+    statement.in_counts(rows.as_flattened(), |text, values| {
         changed += connection.execute(text, values)?;
         Ok(())
     })?;
     Ok(changed)
-}
-
-/// As `add_rows`, where nobody asks how many, as `Connection::send` does.
-pub(crate) fn send_rows<const COLUMNS: usize>(
-    connection: &dyn Connection,
-    sql: &str,
-    rows: &[[&dyn ToValue; COLUMNS]],
-) -> sql::Result<()> {
-    in_counts(sql, rows, |text, values| connection.send(text, values))
-}
-
-fn in_counts<const COLUMNS: usize>(
-    sql: &str,
-    rows: &[[&dyn ToValue; COLUMNS]],
-    mut run: impl FnMut(&str, &[&dyn ToValue]) -> sql::Result<()>,
-) -> sql::Result<()> {
-    let mut rest = rows;
-    for count in COUNTS.into_iter().rev() {
-        let text = (rest.len() >= count).then(|| with_rows(sql, count, COLUMNS));
-        while let (Some(text), Some((some, after))) = (&text, rest.split_at_checked(count)) {
-            run(text, some.as_flattened())?;
-            rest = after;
-        }
-    }
-    Ok(())
-}
-
-/// The statement with names for the values of some rows.
-fn with_rows(sql: &str, count: usize, columns: usize) -> String {
-    let row = |row: usize| {
-        let places = 1..=columns;
-        let names: Vec<_> = places
-            .map(|place| format!("?{}", row * columns + place))
-            .collect();
-        format!("({})", names.join(", "))
-    };
-    let rows: Vec<_> = (0..count).map(row).collect();
-    sql.replace(ROWS, &rows.join(", "))
 }
 
 #[cfg(test)]
@@ -144,10 +182,11 @@ mod tests {
         let listener = Listener::default();
         let numbers: Vec<i64> = (0..223).collect();
         let rows: Vec<[&dyn ToValue; 2]> = numbers.iter().map(|n| [n as _, n as _]).collect();
-        let added = add_rows(&listener, "INSERT INTO a (b, c) VALUES :rows", &rows);
+        static ADD: AddRows = AddRows::new("INSERT INTO a (b, c) :rows", 2, 0);
+        let added = add_rows(&listener, &ADD, &rows);
         assert_eq!(added.unwrap(), 223);
         assert_eq!(*listener.counts.borrow(), [200, 200, 20, 20, 4, 2]);
         let none: [[&dyn ToValue; 2]; 0] = [];
-        assert_eq!(add_rows(&listener, "", &none).unwrap(), 0);
+        assert_eq!(add_rows(&listener, &ADD, &none).unwrap(), 0);
     }
 }

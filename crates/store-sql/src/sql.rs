@@ -5,6 +5,8 @@
 
 use std::ops::ControlFlow;
 
+use crate::several::AddRows;
+
 /// How the database fails, sorted by what a caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
@@ -76,6 +78,12 @@ pub trait Connection {
         self.query(sql, values, &mut |_| Ok(ControlFlow::Continue(())))
     }
 
+    /// As `send`, of the values of rows, one row after the other, no two of which have the same key. Rows of one statement
+    /// may wait for more of it, while rows of others are added: no two statements may be about one table.
+    fn send_rows(&self, statement: &'static AddRows, values: &[&dyn ToValue]) -> Result<()> {
+        statement.in_counts(values, |text, values| self.send(text, values))
+    }
+
     /// Asks for rows that are needed later only. What is changed after this is not in them.
     fn ask(&self, sql: &str, values: &[&dyn ToValue]) -> Result<Asked<'_>> {
         let mut rows = Vec::new();
@@ -104,6 +112,20 @@ impl<'c> Asked<'c> {
     /// Those that this waits for.
     pub fn new(wait: impl FnOnce() -> Result<Vec<OwnedRow>> + 'c) -> Self {
         Self(Box::new(wait))
+    }
+
+    /// Waits until they are there, and does not look at them.
+    pub fn wait(self) -> Result<()> {
+        (self.0)().map(drop)
+    }
+
+    /// Waits for them, and reads them all.
+    pub fn list<T, C: FromIterator<T>>(
+        self,
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<C> {
+        let rows = (self.0)()?;
+        rows.iter().map(|row| read(&Row::new(row))).collect()
     }
 
     /// Waits for them, and reads the first, where there is one.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use sha2::Digest as _;
 use store::StoreError;
 
-use store_sql::{Applier, Numbers, statements};
+use store_sql::{Applier, Known, Numbers, statements};
 
 use crate::fault::{damaged, database_fault};
 use crate::session::Session;
@@ -25,7 +25,8 @@ fn fill_model_points(connection: &Connection) -> Result<(), StoreError> {
     let fault = || database_fault("filling the points of logged models");
     let session = Session(connection);
     let numbers = Numbers::counted();
-    let applier = Applier::new(&session, &numbers);
+    let known = Known::default();
+    let applier = Applier::new(&session, &numbers, &known);
     let mut statement = connection.prepare(LIST_BLOCKS).map_err(fault())?;
     let mut rows = statement.query([]).map_err(fault())?;
     while let Some(row) = rows.next().map_err(fault())? {

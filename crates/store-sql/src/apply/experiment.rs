@@ -48,6 +48,7 @@ impl Applier<'_> {
             updated_at.as_micros(),
         ];
         self.send(ADD, row)?;
+        self.known.note_experiment(id, *lifecycle);
         self.write_experiment_tags(id, tags)
     }
 
@@ -125,7 +126,9 @@ impl Applier<'_> {
         &self,
         id: &ExperimentId,
     ) -> Result<Option<Lifecycle>, StoreError> {
-        self.find(FIND_LIFECYCLE, [id.as_str()], |row| read_lifecycle(row, 0))
+        self.known.find_experiment(id, || {
+            self.find(FIND_LIFECYCLE, [id.as_str()], |row| read_lifecycle(row, 0))
+        })
     }
 
     fn check_name_is_free(&self, id: &ExperimentId, name: &str) -> Result<(), StoreError> {

@@ -10,23 +10,24 @@ use store::StoreError;
 use super::Applier;
 
 statements! {
-    ADD_BLOCK = "INSERT INTO metric_block (run, digest, points, encoded, number) VALUES (?1, ?2, ?3, ?4, ?5)
-        RETURNING number";
     ADD_MODEL_POINT = "INSERT INTO model_metric
             (model, key, dataset_name, dataset_digest, run, value, is_nan, timestamp_ms, step)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
         ON CONFLICT DO NOTHING";
 }
 
-const ADD_SERIES: &str = "INSERT INTO metric_series (run, key, block) VALUES :rows";
-const SET_LATEST: &str = "INSERT INTO latest_metric
-        (run, key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest)
-    VALUES :rows
-    ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, is_nan = excluded.is_nan,
-        timestamp_ms = excluded.timestamp_ms, step = excluded.step, model = excluded.model,
-        dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
-    WHERE (excluded.step, excluded.timestamp_ms, excluded.is_nan, excluded.value)
-        > (latest_metric.step, latest_metric.timestamp_ms, latest_metric.is_nan, latest_metric.value)";
+row_statements! {
+    ADD_BLOCK(5, key 0) = "INSERT INTO metric_block (run, digest, points, encoded, number) :rows RETURNING number";
+    ADD_SERIES(3, key 0) = "INSERT INTO metric_series (run, key, block) :rows";
+    SET_LATEST(9, key 2) = "INSERT INTO latest_metric
+            (run, key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest)
+        :rows
+        ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, is_nan = excluded.is_nan,
+            timestamp_ms = excluded.timestamp_ms, step = excluded.step, model = excluded.model,
+            dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
+        WHERE (excluded.step, excluded.timestamp_ms, excluded.is_nan, excluded.value)
+            > (latest_metric.step, latest_metric.timestamp_ms, latest_metric.is_nan, latest_metric.value)";
+}
 
 impl Applier<'_> {
     pub(super) fn log_metrics(
@@ -46,7 +47,7 @@ impl Applier<'_> {
         };
         let kept: &[u8] = if self.keeps_blocks { encoded } else { &[] };
         let row = params![run, digest.as_bytes(), points as i64, kept];
-        let number = self.insert_new(ADD_BLOCK, row)?;
+        let number = self.add_new(&ADD_BLOCK, row)?;
         let mut latest: BTreeMap<&str, &Metric> = BTreeMap::new();
         for point in &block.points {
             latest
@@ -58,7 +59,7 @@ impl Applier<'_> {
             .keys()
             .map(|key| [&run as _, key as _, &number as _])
             .collect();
-        self.send_rows(ADD_SERIES, &series)?;
+        self.send_rows(&ADD_SERIES, &series)?;
         self.set_latest(run, latest.values().copied())?;
         self.add_model_points(run, &block.points)
     }
@@ -116,7 +117,7 @@ impl Applier<'_> {
                 ]
             })
             .collect();
-        self.send_rows(SET_LATEST, &rows)
+        self.send_rows(&SET_LATEST, &rows)
     }
 
     fn add_model_point(&self, model: &ModelId, run: i64, point: &Metric) -> Result<(), StoreError> {

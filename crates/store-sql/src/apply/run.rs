@@ -9,16 +9,12 @@ use entities::{
 };
 use store::StoreError;
 
-use super::Applier;
+use super::{Applier, rows_of_pairs};
 use crate::rows::{level_text, read_lifecycle};
 use crate::sql::ToValue;
 
 statements! {
     FIND_NUMBER = "SELECT number, lifecycle FROM run WHERE id = ?1";
-    ADD = "INSERT INTO run (id, experiment, name, \"user\", status, started_at, ended_at, lifecycle, artifact_uri,
-            parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted, recipe, record, number)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
-        RETURNING number";
     UPDATE = "UPDATE run
         SET status = coalesce(?2, status), ended_at = coalesce(?3, ended_at), name = coalesce(?4, name)
         WHERE number = ?1";
@@ -44,10 +40,15 @@ statements! {
         RETURNING number";
 }
 
-const ADD_PARAMS: &str =
-    "INSERT INTO param (run, key, value) VALUES :rows ON CONFLICT (run, key) DO NOTHING";
-const SET_TAGS: &str = "INSERT INTO tag (run, key, value) VALUES :rows
-    ON CONFLICT (run, key) DO UPDATE SET value = excluded.value";
+row_statements! {
+    ADD(18, key 0) = "INSERT INTO run (id, experiment, name, \"user\", status, started_at, ended_at, lifecycle, artifact_uri,
+            parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted, recipe, record, number)
+        :rows
+        RETURNING number";
+    ADD_PARAMS(3, key 0) = "INSERT INTO param (run, key, value) :rows ON CONFLICT (run, key) DO NOTHING";
+    SET_TAGS(3, key 2) = "INSERT INTO tag (run, key, value) :rows
+        ON CONFLICT (run, key) DO UPDATE SET value = excluded.value";
+}
 
 impl Applier<'_> {
     pub(super) fn create_run(&self, run: &Run) -> Result<(), StoreError> {
@@ -93,10 +94,8 @@ impl Applier<'_> {
             recipe.as_ref().map(ObjectId::as_bytes),
             record.as_ref().map(ObjectId::as_bytes),
         ];
-        let number = self.insert_new(ADD, row)?;
-        if *lifecycle == Lifecycle::Active {
-            self.active_run.replace(Some((id.clone(), number)));
-        }
+        let number = self.add_new(&ADD, row)?;
+        self.known.note_run(id, number, *lifecycle);
         Ok(())
     }
 
@@ -148,19 +147,16 @@ impl Applier<'_> {
         params: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         let run = self.get_active_run(id)?;
-        let added = self.add_pairs(ADD_PARAMS, run, params)?;
-        if added == params.len() {
-            return Ok(());
-        }
-        // Some were there: a param that is logged again must be the same.
-        let mut conflicts = Vec::new();
-        for (key, value) in params {
-            let there: Option<String> =
-                self.find(FIND_PARAM, params![run, key], |row| row.get(0))?;
-            if let Some(there) = there.filter(|there| there != value) {
-                conflicts.push((key.clone(), there, value.clone()));
+        let conflicts = if let Some(there) = self.known.find_params(id, params.keys()) {
+            self.add_missing_params(id, run, params, &there)?;
+            conflicts_of(params, &there)
+        } else {
+            let added = self.add_rows(&ADD_PARAMS, &rows_of_pairs(&run, params))?;
+            if added == params.len() {
+                return Ok(());
             }
-        }
+            conflicts_of(params, &self.list_params(run, params.keys())?)
+        };
         if conflicts.is_empty() {
             Ok(())
         } else {
@@ -171,27 +167,48 @@ impl Applier<'_> {
         }
     }
 
+    /// Adds the params that are not there.
+    fn add_missing_params(
+        &self,
+        id: &RunId,
+        run: i64,
+        params: &BTreeMap<String, String>,
+        there: &BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
+        let missing = params.iter().filter(|(key, _)| !there.contains_key(*key));
+        let rows: Vec<[&dyn ToValue; 3]> = missing
+            .clone()
+            .map(|(key, value)| [&run as _, key as _, value as _])
+            .collect();
+        self.send_rows(&ADD_PARAMS, &rows)?;
+        for (key, value) in missing {
+            self.known.note_param(id, key, value);
+        }
+        Ok(())
+    }
+
+    /// The params that a run has of these keys.
+    fn list_params<'k>(
+        &self,
+        run: i64,
+        keys: impl Iterator<Item = &'k String>,
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        let mut found = BTreeMap::new();
+        for key in keys {
+            let value: Option<String> =
+                self.find(FIND_PARAM, params![run, key], |row| row.get(0))?;
+            found.extend(value.map(|value| (key.clone(), value)));
+        }
+        Ok(found)
+    }
+
     pub(super) fn set_tags(
         &self,
         id: &RunId,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         let run = self.get_active_run(id)?;
-        self.add_pairs(SET_TAGS, run, tags).map(drop)
-    }
-
-    /// Adds what runs have by key; tells how many rows that added or changed.
-    fn add_pairs(
-        &self,
-        sql: &str,
-        run: i64,
-        pairs: &BTreeMap<String, String>,
-    ) -> Result<usize, StoreError> {
-        let rows: Vec<[&dyn ToValue; 3]> = pairs
-            .iter()
-            .map(|(key, value)| [&run as _, key as _, value as _])
-            .collect();
-        self.add_rows(sql, &rows)
+        self.send_rows(&SET_TAGS, &rows_of_pairs(&run, tags))
     }
 
     pub(super) fn delete_tag(&self, id: &RunId, key: &str) -> Result<(), StoreError> {
@@ -268,18 +285,10 @@ impl Applier<'_> {
 
     /// The number of a run that is there and not deleted.
     pub(super) fn get_active_run(&self, id: &RunId) -> Result<i64, StoreError> {
-        if let Some((known, number)) = &*self.active_run.borrow()
-            && known == id
-        {
-            return Ok(*number);
-        }
         match self.find_run_number(id)? {
             None => Err(StoreError::NoRun { id: id.clone() }),
             Some((_, Lifecycle::Deleted)) => Err(StoreError::RunDeleted { id: id.clone() }),
-            Some((number, Lifecycle::Active)) => {
-                self.active_run.replace(Some((id.clone(), number)));
-                Ok(number)
-            }
+            Some((number, Lifecycle::Active)) => Ok(number),
         }
     }
 
@@ -291,8 +300,22 @@ impl Applier<'_> {
     }
 
     fn find_run_number(&self, id: &RunId) -> Result<Option<(i64, Lifecycle)>, StoreError> {
-        self.find(FIND_NUMBER, [id.as_str()], |row| {
-            Ok((row.get(0)?, read_lifecycle(row, 1)?))
+        self.known.find_run(id, || {
+            self.find(FIND_NUMBER, [id.as_str()], |row| {
+                Ok((row.get(0)?, read_lifecycle(row, 1)?))
+            })
         })
     }
+}
+
+/// Params whose value is not the one that is there: key, value that is there, value that was logged.
+fn conflicts_of(
+    params: &BTreeMap<String, String>,
+    there: &BTreeMap<String, String>,
+) -> Vec<(String, String, String)> {
+    let conflicts = params.iter().filter_map(|(key, value)| {
+        let there = there.get(key).filter(|there| *there != value)?;
+        Some((key.clone(), there.clone(), value.clone()))
+    });
+    conflicts.collect()
 }

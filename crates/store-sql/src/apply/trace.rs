@@ -6,41 +6,26 @@
 use std::collections::BTreeMap;
 
 use crate::params;
-use crate::sql::{Row, SqlError};
+use crate::sql::{Row, SqlError, ToValue};
 use entities::{
-    Assessment, Change, ExperimentId, SealedRecord, Span, SpanUsage, TRACE_ARTIFACTS_TAG,
-    TRACE_SESSION_KEY, Trace, TraceId, TraceRecord,
+    Assessment, Change, ExperimentId, ObjectId, SealedRecord, Span, SpanId, SpanUsage,
+    TRACE_ARTIFACTS_TAG, TRACE_SESSION_KEY, Trace, TraceId, TraceRecord,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use store::StoreError;
 
-use super::Applier;
+use super::{Applier, rows_of_pairs};
 use crate::fault::damaged;
 use crate::read::traces::{FIND_TRACE, LIST_METADATA, LIST_TAGS, read_trace};
 use crate::rows::{read_id, read_id_if_any};
 
 statements! {
     FIND_NUMBER = "SELECT number FROM trace WHERE id = ?1";
-    ADD = "INSERT INTO trace (id, experiment, requested_at, state, number)
-        VALUES (?1, ?2, 0, 'STATE_UNSPECIFIED', ?3)
-        RETURNING number";
     SET = "UPDATE trace SET experiment = ?2, requested_at = ?3, duration_ms = ?4, state = ?5,
             client_request_id = ?6, request_preview = ?7, response_preview = ?8
         WHERE number = ?1";
-    SET_TAG = "INSERT INTO trace_tag (trace, key, value) VALUES (?1, ?2, ?3)
-        ON CONFLICT (trace, key) DO UPDATE SET value = excluded.value";
-    SET_METADATA = "INSERT INTO trace_metadata (trace, key, value) VALUES (?1, ?2, ?3)
-        ON CONFLICT (trace, key) DO UPDATE SET value = excluded.value";
     DELETE_TAG = "DELETE FROM trace_tag WHERE trace = ?1 AND key = ?2";
-    ADD_RECORD = "INSERT INTO trace_record (trace, digest, encoded, number) VALUES (?1, ?2, ?3, ?4)
-        ON CONFLICT DO NOTHING
-        RETURNING number";
     FIND_RECORD = "SELECT number FROM trace_record WHERE trace = ?1 AND digest = ?2";
-    SET_SPAN = "INSERT INTO span (trace, id, parent, name, type, status, start_ns, end_ns, tokens, cost, record)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-        ON CONFLICT (trace, id) DO UPDATE SET parent = excluded.parent, name = excluded.name, type = excluded.type,
-            status = excluded.status, start_ns = excluded.start_ns, end_ns = excluded.end_ns,
-            tokens = excluded.tokens, cost = excluded.cost, record = excluded.record";
     LIST_USAGES = "SELECT id, parent, tokens, cost FROM span WHERE trace = ?1 ORDER BY id";
     FIND_ASSESSMENT = "SELECT overrides FROM assessment WHERE trace = ?1 AND id = ?2";
     FIND_LAST_PLACE = "SELECT MAX(place) FROM assessment WHERE trace = ?1";
@@ -62,6 +47,26 @@ statements! {
     DELETE_PROMPTS = "DELETE FROM trace_prompt WHERE trace = ?1";
     DELETE_RECORDS = "DELETE FROM trace_record WHERE trace = ?1";
     DELETE = "DELETE FROM trace WHERE number = ?1";
+}
+
+row_statements! {
+    ADD(9, key 0) = "INSERT INTO trace (id, experiment, requested_at, duration_ms, state, client_request_id, request_preview,
+            response_preview, number)
+        :rows
+        RETURNING number";
+    SET_TAGS(3, key 2) = "INSERT INTO trace_tag (trace, key, value) :rows
+        ON CONFLICT (trace, key) DO UPDATE SET value = excluded.value";
+    SET_METADATA(3, key 2) = "INSERT INTO trace_metadata (trace, key, value) :rows
+        ON CONFLICT (trace, key) DO UPDATE SET value = excluded.value";
+    ADD_RECORDS(4, key 0) = "INSERT INTO trace_record (trace, digest, encoded, number) :rows
+        ON CONFLICT DO NOTHING
+        RETURNING number";
+    SET_SPANS(11, key 2) = "INSERT INTO span
+            (trace, id, parent, name, type, status, start_ns, end_ns, tokens, cost, record)
+        :rows
+        ON CONFLICT (trace, id) DO UPDATE SET parent = excluded.parent, name = excluded.name, type = excluded.type,
+            status = excluded.status, start_ns = excluded.start_ns, end_ns = excluded.end_ns,
+            tokens = excluded.tokens, cost = excluded.cost, record = excluded.record";
 }
 
 impl Applier<'_> {
@@ -110,29 +115,68 @@ impl Applier<'_> {
             return self.note(id, number, records);
         }
         self.check_experiment_is_active(experiment)?;
-        let number = self.insert_new(ADD, params![id.as_str(), experiment.as_str()])?;
-        self.send(SET_TAG, params![number, TRACE_ARTIFACTS_TAG, artifact_uri])?;
-        self.make(number, id, experiment, records)
+        self.make(id, experiment, artifact_uri, records)
     }
 
     /// Makes a trace of the first that is said of it.
     fn make(
         &self,
-        number: i64,
         id: &TraceId,
         experiment: &ExperimentId,
+        artifact_uri: &str,
         records: &[SealedRecord],
     ) -> Result<(), StoreError> {
-        let decoded = self.keep_records(id, number, records)?;
-        let started = decoded.iter().find_map(|record| match record {
+        let decoded = self.decode_records(id, records)?;
+        let said: Vec<_> = decoded.iter().flatten().collect();
+        let started = said.iter().find_map(|record| match record {
             TraceRecord::Started { trace } => Some(trace.clone()),
             _ => None,
         });
-        let trace = match started {
+        let spans = spans_of(&said);
+        let mut trace = match started {
             Some(trace) => trace,
-            None => Trace::of_spans(id.clone(), experiment.clone(), &spans_of(&decoded)),
+            None => Trace::of_spans(id.clone(), experiment.clone(), &spans),
         };
-        self.fold(number, trace, &decoded)
+        trace
+            .tags
+            .entry(TRACE_ARTIFACTS_TAG.to_owned())
+            .or_insert_with(|| artifact_uri.to_owned());
+        take_records(&mut trace, &said);
+        if !spans.is_empty() {
+            let (tokens, costs) = usages_of(&spans);
+            trace.take_spans(&spans, &tokens, &costs);
+        }
+        let row = params![
+            id.as_str(),
+            trace.experiment.as_str(),
+            trace.requested_at.as_micros(),
+            trace.duration_ms,
+            trace.state.as_str(),
+            trace.client_request_id,
+            trace.request_preview,
+            trace.response_preview,
+        ];
+        let number = self.add_new(&ADD, row)?;
+        self.known.note_trace(id, number);
+        self.set_pairs(number, &trace)?;
+        let mut places: BTreeMap<&ObjectId, i64> = BTreeMap::new();
+        for (record, decoded) in records.iter().zip(&decoded) {
+            // What is said twice is kept once.
+            let place = if let Some(place) = places.get(&record.digest) {
+                self.numbers.next()?;
+                *place
+            } else {
+                let kept = record.encoded.as_deref().filter(|_| self.keeps_blocks);
+                let row = params![number, record.digest.as_bytes(), kept.unwrap_or_default()];
+                let place = self.add_new(&ADD_RECORDS, row)?;
+                places.insert(&record.digest, place);
+                place
+            };
+            if let Some(decoded) = decoded {
+                self.add_said(id, number, decoded, place)?;
+            }
+        }
+        Ok(())
     }
 
     fn note(&self, id: &TraceId, number: i64, records: &[SealedRecord]) -> Result<(), StoreError> {
@@ -156,33 +200,55 @@ impl Applier<'_> {
         number: i64,
         records: &[SealedRecord],
     ) -> Result<Vec<TraceRecord>, StoreError> {
-        let mut decoded = Vec::with_capacity(records.len());
-        for SealedRecord { digest, encoded } in records {
-            let kept = encoded.as_deref().filter(|_| self.keeps_blocks);
-            let row = params![number, digest.as_bytes(), kept.unwrap_or_default()];
-            self.insert(ADD_RECORD, row)?;
-            let Some(encoded) = encoded else {
-                if self.keeps_blocks {
-                    return Err(damaged("a record of a trace came without its text"));
-                }
-                continue;
+        let decoded = self.decode_records(id, records)?;
+        for (record, decoded) in records.iter().zip(&decoded) {
+            let key = params![number, record.digest.as_bytes()];
+            let kept = record.encoded.as_deref().filter(|_| self.keeps_blocks);
+            let row = params![number, record.digest.as_bytes(), kept.unwrap_or_default()];
+            let added = self.insert(ADD_RECORDS.of_one(), row)?;
+            let Some(decoded) = decoded else { continue };
+            let place = match added {
+                Some(place) => place,
+                None => self
+                    .find(FIND_RECORD, key, |row| row.get(0))?
+                    .ok_or_else(|| damaged("a record of a trace vanished within one write"))?,
             };
-            let record: TraceRecord = serde_json::from_str(encoded)
-                .map_err(|error| damaged(format!("a record of trace `{id}`: {error}")))?;
-            let key = params![number, digest.as_bytes()];
-            let place: i64 = self
-                .find(FIND_RECORD, key, |row| row.get(0))?
-                .ok_or_else(|| damaged("a record of a trace vanished within one write"))?;
-            match &record {
-                TraceRecord::Spanned { span } => self.set_span(number, span, place)?,
-                TraceRecord::Assessed { assessment } => {
-                    self.set_assessment(id, number, assessment, place)?;
-                }
-                _ => {}
-            }
-            decoded.push(record);
+            self.add_said(id, number, decoded, place)?;
         }
-        Ok(decoded)
+        Ok(decoded.into_iter().flatten().collect())
+    }
+
+    /// What records say; nothing where a record is missing, which only a database that is rebuilt may find.
+    fn decode_records(
+        &self,
+        id: &TraceId,
+        records: &[SealedRecord],
+    ) -> Result<Vec<Option<TraceRecord>>, StoreError> {
+        let decode = |record: &SealedRecord| match &record.encoded {
+            Some(encoded) => serde_json::from_str(encoded)
+                .map(Some)
+                .map_err(|error| damaged(format!("a record of trace `{id}`: {error}"))),
+            None if self.keeps_blocks => Err(damaged("a record of a trace came without its text")),
+            None => Ok(None),
+        };
+        records.iter().map(decode).collect()
+    }
+
+    /// The rows of a span or an assessment.
+    fn add_said(
+        &self,
+        id: &TraceId,
+        number: i64,
+        said: &TraceRecord,
+        place: i64,
+    ) -> Result<(), StoreError> {
+        match said {
+            TraceRecord::Spanned { span } => self.set_span(number, span, place),
+            TraceRecord::Assessed { assessment } => {
+                self.set_assessment(id, number, assessment, place)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes what follows from all that was said.
@@ -192,19 +258,9 @@ impl Applier<'_> {
         mut trace: Trace,
         records: &[TraceRecord],
     ) -> Result<(), StoreError> {
-        for record in records {
-            match record {
-                TraceRecord::Started { trace: told } => trace.take_told(told),
-                TraceRecord::Tagged { tags } => trace.tags.extend(tags.clone()),
-                TraceRecord::Described { metadata } => trace.metadata.extend(metadata.clone()),
-                TraceRecord::Ended { state, duration_ms } => {
-                    trace.state = *state;
-                    trace.duration_ms = Some(*duration_ms);
-                }
-                TraceRecord::Spanned { .. } | TraceRecord::Assessed { .. } => {}
-            }
-        }
-        let spans = spans_of(records);
+        let records: Vec<_> = records.iter().collect();
+        take_records(&mut trace, &records);
+        let spans = spans_of(&records);
         if !spans.is_empty() {
             let has_counts = |span: &&Span| {
                 span.attributes.contains_key(Span::TOKENS)
@@ -230,8 +286,8 @@ impl Applier<'_> {
             client_request_id,
             request_preview,
             response_preview,
-            tags,
-            metadata,
+            tags: _,
+            metadata: _,
         } = trace;
         let row = params![
             number,
@@ -244,33 +300,31 @@ impl Applier<'_> {
             response_preview,
         ];
         self.send(SET, row)?;
-        for (sql, pairs) in [(SET_TAG, tags), (SET_METADATA, metadata)] {
-            for (key, value) in pairs {
-                self.send(sql, params![number, key, value])?;
-            }
-        }
-        Ok(())
+        self.set_pairs(number, trace)
+    }
+
+    /// Writes the tags and metadata of a trace.
+    fn set_pairs(&self, number: i64, trace: &Trace) -> Result<(), StoreError> {
+        self.send_rows(&SET_TAGS, &rows_of_pairs(&number, &trace.tags))?;
+        self.send_rows(&SET_METADATA, &rows_of_pairs(&number, &trace.metadata))
     }
 
     fn set_span(&self, trace: i64, span: &Span, record: i64) -> Result<(), StoreError> {
-        let counts = |key: &str| {
-            let counts = span.attributes.get(key)?.as_object()?;
-            serde_json::to_string(counts).ok()
-        };
-        let row = params![
-            trace,
-            span.id.as_str(),
-            span.parent.as_ref().map(entities::SpanId::as_str),
-            span.name,
-            span.kind(),
-            span.status.as_str(),
-            span.start_ns as i64,
-            span.end_ns.map(|end_ns| end_ns as i64),
-            counts(Span::TOKENS),
-            counts(Span::COST),
-            record,
+        let counts = |key| serde_json::to_string(counts_of(span, key)?).ok();
+        let row: [&dyn ToValue; 11] = [
+            &trace,
+            &span.id.as_str(),
+            &span.parent.as_ref().map(SpanId::as_str),
+            &span.name,
+            &span.kind(),
+            &span.status.as_str(),
+            &(span.start_ns as i64),
+            &span.end_ns.map(|end_ns| end_ns as i64),
+            &counts(Span::TOKENS),
+            &counts(Span::COST),
+            &record,
         ];
-        self.send(SET_SPAN, row)
+        self.send_rows(&SET_SPANS, &[row])
     }
 
     /// Tokens and costs of all spans of a trace.
@@ -391,7 +445,9 @@ impl Applier<'_> {
     }
 
     fn find_trace(&self, id: &TraceId) -> Result<Option<i64>, StoreError> {
-        self.find(FIND_NUMBER, [id.as_str()], |row| row.get(0))
+        self.known.find_trace(id, || {
+            self.find(FIND_NUMBER, [id.as_str()], |row| row.get(0))
+        })
     }
 
     fn list_pairs(&self, sql: &str, owner: i64) -> Result<BTreeMap<String, String>, StoreError> {
@@ -399,12 +455,46 @@ impl Applier<'_> {
     }
 }
 
-fn spans_of(records: &[TraceRecord]) -> Vec<&Span> {
+/// What was said of a trace itself.
+fn take_records(trace: &mut Trace, records: &[&TraceRecord]) {
+    for record in records {
+        match record {
+            TraceRecord::Started { trace: told } => trace.take_told(told),
+            TraceRecord::Tagged { tags } => trace.tags.extend(tags.clone()),
+            TraceRecord::Described { metadata } => trace.metadata.extend(metadata.clone()),
+            TraceRecord::Ended { state, duration_ms } => {
+                trace.state = *state;
+                trace.duration_ms = Some(*duration_ms);
+            }
+            TraceRecord::Spanned { .. } | TraceRecord::Assessed { .. } => {}
+        }
+    }
+}
+
+fn spans_of<'r>(records: &[&'r TraceRecord]) -> Vec<&'r Span> {
     let spans = records.iter().filter_map(|record| match record {
         TraceRecord::Spanned { span } => Some(span),
         _ => None,
     });
     spans.collect()
+}
+
+/// Tokens and costs of the spans that are all that a trace has; of two with one id, the later one counts.
+fn usages_of(spans: &[&Span]) -> (Vec<SpanUsage>, Vec<SpanUsage>) {
+    let spans: BTreeMap<&str, &Span> = spans.iter().map(|span| (span.id.as_str(), *span)).collect();
+    let usage = |span: &Span, key| SpanUsage {
+        span: span.id.clone(),
+        parent: span.parent.clone(),
+        counts: counts_of(span, key).cloned(),
+    };
+    spans
+        .values()
+        .map(|span| (usage(span, Span::TOKENS), usage(span, Span::COST)))
+        .unzip()
+}
+
+fn counts_of<'s>(span: &'s Span, key: &str) -> Option<&'s Map<String, Value>> {
+    span.attributes.get(key)?.as_object()
 }
 
 /// What filters compare of a value: a text without its quotes, and a number where it is one.

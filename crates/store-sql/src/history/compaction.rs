@@ -39,8 +39,10 @@ statements! {
         ORDER BY metric_history.number";
 }
 
-const ADD_CHUNKS: &str =
-    "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) VALUES :rows";
+row_statements! {
+    ADD_CHUNKS(4, key 0) =
+        "INSERT INTO metric_chunk (number, first_step, first_timestamp_ms, encoded) :rows";
+}
 
 /// What makes a copy complete, or brings it nearer to that.
 #[derive(Debug)]
@@ -262,7 +264,7 @@ pub(crate) fn write_compaction(
             ]
         })
         .collect();
-    add_rows(connection, ADD_CHUNKS, &rows).map_err(fault())?;
+    add_rows(connection, &ADD_CHUNKS, &rows).map_err(fault())?;
     Ok(true)
 }
 

@@ -15,6 +15,7 @@ use crate::apply::Applier;
 use crate::commit::write_subjects;
 use crate::deliveries::write_deliveries;
 use crate::fault::{damaged, database_fault};
+use crate::known::Known;
 use crate::numbers::Numbers;
 
 /// A row of the table of events.
@@ -150,7 +151,8 @@ impl<'c> Replayer<'c> {
             Counting::Database => Numbers::counted(),
             Counting::Events => Numbers::of_event(position),
         };
-        let applier = Applier::without_blocks(self.rebuilt, &numbers);
+        let known = Known::default();
+        let applier = Applier::without_blocks(self.rebuilt, &numbers, &known);
         for change in &mut changes {
             if let Some(fault) = self.fill(change, &numbers)? {
                 return Ok(Some(fault));

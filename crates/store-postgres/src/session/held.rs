@@ -1,0 +1,198 @@
+//! Rows that wait for more of their statement.
+//!
+//! A statement costs the server about the same for one row as for ten. So the rows that the commits of a group add are
+//! held back, and go as one statement for each table, before anything else is asked.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use store_sql::AddRows;
+use store_sql::sql::{OwnedValue, Result, ToValue, Value};
+use tokio_postgres::Statement;
+
+use super::{Session, bound, bound_lists, list_references, references};
+
+/// Bytes that are held at most, so that a group of large commits does not stand in memory twice.
+const LARGEST_BYTES: usize = 1 << 20;
+
+/// What is held of all statements, in the order in which they came first.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    all: Vec<HeldRows>,
+    bytes: usize,
+}
+
+/// The rows of one statement.
+#[derive(Debug)]
+pub(super) struct HeldRows {
+    statement: &'static AddRows,
+    /// Row after row.
+    values: Vec<OwnedValue>,
+    /// What their keys are, where two that are the same cannot go together.
+    keys: BTreeSet<Vec<u8>>,
+}
+
+impl Held {
+    /// Whether rows can be held with those that are: their keys are others, and there is room.
+    pub(super) fn has_room(&self, statement: &'static AddRows, values: &[&dyn ToValue]) -> bool {
+        if self.bytes >= LARGEST_BYTES {
+            return false;
+        }
+        let Some(rows) = self.find(statement) else {
+            return true;
+        };
+        let mut keys = keys_of(statement, values);
+        !keys.any(|key| rows.keys.contains(&key))
+    }
+
+    pub(super) fn hold(&mut self, statement: &'static AddRows, values: &[&dyn ToValue]) {
+        let place = self.all.iter().position(|rows| rows.is_of(statement));
+        let place = place.unwrap_or_else(|| {
+            self.all.push(HeldRows {
+                statement,
+                values: Vec::new(),
+                keys: BTreeSet::new(),
+            });
+            self.all.len() - 1
+        });
+        let rows = &mut self.all[place];
+        rows.keys.extend(keys_of(statement, values));
+        for value in values {
+            let value = value.to_value();
+            self.bytes += size_of::<OwnedValue>() + length(value);
+            rows.values.push(OwnedValue::of(value));
+        }
+    }
+
+    fn take(&mut self) -> Vec<HeldRows> {
+        self.bytes = 0;
+        std::mem::take(&mut self.all)
+    }
+
+    fn find(&self, statement: &'static AddRows) -> Option<&HeldRows> {
+        self.all.iter().find(|rows| rows.is_of(statement))
+    }
+}
+
+impl HeldRows {
+    fn is_of(&self, statement: &'static AddRows) -> bool {
+        std::ptr::eq(self.statement, statement)
+    }
+}
+
+/// A statement that adds rows, as the server knows it.
+#[derive(Clone)]
+pub(crate) struct RowStatement {
+    source: &'static AddRows,
+    of_one: Statement,
+    /// Takes a list for each column.
+    of_many: Statement,
+}
+
+impl Session {
+    /// Sends the rows that were held back.
+    pub(super) fn release(&self) -> Result<()> {
+        let held = self.held.borrow_mut().take();
+        held.into_iter().try_for_each(|rows| self.send_held(rows))
+    }
+
+    fn send_held(&self, rows: HeldRows) -> Result<()> {
+        let HeldRows {
+            statement, values, ..
+        } = rows;
+        let columns = statement.columns();
+        let RowStatement {
+            of_one, of_many, ..
+        } = self.prepare_rows(statement)?;
+        let client = Arc::clone(&self.client);
+        if values.len() == columns {
+            return self.send_later(Box::pin(async move {
+                let bound = bound(&values);
+                client.query(&of_one, &references(&bound)).await.map(drop)
+            }));
+        }
+        let lists = transpose(values, columns);
+        self.send_later(Box::pin(async move {
+            let bound = bound_lists(&lists);
+            client
+                .query(&of_many, &list_references(&bound))
+                .await
+                .map(drop)
+        }))
+    }
+
+    pub(crate) fn prepare_rows(&self, source: &'static AddRows) -> Result<RowStatement> {
+        let is_it = |known: &&RowStatement| std::ptr::eq(known.source, source);
+        if let Some(known) = self.row_statements.borrow().iter().find(is_it) {
+            return Ok(known.clone());
+        }
+        let of_one = self.prepare(source.of_one())?;
+        let lists = of_one.params().iter().enumerate();
+        let lists: Vec<_> = lists
+            .map(|(place, kind)| format!("?{}::{}[]", place + 1, kind.name()))
+            .collect();
+        let many = source.with(&format!("SELECT * FROM unnest({})", lists.join(", ")));
+        let of_many = self.prepare(&many)?;
+        let prepared = RowStatement {
+            source,
+            of_one,
+            of_many,
+        };
+        self.row_statements.borrow_mut().push(prepared.clone());
+        Ok(prepared)
+    }
+}
+
+/// The values of rows, row after row, as a list for each column.
+fn transpose(values: Vec<OwnedValue>, columns: usize) -> Vec<Vec<OwnedValue>> {
+    let count = values.len() / columns;
+    let mut lists: Vec<Vec<OwnedValue>> = (0..columns).map(|_| Vec::with_capacity(count)).collect();
+    for (place, value) in values.into_iter().enumerate() {
+        lists[place % columns].push(value);
+    }
+    lists
+}
+
+/// The values of the key of each row, so that no two different ones give the same bytes.
+fn keys_of<'v>(
+    statement: &AddRows,
+    values: &'v [&dyn ToValue],
+) -> impl Iterator<Item = Vec<u8>> + use<'v> {
+    let key = statement.key();
+    let rows = values.chunks(statement.columns());
+    let keyed = rows.filter(move |_| key > 0);
+    keyed.map(move |row| {
+        let mut bytes = Vec::new();
+        for value in &row[..key] {
+            let value = value.to_value();
+            match value {
+                Value::Null => bytes.push(0),
+                Value::Integer(number) => {
+                    bytes.push(1);
+                    bytes.extend(number.to_be_bytes());
+                }
+                Value::Real(number) => {
+                    bytes.push(2);
+                    bytes.extend(number.to_be_bytes());
+                }
+                Value::Text(text) => add_bytes(&mut bytes, 3, text.as_bytes()),
+                Value::Blob(blob) => add_bytes(&mut bytes, 4, blob),
+            }
+        }
+        bytes
+    })
+}
+
+fn add_bytes(key: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    key.push(kind);
+    key.extend((bytes.len() as u64).to_be_bytes());
+    key.extend(bytes);
+}
+
+const fn length(value: Value<'_>) -> usize {
+    match value {
+        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+    }
+}
