@@ -39,7 +39,7 @@ const LEAVING_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     client: Arc<Client>,
     statements: RefCell<BTreeMap<String, Statement>>,
-    /// The two texts of each statement that adds rows: for one of them, and for any number.
+    /// Those that add one row, found without their text.
     row_statements: RefCell<Vec<RowStatement>>,
     held: RefCell<Held>,
     sent: RefCell<Vec<Answer>>,

@@ -70,7 +70,13 @@ fn every_statement_fits_the_schema() {
         assert!(prepared.is_ok(), "{name}: {}", prepared.err().unwrap());
         let columns = session.prepare(statement.of_one()).unwrap();
         assert_eq!(columns.params().len(), statement.columns(), "{name}");
+        let many = session.prepare_together(&[statement]);
+        assert!(many.is_ok(), "{name}: {}", many.err().unwrap());
     }
+    let all = store_sql::all_row_statements();
+    let all: Vec<_> = all.into_iter().map(|(_, statement)| statement).collect();
+    let together = session.prepare_together(&all);
+    assert!(together.is_ok(), "{}", together.err().unwrap());
     drop_schema(&session);
 }
 

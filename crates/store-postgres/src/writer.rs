@@ -5,7 +5,7 @@ use std::sync::Arc;
 use entities::{Commit, ExperimentId, Random, RunId, TraceId, WriterId};
 use store::{Receipt, StoreError};
 use store_sql::sql::{Asked, Connection, OwnedValue, SqlError};
-use store_sql::{Author, Numbers, Wanted, database_fault, params, statements, write_commit};
+use store_sql::{Author, Known, Numbers, Wanted, database_fault, params, statements, write_commit};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connecting::Connecting;
@@ -24,42 +24,52 @@ const ATTEMPTS: usize = 4;
 /// Writers that are looked for among those that are there before a new one is made.
 const LARGEST_WRITER_COUNT: i64 = 10_000;
 
+// Where a statement asks for the last of many, it says the whole order of the index, and no `=`: without statistics,
+// PostgreSQL takes what is equal to be few, and would read and sort all of it. Lists stand in a `SELECT`, so that their lengths do not
+// show: it would plan anew for each, which takes longer than finding the rows.
 statements! {
     LIST_WRITERS = "SELECT id, name FROM writer ORDER BY id";
     ADD_WRITER = "INSERT INTO writer (id, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     TRY_WRITER = "SELECT pg_try_advisory_lock(?1)";
-    NEXT_POSITIONS = "SELECT nextval('event_position') FROM generate_series(1, ?1)";
-    TAKE_LOCKS = "SELECT CAST(
-            CASE
-                WHEN is_exclusive THEN pg_advisory_xact_lock(number)
-                ELSE pg_advisory_xact_lock_shared(number)
-            END AS TEXT
+    TAKE_LOCKS_AND_POSITIONS = "WITH taken AS MATERIALIZED (
+            SELECT CAST(
+                CASE
+                    WHEN is_exclusive THEN pg_advisory_xact_lock(number)
+                    ELSE pg_advisory_xact_lock_shared(number)
+                END AS TEXT
+            ) AS nothing
+            FROM unnest(?1::BIGINT[], ?2::BOOLEAN[]) AS wanted(number, is_exclusive)
         )
-        FROM unnest(?1::BIGINT[], ?2::BOOLEAN[]) AS wanted(number, is_exclusive)";
-    LIST_RUNS = "SELECT wanted.id, run.number, run.lifecycle
-        FROM unnest(?1::TEXT[]) AS wanted(id)
-        CROSS JOIN LATERAL (SELECT number, lifecycle FROM run WHERE run.id = wanted.id OFFSET 0) AS run";
-    LIST_EXPERIMENTS = "SELECT wanted.id, experiment.lifecycle
-        FROM unnest(?1::TEXT[]) AS wanted(id)
-        CROSS JOIN LATERAL (SELECT lifecycle FROM experiment WHERE experiment.id = wanted.id OFFSET 0) AS experiment";
+        SELECT nextval('event_position')
+        FROM unnest(?3::BIGINT[]) AS commit
+        WHERE (SELECT COUNT(nothing) FROM taken) > 0";
+    LIST_ROWS = "SELECT 0::BIGINT, wanted.id, run.lifecycle, run.number
+        FROM unnest((SELECT ?1::TEXT[])) AS wanted(id)
+        CROSS JOIN LATERAL (SELECT number, lifecycle FROM run WHERE run.id = wanted.id OFFSET 0) AS run
+        UNION ALL
+        SELECT 1::BIGINT, wanted.id, experiment.lifecycle, 0::BIGINT
+        FROM unnest((SELECT ?2::TEXT[])) AS wanted(id)
+        CROSS JOIN LATERAL (SELECT lifecycle FROM experiment WHERE experiment.id = wanted.id OFFSET 0) AS experiment
+        UNION ALL
+        SELECT 2::BIGINT, wanted.subject, event.writer, event.wseq
+        FROM unnest((SELECT ?3::TEXT[])) AS wanted(subject)
+        CROSS JOIN LATERAL (
+            SELECT position FROM event_subject
+            WHERE (event_subject.subject, event_subject.position) <= (wanted.subject, 9223372036854775807)
+                AND event_subject.subject >= wanted.subject AND is_in_leaf > 0
+            ORDER BY subject DESC, position DESC
+            LIMIT 1
+        ) AS last
+        CROSS JOIN LATERAL (SELECT writer, wseq FROM event WHERE event.position = last.position OFFSET 0) AS event";
     LIST_TRACES = "SELECT wanted.id, trace.number
-        FROM unnest(?1::TEXT[]) AS wanted(id)
+        FROM unnest((SELECT ?1::TEXT[])) AS wanted(id)
         CROSS JOIN LATERAL (SELECT number FROM trace WHERE trace.id = wanted.id OFFSET 0) AS trace";
     LIST_PARAMS = "SELECT wanted.run, wanted.key, param.value
-        FROM unnest(?1::TEXT[], ?2::TEXT[]) AS wanted(run, key)
+        FROM unnest((SELECT ?1::TEXT[]), (SELECT ?2::TEXT[])) AS wanted(run, key)
         CROSS JOIN LATERAL (SELECT number FROM run WHERE run.id = wanted.run OFFSET 0) AS run
         CROSS JOIN LATERAL (
             SELECT value FROM param WHERE param.run = run.number AND param.key = wanted.key OFFSET 0
         ) AS param";
-    LIST_LAST_EVENTS = "SELECT wanted.subject, event.writer, event.wseq
-        FROM unnest(?1::TEXT[]) AS wanted(subject)
-        CROSS JOIN LATERAL (
-            SELECT position FROM event_subject
-            WHERE event_subject.subject = wanted.subject AND is_in_leaf = 1
-            ORDER BY position DESC
-            LIMIT 1
-        ) AS last
-        CROSS JOIN LATERAL (SELECT writer, wseq FROM event WHERE event.position = last.position OFFSET 0) AS event";
 }
 
 /// Each statement must see what those wrote who were waited for, whatever the server is set to.
@@ -277,6 +287,33 @@ struct Transaction<'d> {
     locks: Vec<(i64, bool)>,
 }
 
+/// Rows that a group will ask for, and that are on their way.
+struct AskedRows<'s> {
+    wanted: Wanted,
+    rows: Asked<'s>,
+    traces: Option<Asked<'s>>,
+    params: Option<Asked<'s>>,
+}
+
+impl AskedRows<'_> {
+    fn learn(self, known: &Known) -> Result<(), SqlError> {
+        let Self {
+            wanted,
+            rows,
+            traces,
+            params,
+        } = self;
+        known.learn_rows(&wanted, rows)?;
+        if let Some(asked) = traces {
+            known.learn_traces(&wanted, asked)?;
+        }
+        if let Some(asked) = params {
+            known.learn_params(&wanted, asked)?;
+        }
+        Ok(())
+    }
+}
+
 /// Why a group was not written together.
 enum Apart {
     /// One of its commits was refused, by this error, so that none was written.
@@ -347,6 +384,9 @@ impl Transaction<'_> {
                 self.author.look_again();
                 let back = self.session.take_back("ROLLBACK TO SAVEPOINT job");
                 back.map_err(nothing)?;
+                self.ask_for_known(group)
+                    .and_then(|asked| asked.learn(self.author.known()))
+                    .map_err(nothing)?;
             }
             let released = self.session.run("RELEASE SAVEPOINT job");
             released.map_err(nothing)?;
@@ -371,67 +411,60 @@ impl Transaction<'_> {
         } = self;
         author.begin_again();
         session.send_run(BEGIN.to_owned())?;
-        let numbers = locks.iter().map(|(number, _)| OwnedValue::Integer(*number));
-        let kinds = locks
-            .iter()
-            .map(|(_, is_exclusive)| OwnedValue::Integer((*is_exclusive).into()));
-        let locked = session.ask_of_lists(TAKE_LOCKS, vec![numbers.collect(), kinds.collect()])?;
-        let positions = session.ask(NEXT_POSITIONS, &[&(group.len() as i64)])?;
+        let lists = vec![
+            integers(locks.iter().map(|(number, _)| *number)),
+            integers(locks.iter().map(|(_, is_exclusive)| (*is_exclusive).into())),
+            integers(group.iter().map(|_| 0)),
+        ];
+        let positions = session.ask_of_lists(TAKE_LOCKS_AND_POSITIONS, lists)?;
+        let asked = self.ask_for_known(group)?;
+        let positions = positions.list(|row| row.get(0))?;
+        asked.learn(author.known())?;
+        Ok(positions)
+    }
+
+    /// Asks for what the commits of a group will ask for.
+    fn ask_for_known(&self, group: &[Job]) -> Result<AskedRows<'_>, SqlError> {
+        let session = self.session;
+        let wanted = Wanted::of(group.iter().map(|job| &job.commit));
         let Wanted {
             runs,
             experiments,
             traces,
             params,
             subjects,
-        } = Wanted::of(group.iter().map(|job| &job.commit));
-        let runs_asked = self.ask_for(LIST_RUNS, runs.iter().map(RunId::as_str))?;
-        let experiments_asked = self.ask_for(
-            LIST_EXPERIMENTS,
-            experiments.iter().map(ExperimentId::as_str),
-        )?;
-        let traces_asked = self.ask_for(LIST_TRACES, traces.iter().map(TraceId::as_str))?;
-        let params_asked = if params.is_empty() {
-            None
-        } else {
-            let lists = vec![
-                texts(params.iter().map(|(run, _)| run.as_str())),
-                texts(params.iter().map(|(_, key)| key.as_str())),
-            ];
-            Some(session.ask_of_lists(LIST_PARAMS, lists)?)
-        };
-        let last_events = self.ask_for(LIST_LAST_EVENTS, subjects.iter().map(String::as_str))?;
-        let known = author.known();
-        locked.wait()?;
-        let positions = positions.list(|row| row.get(0))?;
-        if let Some(asked) = runs_asked {
-            known.learn_runs(&runs, asked)?;
-        }
-        if let Some(asked) = experiments_asked {
-            known.learn_experiments(&experiments, asked)?;
-        }
-        if let Some(asked) = traces_asked {
-            known.learn_traces(&traces, asked)?;
-        }
-        if let Some(asked) = params_asked {
-            known.learn_params(&params, asked)?;
-        }
-        if let Some(asked) = last_events {
-            known.learn_last_events(&subjects, asked)?;
-        }
-        Ok(positions)
+        } = &wanted;
+        let lists = vec![
+            texts(runs.iter().map(RunId::as_str)),
+            texts(experiments.iter().map(ExperimentId::as_str)),
+            texts(subjects.iter().map(String::as_str)),
+        ];
+        let rows = session.ask_of_lists(LIST_ROWS, lists)?;
+        let traces = vec![texts(traces.iter().map(TraceId::as_str))];
+        let traces = self.ask_if_any(LIST_TRACES, traces)?;
+        let params = vec![
+            texts(params.iter().map(|(run, _)| run.as_str())),
+            texts(params.iter().map(|(_, key)| key.as_str())),
+        ];
+        let params = self.ask_if_any(LIST_PARAMS, params)?;
+        Ok(AskedRows {
+            wanted,
+            rows,
+            traces,
+            params,
+        })
     }
 
     /// Asks for the rows of some keys, where there are any.
-    fn ask_for<'k>(
+    fn ask_if_any(
         &self,
         sql: &str,
-        keys: impl Iterator<Item = &'k str>,
+        lists: Vec<Vec<OwnedValue>>,
     ) -> Result<Option<Asked<'_>>, SqlError> {
-        let keys = texts(keys);
-        if keys.is_empty() {
+        if lists.iter().all(Vec::is_empty) {
             return Ok(None);
         }
-        self.session.ask_of_lists(sql, vec![keys]).map(Some)
+        self.session.ask_of_lists(sql, lists).map(Some)
     }
 
     /// Writes one; an ending is that of all.
@@ -453,6 +486,10 @@ impl Transaction<'_> {
             outcome => Ok(outcome),
         }
     }
+}
+
+fn integers(numbers: impl Iterator<Item = i64>) -> Vec<OwnedValue> {
+    numbers.map(OwnedValue::Integer).collect()
 }
 
 fn texts<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<OwnedValue> {

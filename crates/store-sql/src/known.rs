@@ -71,46 +71,36 @@ impl<K: Ord + Clone, V: Clone> Kept<K, V> {
 }
 
 impl Known {
-    /// Takes in the runs that were asked for: `id`, `number`, `lifecycle` of those that are there.
-    pub fn learn_runs(&self, wanted: &BTreeSet<RunId>, asked: Asked<'_>) -> Result<()> {
-        let found =
-            asked.list(|row| Ok((read_id(row, 0)?, (row.get(1)?, read_lifecycle(row, 2)?))))?;
-        self.runs.learn(wanted, found);
-        Ok(())
-    }
-
-    /// Takes in the experiments that were asked for: `id`, `lifecycle` of those that are there.
-    pub fn learn_experiments(
-        &self,
-        wanted: &BTreeSet<ExperimentId>,
-        asked: Asked<'_>,
-    ) -> Result<()> {
-        let found = asked.list(|row| Ok((read_id(row, 0)?, read_lifecycle(row, 1)?)))?;
-        self.experiments.learn(wanted, found);
+    /// Takes in the rows that were asked for: `0`, `run.id`, `lifecycle`, `number` of runs that are there; `1`,
+    /// `experiment.id`, `lifecycle` and a number of experiments; `2`, a subject, `writer` and `wseq` of its last event.
+    pub fn learn_rows(&self, wanted: &Wanted, asked: Asked<'_>) -> Result<()> {
+        let (mut runs, mut experiments, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        asked.list::<(), ()>(|row| {
+            let number: i64 = row.get(3)?;
+            match row.get(0)? {
+                0_i64 => runs.push((read_id(row, 1)?, (number, read_lifecycle(row, 2)?))),
+                1 => experiments.push((read_id(row, 1)?, read_lifecycle(row, 2)?)),
+                _ => events.push((row.get(1)?, format!("{}:{number}", row.text(2)?))),
+            }
+            Ok(())
+        })?;
+        self.runs.learn(&wanted.runs, runs);
+        self.experiments.learn(&wanted.experiments, experiments);
+        self.last_events.learn(&wanted.subjects, events);
         Ok(())
     }
 
     /// Takes in the traces that were asked for: `id`, `number` of those that are there.
-    pub fn learn_traces(&self, wanted: &BTreeSet<TraceId>, asked: Asked<'_>) -> Result<()> {
+    pub fn learn_traces(&self, wanted: &Wanted, asked: Asked<'_>) -> Result<()> {
         let found = asked.list(|row| Ok((read_id(row, 0)?, row.get(1)?)))?;
-        self.traces.learn(wanted, found);
+        self.traces.learn(&wanted.traces, found);
         Ok(())
     }
 
     /// Takes in the params that were asked for: `run.id`, `key`, `value` of those that are there.
-    pub fn learn_params(&self, wanted: &BTreeSet<(RunId, String)>, asked: Asked<'_>) -> Result<()> {
+    pub fn learn_params(&self, wanted: &Wanted, asked: Asked<'_>) -> Result<()> {
         let found = asked.list(|row| Ok(((read_id(row, 0)?, row.get(1)?), row.get(2)?)))?;
-        self.params.learn(wanted, found);
-        Ok(())
-    }
-
-    /// Takes in the last events of the subjects that were asked for: `subject`, `writer`, `wseq` where there is one.
-    pub fn learn_last_events(&self, wanted: &BTreeSet<String>, asked: Asked<'_>) -> Result<()> {
-        let found = asked.list(|row| {
-            let event = format!("{}:{}", row.text(1)?, row.get::<i64>(2)?);
-            Ok((row.get(0)?, event))
-        })?;
-        self.last_events.learn(wanted, found);
+        self.params.learn(&wanted.params, found);
         Ok(())
     }
 

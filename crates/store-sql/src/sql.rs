@@ -114,11 +114,6 @@ impl<'c> Asked<'c> {
         Self(Box::new(wait))
     }
 
-    /// Waits until they are there, and does not look at them.
-    pub fn wait(self) -> Result<()> {
-        (self.0)().map(drop)
-    }
-
     /// Waits for them, and reads them all.
     pub fn list<T, C: FromIterator<T>>(
         self,

@@ -1,7 +1,7 @@
 //! Rows that wait for more of their statement.
 //!
-//! A statement costs the server about the same for one row as for ten. So the rows that the commits of a group add are
-//! held back, and go as one statement for each table, before anything else is asked.
+//! A statement costs the server about the same for one row as for ten, and for one table as for two. So the rows that the
+//! commits of a group add are held back, and go as one statement, before anything else is asked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,66 +80,87 @@ impl HeldRows {
     }
 }
 
-/// A statement that adds rows, as the server knows it.
+/// A statement that adds one row, as the server knows it.
 #[derive(Clone)]
 pub(crate) struct RowStatement {
     source: &'static AddRows,
     of_one: Statement,
-    /// Takes a list for each column.
-    of_many: Statement,
 }
 
 impl Session {
     /// Sends the rows that were held back.
     pub(super) fn release(&self) -> Result<()> {
-        let held = self.held.borrow_mut().take();
-        held.into_iter().try_for_each(|rows| self.send_held(rows))
-    }
-
-    fn send_held(&self, rows: HeldRows) -> Result<()> {
-        let HeldRows {
-            statement, values, ..
-        } = rows;
-        let columns = statement.columns();
-        let RowStatement {
-            of_one, of_many, ..
-        } = self.prepare_rows(statement)?;
-        let client = Arc::clone(&self.client);
-        if values.len() == columns {
-            return self.send_later(Box::pin(async move {
-                let bound = bound(&values);
-                client.query(&of_one, &references(&bound)).await.map(drop)
-            }));
+        let mut held = self.held.borrow_mut().take();
+        match held.as_slice() {
+            [] => return Ok(()),
+            [one] if one.values.len() == one.statement.columns() => {
+                let of_one = self.prepare_rows(one.statement)?;
+                let values = held.remove(0).values;
+                let client = Arc::clone(&self.client);
+                return self.send_later(Box::pin(async move {
+                    let bound = bound(&values);
+                    client.query(&of_one, &references(&bound)).await.map(drop)
+                }));
+            }
+            _ => {}
         }
-        let lists = transpose(values, columns);
+        // The same tables give the same text, whichever came first.
+        held.sort_by_key(|rows| rows.statement.of_one());
+        let sources: Vec<_> = held.iter().map(|rows| rows.statement).collect();
+        let statement = self.prepare_together(&sources)?;
+        let lists: Vec<_> = held
+            .into_iter()
+            .flat_map(|rows| transpose(rows.values, rows.statement.columns()))
+            .collect();
+        let client = Arc::clone(&self.client);
         self.send_later(Box::pin(async move {
             let bound = bound_lists(&lists);
             client
-                .query(&of_many, &list_references(&bound))
+                .query(&statement, &list_references(&bound))
                 .await
                 .map(drop)
         }))
     }
 
-    pub(crate) fn prepare_rows(&self, source: &'static AddRows) -> Result<RowStatement> {
+    /// One statement that adds rows to several tables; it takes a list for each of their columns.
+    pub(crate) fn prepare_together(&self, sources: &[&'static AddRows]) -> Result<Statement> {
+        let mut number = 0;
+        let mut parts = Vec::with_capacity(sources.len());
+        for source in sources {
+            let of_one = self.prepare_rows(source)?;
+            let lists: Vec<_> = of_one
+                .params()
+                .iter()
+                .map(|kind| {
+                    number += 1;
+                    format!("?{number}::{}[]", kind.name())
+                })
+                .collect();
+            parts.push(source.with(&format!("SELECT * FROM unnest({})", lists.join(", "))));
+        }
+        let last = parts.pop().unwrap_or_default();
+        let before: Vec<_> = parts
+            .iter()
+            .enumerate()
+            .map(|(place, part)| format!("added_{place} AS ({part})"))
+            .collect();
+        if before.is_empty() {
+            return self.prepare(&last);
+        }
+        self.prepare(&format!("WITH {} {last}", before.join(", ")))
+    }
+
+    pub(crate) fn prepare_rows(&self, source: &'static AddRows) -> Result<Statement> {
         let is_it = |known: &&RowStatement| std::ptr::eq(known.source, source);
         if let Some(known) = self.row_statements.borrow().iter().find(is_it) {
-            return Ok(known.clone());
+            return Ok(known.of_one.clone());
         }
         let of_one = self.prepare(source.of_one())?;
-        let lists = of_one.params().iter().enumerate();
-        let lists: Vec<_> = lists
-            .map(|(place, kind)| format!("?{}::{}[]", place + 1, kind.name()))
-            .collect();
-        let many = source.with(&format!("SELECT * FROM unnest({})", lists.join(", ")));
-        let of_many = self.prepare(&many)?;
-        let prepared = RowStatement {
+        self.row_statements.borrow_mut().push(RowStatement {
             source,
-            of_one,
-            of_many,
-        };
-        self.row_statements.borrow_mut().push(prepared.clone());
-        Ok(prepared)
+            of_one: of_one.clone(),
+        });
+        Ok(of_one)
     }
 }
 

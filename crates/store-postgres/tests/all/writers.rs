@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use entities::{Change, Leaf, Lifecycle, Metric, Random as _, RunId, RunStatus, Timestamp};
-use store::conformance::{commit, initialisation, registered_model, run};
+use store::conformance::{commit, initialisation, registered_model, run, spans_logged, trace_id};
 use store::{LedgerStore as _, RunStore as _, Store as _, StoreError};
 use store_postgres::PostgresStore;
 
@@ -112,7 +112,7 @@ async fn whatever_several_stores_write_at_once_follows_from_the_events() {
 fn draw_change(draw: &dyn Fn(usize) -> usize, name: &str) -> Change {
     let id: RunId = name.parse().unwrap();
     let text = |below| draw(below).to_string();
-    match draw(10) {
+    match draw(13) {
         0 => Change::RunCreated {
             run: run(name, draw(9) as i64),
         },
@@ -147,6 +147,25 @@ fn draw_change(draw: &dyn Fn(usize) -> usize, name: &str) -> Change {
             at: Timestamp::from_millis(draw(9) as i64),
         },
         8 => Change::RegisteredModelDeleted { name: text(3) },
+        9 => Change::ExperimentLifecycleSet {
+            experiment: "0".parse().unwrap(),
+            lifecycle: if draw(4) == 0 {
+                Lifecycle::Deleted
+            } else {
+                Lifecycle::Active
+            },
+            runs: Vec::new(),
+            at: Timestamp::from_millis(draw(9) as i64),
+        },
+        10 => {
+            let spans: Vec<_> = (0..=draw(4))
+                .map(|_| (['a', 'b', 'c'][draw(3)], draw(2) as u64))
+                .collect();
+            spans_logged(['1', '2', '3'][draw(3)], &spans)
+        }
+        11 => Change::TracesDeleted {
+            traces: vec![trace_id(['1', '2', '3'][draw(3)])],
+        },
         _ => {
             let point = |_| Metric::new(text(3), draw(9) as f64, draw(9) as i64, draw(3) as i64);
             Change::metrics(id, (0..draw(6)).map(point).collect())
