@@ -18,6 +18,10 @@ pub fn key_fault(key: &str) -> Option<String> {
 
 /// Says in MLflow's words why a text, taken for a path, would be another path. None where it is the same.
 pub fn path_fault(name: &str) -> Option<String> {
+    // Nearly all: neither a folder, nor a dot to begin with.
+    if !name.is_empty() && !name.starts_with('.') && !name.contains('/') {
+        return None;
+    }
     let normal = python::normpath(name);
     let leads_away = normal == "." || normal.starts_with("..") || normal.starts_with('/');
     (normal != name || leads_away).then(|| {

@@ -15,7 +15,7 @@ use crate::sql::{Connection, ToValue};
 
 /// Points that are worked in at once, where they follow those that are there: memory and a transaction for a million would
 /// be as much as all else that a server does.
-pub(crate) const FEW_POINTS: u64 = 1 << 17;
+pub(crate) const FEW_POINTS: u64 = 1 << 15;
 
 statements! {
     LIST_MISSING = "SELECT metric_series.block, metric_block.points
