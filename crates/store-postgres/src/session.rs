@@ -12,7 +12,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use store_sql::AddRows;
-use store_sql::sql::{Asked, Connection, OwnedRow, OwnedValue, Result, Row, SqlError, ToValue};
+use store_sql::sql::{
+    Asked, Connection, Dialect, OwnedRow, OwnedValue, Result, Row, SqlError, ToValue,
+};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
@@ -255,6 +257,10 @@ impl Session {
 }
 
 impl Connection for Session {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize> {
         self.release()?;
         let statement = self.prepare(sql)?;

@@ -13,7 +13,9 @@ use bytes::{BufMut as _, BytesMut};
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, IsolationLevel, Portal, Statement, Transaction};
 use store::StoreError;
-use store_sql::sql::{Columns, Connection, OwnedValue, Result, Row, SqlError, ToValue, Value};
+use store_sql::sql::{
+    Columns, Connection, Dialect, OwnedValue, Result, Row, SqlError, ToValue, Value,
+};
 
 use crate::address::PostgresAddress;
 use crate::connecting::Connecting;
@@ -85,6 +87,10 @@ impl PostgresSnapshot {
 }
 
 impl Connection for PostgresSnapshot {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
     fn execute(&self, _: &str, _: &[&dyn ToValue]) -> Result<usize> {
         Err(SqlError::ReadOnly)
     }

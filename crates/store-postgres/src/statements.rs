@@ -61,7 +61,8 @@ fn every_statement_fits_the_schema() {
     let named = own.into_iter().chain(store_sql::all_statements());
     let named = named.map(|(name, text)| (name.to_owned(), text.to_owned()));
     let searches = store_sql::all_searches(store_sql::sql::Dialect::Postgres);
-    for (name, text) in named.chain(searches) {
+    let lists = store_sql::all_lists(store_sql::sql::Dialect::Postgres);
+    for (name, text) in named.chain(searches).chain(lists) {
         let prepared = session.prepare(&text);
         assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
     }

@@ -31,6 +31,6 @@ pub use ledger::{LedgerStatements, find_progress};
 pub use numbers::Numbers;
 pub use search::{SearchReach, all_searches};
 pub use several::AddRows;
-pub use statements::{all_row_statements, all_statements};
+pub use statements::{all_lists, all_row_statements, all_statements};
 pub use store::{Backend, SqlStore};
 pub use verify::{Counting, verify_rows};

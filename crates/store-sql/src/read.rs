@@ -10,7 +10,7 @@ mod metrics;
 mod models;
 mod registry;
 pub(crate) mod removal;
-mod runs;
+pub(crate) mod runs;
 mod scorers;
 pub(crate) mod traces;
 mod webhooks;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use store::StoreError;
 
 use crate::fault::database_fault;
-use crate::sql::{self, Connection, Row, ToValue};
+use crate::sql::{self, Connection, Dialect, Row, ToValue};
 
 /// Stands in a statement for `VALUES` and those of the rows that it adds.
 const ROWS: &str = ":rows";
@@ -15,6 +15,54 @@ const COUNTS: [usize; 5] = [1, 2, 5, 10, 100];
 
 /// Stands in a statement for the numbers of the rows.
 const NUMBERS: &str = ":numbers";
+
+/// Stands in a statement for the numbers of the rows, each a row of `VALUES`.
+const NUMBER_ROWS: &str = ":number_rows";
+
+/// What belongs to rows of another table, by whose numbers it is found.
+pub(crate) struct Belonging {
+    pub(crate) columns: &'static str,
+    /// A table, or several that are joined.
+    pub(crate) from: &'static str,
+    /// The column with the number of what it belongs to.
+    pub(crate) owner: &'static str,
+    /// Among other things of the same owner.
+    pub(crate) order: &'static str,
+}
+
+impl Belonging {
+    /// The statement, which names `:numbers` or `:number_rows`.
+    ///
+    /// PostgreSQL looks for each number by itself: without statistics, it takes a hundred of them to have half of a table,
+    /// and would read all of it.
+    pub(crate) fn text(&self, dialect: Dialect) -> String {
+        let Self {
+            columns,
+            from,
+            owner,
+            order,
+        } = self;
+        match dialect {
+            Dialect::Sqlite => format!(
+                "SELECT {columns} FROM {from} WHERE {owner} IN (:numbers) ORDER BY {owner}, {order}"
+            ),
+            Dialect::Postgres => format!(
+                "SELECT found.*
+                FROM (SELECT DISTINCT number FROM (VALUES :number_rows) AS listed (number)) AS wanted
+                CROSS JOIN LATERAL (
+                    SELECT {columns} FROM {from} WHERE {owner} = wanted.number ORDER BY {order} OFFSET 0
+                ) AS found"
+            ),
+        }
+    }
+
+    /// With one number, for the tests of the databases.
+    pub(crate) fn of_one(&self, dialect: Dialect) -> String {
+        self.text(dialect)
+            .replace(NUMBERS, "?1")
+            .replace(NUMBER_ROWS, "(CAST(?1 AS BIGINT))")
+    }
+}
 
 /// Some rows, which statements are about.
 pub(crate) struct Several<'c> {
@@ -41,6 +89,15 @@ impl<'c> Several<'c> {
         }
     }
 
+    /// What belongs to the rows.
+    pub(crate) fn list_belonging<T, C: FromIterator<T>>(
+        &self,
+        belonging: &Belonging,
+        read: impl FnMut(&Row<'_>) -> sql::Result<T>,
+    ) -> Result<C, StoreError> {
+        self.list(&belonging.text(self.connection.dialect()), read)
+    }
+
     /// All rows of a statement that names `:numbers`.
     pub(crate) fn list<T, C: FromIterator<T>>(
         &self,
@@ -49,7 +106,13 @@ impl<'c> Several<'c> {
     ) -> Result<C, StoreError> {
         let places = 1..=self.numbers.len();
         let names: Vec<_> = places.map(|place| format!("?{place}")).collect();
-        let sql = sql.replace(NUMBERS, &names.join(", "));
+        let rows: Vec<_> = names
+            .iter()
+            .map(|name| format!("(CAST({name} AS BIGINT))"))
+            .collect();
+        let sql = sql
+            .replace(NUMBERS, &names.join(", "))
+            .replace(NUMBER_ROWS, &rows.join(", "));
         let numbers = self.numbers.iter();
         let values: Vec<_> = numbers.map(|number| number as &dyn ToValue).collect();
         self.connection
@@ -161,6 +224,10 @@ mod tests {
     }
 
     impl Connection for Listener {
+        fn dialect(&self) -> Dialect {
+            Dialect::Sqlite
+        }
+
         fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> sql::Result<usize> {
             assert!(sql.ends_with(&format!("?{})", values.len())), "{sql}");
             self.counts.borrow_mut().push(values.len());

@@ -68,6 +68,9 @@ impl Dialect {
 
 /// A connection, inside a transaction where one is needed.
 pub trait Connection {
+    /// Which words the database has.
+    fn dialect(&self) -> Dialect;
+
     /// Runs a statement that changes rows; tells how many.
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize>;
 

@@ -1,6 +1,7 @@
 //! Names SQL statements, so that one test of each database can prepare them all against its schema.
 
 use crate::several::AddRows;
+use crate::sql::Dialect;
 
 /// Defines a constant for each statement, and `ALL`, which lists them.
 #[macro_export]
@@ -30,6 +31,15 @@ pub fn all_row_statements() -> Vec<(&'static str, &'static AddRows)> {
         crate::history::compaction::ALL_ROWS.to_vec(),
     ]
     .concat()
+}
+
+/// Every statement of this room about what belongs to some rows, as a database takes it: for its tests.
+pub fn all_lists(dialect: Dialect) -> Vec<(String, String)> {
+    let all = [crate::read::runs::BELONGING, crate::read::traces::BELONGING];
+    let lists = all.iter().flat_map(|room| room.iter());
+    lists
+        .map(|belonging| (belonging.from.to_owned(), belonging.of_one(dialect)))
+        .collect()
 }
 
 /// Every statement of this room that any database takes, by its name: for the tests of the databases.

@@ -4,12 +4,16 @@ use std::ops::ControlFlow;
 
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use rusqlite::{ErrorCode, ToSql, params_from_iter};
-use store_sql::sql::{Columns, Connection, Result, Row, SqlError, ToValue, Value};
+use store_sql::sql::{Columns, Connection, Dialect, Result, Row, SqlError, ToValue, Value};
 
 /// Lends a connection.
 pub(crate) struct Session<'c>(pub(crate) &'c rusqlite::Connection);
 
 impl Connection for Session<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize> {
         let values = values.iter().map(|value| Bound(value.to_value()));
         self.0

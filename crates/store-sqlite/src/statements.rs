@@ -2,6 +2,7 @@
 
 use crate::connection::open_scratch;
 use crate::migrations::migrate;
+use store_sql::sql::Dialect;
 
 #[test]
 fn every_statement_fits_the_schema() {
@@ -18,7 +19,12 @@ fn every_statement_fits_the_schema() {
     assert!(shared.len() > 160, "only {}", shared.len());
     let named = own.into_iter().chain(shared);
     let named = named.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    for (name, text) in named.chain(store_sql::all_searches(store_sql::sql::Dialect::Sqlite)) {
+    let adding = store_sql::all_row_statements().into_iter();
+    let adding = adding.map(|(name, rows)| (name.to_owned(), rows.of_one().to_owned()));
+    let composed = store_sql::all_searches(Dialect::Sqlite)
+        .into_iter()
+        .chain(store_sql::all_lists(Dialect::Sqlite));
+    for (name, text) in named.chain(adding).chain(composed) {
         let prepared = connection.prepare(&text);
         assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
     }

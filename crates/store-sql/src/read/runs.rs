@@ -19,7 +19,7 @@ use crate::rows::{
     read_run_status, read_time, read_time_if_any,
 };
 use crate::search::{Search, Subject};
-use crate::several::Several;
+use crate::several::{Belonging, Several};
 use crate::{Backend, SqlStore};
 
 statements! {
@@ -236,20 +236,59 @@ const READ_RUNS: &str = "SELECT number, id, experiment, name, \"user\", status, 
         artifact_uri, parent, replay_of, process_id, process_start_ticks, process_boot, is_interrupted,
         recipe, record
     FROM run WHERE number IN (:numbers)";
-const READ_PARAMS: &str = "SELECT run, key, value FROM param WHERE run IN (:numbers)";
-const READ_TAGS: &str = "SELECT run, key, value FROM tag WHERE run IN (:numbers)";
-const READ_METRICS: &str =
-    "SELECT key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest, run
-    FROM latest_metric WHERE run IN (:numbers) ORDER BY run, key";
-const READ_DATASETS: &str =
-    "SELECT run, name, digest, source_type, source, schema, profile FROM dataset_input
-    WHERE run IN (:numbers) ORDER BY run, name, digest";
-const READ_DATASET_TAGS: &str =
-    "SELECT run, name, digest, key, value FROM dataset_input_tag WHERE run IN (:numbers)";
-const READ_MODEL_INPUTS: &str =
-    "SELECT run, model FROM model_input WHERE run IN (:numbers) ORDER BY run, model";
-const READ_MODEL_OUTPUTS: &str =
-    "SELECT run, model, step FROM model_output WHERE run IN (:numbers) ORDER BY run, step, model";
+const PARAMS: Belonging = Belonging {
+    columns: "run, key, value",
+    from: "param",
+    owner: "run",
+    order: "key",
+};
+const TAGS: Belonging = Belonging {
+    columns: "run, key, value",
+    from: "tag",
+    owner: "run",
+    order: "key",
+};
+const METRICS: Belonging = Belonging {
+    columns: "key, value, is_nan, timestamp_ms, step, model, dataset_name, dataset_digest, run",
+    from: "latest_metric",
+    owner: "run",
+    order: "key",
+};
+const DATASETS: Belonging = Belonging {
+    columns: "run, name, digest, source_type, source, schema, profile",
+    from: "dataset_input",
+    owner: "run",
+    order: "name, digest",
+};
+const DATASET_TAGS: Belonging = Belonging {
+    columns: "run, name, digest, key, value",
+    from: "dataset_input_tag",
+    owner: "run",
+    order: "name, digest, key",
+};
+const MODEL_INPUTS: Belonging = Belonging {
+    columns: "run, model",
+    from: "model_input",
+    owner: "run",
+    order: "model",
+};
+const MODEL_OUTPUTS: Belonging = Belonging {
+    columns: "run, model, step",
+    from: "model_output",
+    owner: "run",
+    order: "step, model",
+};
+
+/// What belongs to runs.
+pub(crate) const BELONGING: &[Belonging] = &[
+    PARAMS,
+    TAGS,
+    METRICS,
+    DATASETS,
+    DATASET_TAGS,
+    MODEL_INPUTS,
+    MODEL_OUTPUTS,
+];
 
 /// The runs of these numbers, in their order.
 fn read_details(
@@ -285,22 +324,22 @@ fn read_some(
         Ok((row.get(0)?, detail))
     })?;
     let pair = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
-    for (run, (key, value)) in runs.list::<_, Vec<_>>(READ_PARAMS, pair)? {
+    for (run, (key, value)) in runs.list_belonging::<_, Vec<_>>(&PARAMS, pair)? {
         of(&mut details, run)?.params.insert(key, value);
     }
-    for (run, (key, value)) in runs.list::<_, Vec<_>>(READ_TAGS, pair)? {
+    for (run, (key, value)) in runs.list_belonging::<_, Vec<_>>(&TAGS, pair)? {
         of(&mut details, run)?.tags.insert(key, value);
     }
     let metric = |row: &Row<'_>| Ok((row.get(8)?, read_latest(row)?));
-    for (run, metric) in runs.list::<_, Vec<_>>(READ_METRICS, metric)? {
+    for (run, metric) in runs.list_belonging::<_, Vec<_>>(&METRICS, metric)? {
         of(&mut details, run)?.metrics.push(metric);
     }
     let dataset = |row: &Row<'_>| Ok((row.get(0)?, read_dataset(row)?));
-    for (run, dataset) in runs.list::<_, Vec<_>>(READ_DATASETS, dataset)? {
+    for (run, dataset) in runs.list_belonging::<_, Vec<_>>(&DATASETS, dataset)? {
         of(&mut details, run)?.datasets.push(dataset);
     }
     if details.values().any(|detail| !detail.datasets.is_empty()) {
-        for tag in runs.list::<_, Vec<_>>(READ_DATASET_TAGS, read_dataset_tag)? {
+        for tag in runs.list_belonging::<_, Vec<_>>(&DATASET_TAGS, read_dataset_tag)? {
             let DatasetTag {
                 run,
                 name,
@@ -317,7 +356,7 @@ fn read_some(
         }
     }
     let input = |row: &Row<'_>| Ok((row.get(0)?, read_id(row, 1)?));
-    for (run, model) in runs.list::<_, Vec<_>>(READ_MODEL_INPUTS, input)? {
+    for (run, model) in runs.list_belonging::<_, Vec<_>>(&MODEL_INPUTS, input)? {
         of(&mut details, run)?.model_inputs.push(model);
     }
     let output = |row: &Row<'_>| {
@@ -327,7 +366,7 @@ fn read_some(
         };
         Ok((row.get(0)?, output))
     };
-    for (run, output) in runs.list::<_, Vec<_>>(READ_MODEL_OUTPUTS, output)? {
+    for (run, output) in runs.list_belonging::<_, Vec<_>>(&MODEL_OUTPUTS, output)? {
         of(&mut details, run)?.model_outputs.push(output);
     }
     Ok(details)

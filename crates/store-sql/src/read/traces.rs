@@ -15,25 +15,19 @@ use super::{find_row, list_rows};
 use crate::fault::damaged;
 use crate::rows::{read_id, read_time, read_trace_state};
 use crate::search::{Count, FigureSearch, Search, Subject};
+use crate::several::{Belonging, Several};
 use crate::{Backend, SqlStore};
 
 statements! {
     FIND_TRACE = "SELECT number, id, experiment, requested_at, duration_ms, state, client_request_id,
             request_preview, response_preview
         FROM trace WHERE id = ?1";
-    FIND_BY_NUMBER = "SELECT number, id, experiment, requested_at, duration_ms, state, client_request_id,
-            request_preview, response_preview
-        FROM trace WHERE number = ?1";
     LIST_TAGS = "SELECT key, value FROM trace_tag WHERE trace = ?1";
     LIST_METADATA = "SELECT key, value FROM trace_metadata WHERE trace = ?1";
     LIST_SPANS = "SELECT trace_record.encoded
         FROM trace JOIN span ON span.trace = trace.number JOIN trace_record ON trace_record.number = span.record
         WHERE trace.id = ?1
         ORDER BY parent IS NOT NULL, start_ns, end_ns DESC NULLS LAST, span.id";
-    LIST_ASSESSMENTS = "SELECT trace_record.encoded, is_valid
-        FROM assessment JOIN trace_record ON trace_record.number = assessment.record
-        WHERE assessment.trace = ?1
-        ORDER BY created_at, place";
     FIND_ASSESSMENT = "SELECT trace_record.encoded, is_valid
         FROM trace JOIN assessment ON assessment.trace = trace.number
             JOIN trace_record ON trace_record.number = assessment.record
@@ -52,9 +46,8 @@ impl<B: Backend> TraceStore for SqlStore<B> {
         let id = id.clone();
         self.read(move |connection| {
             let found = find_row(connection, FIND_TRACE, [id.as_str()], read_trace)?;
-            found
-                .map(|(number, trace)| fill_trace(connection, number, trace))
-                .transpose()
+            let mut filled = fill_traces(connection, found.into_iter().collect())?;
+            Ok(filled.pop_first().map(|(_, detail)| detail))
         })
         .await
     }
@@ -98,14 +91,8 @@ impl<B: Backend> TraceStore for SqlStore<B> {
             page,
         )?;
         self.read(move |connection| {
-            search
-                .read_page(connection, |row| row.get(0))?
-                .try_map(|number: i64| {
-                    let found = find_row(connection, FIND_BY_NUMBER, [number], read_trace)?;
-                    let (number, trace) =
-                        found.ok_or_else(|| damaged("a trace vanished within one read"))?;
-                    fill_trace(connection, number, trace)
-                })
+            let found = search.read_page(connection, |row| row.get(0))?;
+            found.map_all(|numbers| read_details(connection, numbers))
         })
         .await
     }
@@ -173,21 +160,87 @@ pub(crate) fn read_trace(row: &Row<'_>) -> sql::Result<(i64, Trace)> {
     Ok((row.get(0)?, trace))
 }
 
-fn fill_trace(
+const READ_TRACES: &str =
+    "SELECT number, id, experiment, requested_at, duration_ms, state, client_request_id,
+        request_preview, response_preview
+    FROM trace WHERE number IN (:numbers)";
+const TAGS: Belonging = Belonging {
+    columns: "trace, key, value",
+    from: "trace_tag",
+    owner: "trace",
+    order: "key",
+};
+const METADATA: Belonging = Belonging {
+    columns: "trace, key, value",
+    from: "trace_metadata",
+    owner: "trace",
+    order: "key",
+};
+const ASSESSMENTS: Belonging = Belonging {
+    columns: "trace_record.encoded, assessment.is_valid, assessment.trace",
+    from: "assessment JOIN trace_record ON trace_record.number = assessment.record",
+    owner: "assessment.trace",
+    order: "created_at, place",
+};
+
+/// What belongs to traces.
+pub(crate) const BELONGING: &[Belonging] = &[TAGS, METADATA, ASSESSMENTS];
+
+/// The traces of these numbers, in their order.
+fn read_details(
     connection: &dyn Connection,
-    number: i64,
-    mut trace: Trace,
-) -> Result<TraceDetail, StoreError> {
-    let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    trace.tags = list_rows(connection, LIST_TAGS, [number], pair)?;
-    trace.metadata = list_rows(connection, LIST_METADATA, [number], pair)?;
-    let assessments: Vec<(String, bool)> =
-        list_rows(connection, LIST_ASSESSMENTS, [number], read_pair)?;
-    let assessments: Result<_, _> = assessments.into_iter().map(decode_assessment).collect();
-    Ok(TraceDetail {
-        trace,
-        assessments: assessments?,
-    })
+    numbers: &[i64],
+) -> Result<Vec<TraceDetail>, StoreError> {
+    let mut details = Vec::with_capacity(numbers.len());
+    for some in Several::split(numbers) {
+        let traces: BTreeMap<i64, Trace> =
+            Several::of(connection, some).list(READ_TRACES, read_trace)?;
+        let mut read = fill_traces(connection, traces)?;
+        for number in some {
+            let detail = read.remove(number);
+            details.push(detail.ok_or_else(|| damaged("a trace vanished within one read"))?);
+        }
+    }
+    Ok(details)
+}
+
+/// Adds what belongs to some traces, no more than `Several` takes.
+fn fill_traces(
+    connection: &dyn Connection,
+    traces: BTreeMap<i64, Trace>,
+) -> Result<BTreeMap<i64, TraceDetail>, StoreError> {
+    if traces.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let numbers: Vec<i64> = traces.keys().copied().collect();
+    let several = Several::of(connection, &numbers);
+    let traces = traces.into_iter().map(|(number, trace)| {
+        let assessments = Vec::new();
+        (number, TraceDetail { trace, assessments })
+    });
+    let mut details: BTreeMap<i64, TraceDetail> = traces.collect();
+    let pair = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+    for (trace, (key, value)) in several.list_belonging::<_, Vec<_>>(&TAGS, pair)? {
+        of(&mut details, trace)?.trace.tags.insert(key, value);
+    }
+    for (trace, (key, value)) in several.list_belonging::<_, Vec<_>>(&METADATA, pair)? {
+        of(&mut details, trace)?.trace.metadata.insert(key, value);
+    }
+    let assessment = |row: &Row<'_>| Ok((row.get(2)?, read_pair(row)?));
+    for (trace, pair) in several.list_belonging::<_, Vec<_>>(&ASSESSMENTS, assessment)? {
+        let assessment = decode_assessment(pair)?;
+        of(&mut details, trace)?.assessments.push(assessment);
+    }
+    Ok(details)
+}
+
+fn of(
+    details: &mut BTreeMap<i64, TraceDetail>,
+    trace: i64,
+) -> Result<&mut TraceDetail, StoreError> {
+    details
+        .get_mut(&trace)
+        .ok_or_else(|| damaged("a row belongs to a trace that was not asked for"))
 }
 
 fn read_pair(row: &Row<'_>) -> sql::Result<(String, bool)> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{OpenFlags, ToSql, params_from_iter};
-use store_sql::sql::{Columns, Connection, Result, Row, SqlError, ToValue, Value};
+use store_sql::sql::{Columns, Connection, Dialect, Result, Row, SqlError, ToValue, Value};
 
 /// An open file.
 pub(crate) struct SqliteFile(rusqlite::Connection);
@@ -53,6 +53,10 @@ impl SqliteFile {
 }
 
 impl Connection for SqliteFile {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     fn execute(&self, sql: &str, values: &[&dyn ToValue]) -> Result<usize> {
         if self.0.is_readonly(rusqlite::MAIN_DB).map_err(other)? {
             return Err(SqlError::ReadOnly);
