@@ -68,6 +68,7 @@ class Client:
     def __init__(self):
         self.socket = None
         self.received = b""
+        self.is_answered = False
 
     def post(self, path, body, **headers):
         path = path if path.startswith("/") else "/api/2.0/mlflow/" + path
@@ -80,10 +81,13 @@ class Client:
         head = f"{method} {path} HTTP/1.1\r\nHost: {URL.netloc}\r\nContent-Type: application/json\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         request = f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text
+        is_kept = self.socket is not None
         try:
             status, fields, answer = self.exchange(request)
         except ConnectionError:
-            # The server may close a connection that was idle.
+            # The server may close a connection that was idle; it has not answered then.
+            if not is_kept or self.received or self.is_answered:
+                raise
             self.socket = None
             status, fields, answer = self.exchange(request)
         if status != 200:
@@ -96,20 +100,23 @@ class Client:
             self.socket = socket.create_connection((URL.hostname, URL.port), timeout=120)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.received = b""
+        self.is_answered = False
         self.socket.sendall(request)
         first, *lines = self.take_through(b"\r\n\r\n").split(b"\r\n")
+        self.is_answered = True
         fields = {}
         for line in lines:
             name, _, value = line.partition(b":")
             fields[name.lower()] = value.strip()
-        if fields.get(b"transfer-encoding") == b"chunked":
+        if fields.get(b"transfer-encoding", b"").lower() == b"chunked":
             chunks = []
             while size := int(self.take_through(b"\r\n").partition(b";")[0], 16):
                 chunks.append(self.take(size + 2)[:-2])
-            self.take_through(b"\r\n")
+            while self.take_through(b"\r\n"):
+                pass
             answer = b"".join(chunks)
         else:
-            answer = self.take(int(fields.get(b"content-length", 0)))
+            answer = self.take(int(fields[b"content-length"]))
         if fields.get(b"connection", b"").lower() == b"close":
             self.socket = None
         return int(first.split()[1]), fields, answer
@@ -161,14 +168,17 @@ def measure(name, make_sender, connections=1):
     `make_sender` is given a connection and returns what sends one request, given its number.
     """
     senders = [make_sender(Client()) for _ in range(connections)]
-    latencies = []
+    latencies, faults = [], []
     cpu_before, start = cpu_ms(), time.perf_counter()
 
     def work(send):
         number = 0
         while time.perf_counter() - start < SECONDS:
             sent = time.perf_counter()
-            send(number)
+            try:
+                send(number)
+            except (Exception, SystemExit) as fault:
+                return faults.append(repr(fault))
             latencies.append(time.perf_counter() - sent)
             number += 1
 
@@ -179,6 +189,8 @@ def measure(name, make_sender, connections=1):
         thread.join()
     elapsed = time.perf_counter() - start
     cpu_after = cpu_ms()
+    if faults:
+        raise SystemExit(f"{name}: {len(faults)} of {connections} connections failed: {faults[0]}")
     latencies.sort()
     count = len(latencies)
     figures = {

@@ -25,7 +25,8 @@ use crate::values::{Bound, PostgresColumns};
 
 use held::{Held, RowStatement};
 
-/// Prepared statements that a connection keeps: more than there are static ones, so that only those of searches go.
+/// Prepared statements that a connection keeps: more than there are static ones, beside those of searches, and one for each
+/// set of tables that a group has added to.
 const STATEMENT_CACHE_SIZE: usize = 400;
 
 /// Statements that are on their way at most, so that what waits to be sent stays small.
@@ -92,7 +93,7 @@ type Rows =
 
 /// How the end of a transaction failed.
 pub(crate) enum CommitFault {
-    /// A statement before it was refused, so that nothing was written.
+    /// A statement before it was refused or could not be sent, so that nothing was written.
     Refused(SqlError),
     /// Nobody knows whether it was written.
     Unknown(SqlError),
@@ -150,13 +151,8 @@ impl Session {
 
     /// Ends the transaction, so that what it wrote is durable.
     pub(crate) fn commit(&self) -> std::result::Result<(), CommitFault> {
-        self.release().map_err(|fault| {
-            if self.is_cut.get() {
-                CommitFault::Unknown(fault)
-            } else {
-                CommitFault::Refused(fault)
-            }
-        })?;
+        // What fails here does so before the end was asked for.
+        self.release().map_err(CommitFault::Refused)?;
         let ended = self.at_work.wait(self.client.batch_execute("COMMIT"));
         // After a statement that the server refused, it takes this for the opposite.
         if let Err(first) = self.collect() {

@@ -371,7 +371,7 @@ impl Transaction<'_> {
     fn write_apart(&self, group: &[Job]) -> Result<Ending, Ending> {
         let positions = self.begin(group).map_err(nothing)?;
         let mut outcomes = Vec::with_capacity(group.len());
-        for (job, position) in group.iter().zip(positions) {
+        for (place, (job, position)) in group.iter().zip(positions).enumerate() {
             self.session.run("SAVEPOINT job").map_err(nothing)?;
             let written = self.write_job(job, position)?;
             let settled = self.session.settle();
@@ -384,7 +384,7 @@ impl Transaction<'_> {
                 self.author.look_again();
                 let back = self.session.take_back("ROLLBACK TO SAVEPOINT job");
                 back.map_err(nothing)?;
-                self.ask_for_known(group)
+                self.ask_for_known(&group[place + 1..])
                     .and_then(|asked| asked.learn(self.author.known()))
                     .map_err(nothing)?;
             }
@@ -410,6 +410,16 @@ impl Transaction<'_> {
             locks,
         } = self;
         author.begin_again();
+        // Before anything that can be refused is under way: to prepare one is to wait for all of it, and to be told of
+        // that one alone.
+        for sql in [
+            TAKE_LOCKS_AND_POSITIONS,
+            LIST_ROWS,
+            LIST_TRACES,
+            LIST_PARAMS,
+        ] {
+            session.prepare(sql)?;
+        }
         session.send_run(BEGIN.to_owned())?;
         let lists = vec![
             integers(locks.iter().map(|(number, _)| *number)),

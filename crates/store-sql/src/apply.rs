@@ -74,7 +74,7 @@ impl<'c> Applier<'c> {
     /// Makes one change, or refuses it; after a refusal the caller rolls back.
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
         self.apply_any(change)?;
-        // Now: to make the change, the rows were looked at as they were before.
+        // Only after it: to make it, rows are looked up as they were before it.
         if may_change_lifecycles(change) {
             self.known.forget_rows();
         }
@@ -308,7 +308,8 @@ impl<'c> Applier<'c> {
             .ok_or_else(|| damaged("a row that was just added has no number"))
     }
 
-    /// As `insert_new`, by a statement that rows of other commits may share.
+    /// As `insert_new`, by a statement that rows of other commits may share. Where that adds nothing on a conflict, the
+    /// caller must know that there is none.
     fn add_new(
         &self,
         statement: &'static AddRows,

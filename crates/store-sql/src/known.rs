@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use entities::{Change, Commit, ExperimentId, LARGEST_SUBJECT_COUNT, Lifecycle, RunId, TraceId};
 
 use crate::rows::{read_id, read_lifecycle};
-use crate::sql::{Asked, Result};
+use crate::sql::{Asked, Result, SqlError};
 
 /// Rows of one kind that are remembered at most; all are forgotten then. A commit may tell of any number of runs.
 const LARGEST_COUNT: usize = 1024;
@@ -75,7 +75,7 @@ impl Known {
     /// `experiment.id`, `lifecycle` and a number of experiments; `2`, a subject, `writer` and `wseq` of its last event.
     pub fn learn_rows(&self, wanted: &Wanted, asked: Asked<'_>) -> Result<()> {
         let (mut runs, mut experiments, mut events) = (Vec::new(), Vec::new(), Vec::new());
-        asked.list::<(), ()>(|row| {
+        let read = asked.list::<(), ()>(|row| {
             let number: i64 = row.get(3)?;
             match row.get(0)? {
                 0_i64 => runs.push((read_id(row, 1)?, (number, read_lifecycle(row, 2)?))),
@@ -83,24 +83,30 @@ impl Known {
                 _ => events.push((row.get(1)?, format!("{}:{number}", row.text(2)?))),
             }
             Ok(())
-        })?;
-        self.runs.learn(&wanted.runs, runs);
-        self.experiments.learn(&wanted.experiments, experiments);
-        self.last_events.learn(&wanted.subjects, events);
+        });
+        if unless_damaged(read)?.is_some() {
+            self.runs.learn(&wanted.runs, runs);
+            self.experiments.learn(&wanted.experiments, experiments);
+            self.last_events.learn(&wanted.subjects, events);
+        }
         Ok(())
     }
 
     /// Takes in the traces that were asked for: `id`, `number` of those that are there.
     pub fn learn_traces(&self, wanted: &Wanted, asked: Asked<'_>) -> Result<()> {
-        let found = asked.list(|row| Ok((read_id(row, 0)?, row.get(1)?)))?;
-        self.traces.learn(&wanted.traces, found);
+        let found = asked.list(|row| Ok((read_id(row, 0)?, row.get(1)?)));
+        if let Some(found) = unless_damaged(found)? {
+            self.traces.learn(&wanted.traces, found);
+        }
         Ok(())
     }
 
     /// Takes in the params that were asked for: `run.id`, `key`, `value` of those that are there.
     pub fn learn_params(&self, wanted: &Wanted, asked: Asked<'_>) -> Result<()> {
-        let found = asked.list(|row| Ok(((read_id(row, 0)?, row.get(1)?), row.get(2)?)))?;
-        self.params.learn(&wanted.params, found);
+        let found = asked.list(|row| Ok(((read_id(row, 0)?, row.get(1)?), row.get(2)?)));
+        if let Some(found) = unless_damaged(found)? {
+            self.params.learn(&wanted.params, found);
+        }
         Ok(())
     }
 
@@ -176,6 +182,11 @@ impl Known {
         self.params.note(&key, Some(value.to_owned()));
     }
 
+    /// A trace that is not there any more.
+    pub(crate) fn note_no_trace(&self, id: &TraceId) {
+        self.traces.note(id, None);
+    }
+
     /// An event that was written about a subject.
     pub(crate) fn note_last_event(&self, subject: &String, event: String) {
         self.last_events.note(subject, Some(event));
@@ -193,6 +204,15 @@ impl Known {
     pub(crate) fn forget(&self) {
         self.forget_rows();
         self.last_events.forget();
+    }
+}
+
+/// None where a row does not hold what it should. Nothing is known of any of them then, so that only the commit that has to
+/// do with that row finds out, and the others of its group are written.
+fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(SqlError::Column { .. }) => Ok(None),
+        read => read.map(Some),
     }
 }
 

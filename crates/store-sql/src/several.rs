@@ -16,9 +16,6 @@ const COUNTS: [usize; 5] = [1, 2, 5, 10, 100];
 /// Stands in a statement for the numbers of the rows.
 const NUMBERS: &str = ":numbers";
 
-/// Stands in a statement for the numbers of the rows, each a row of `VALUES`.
-const NUMBER_ROWS: &str = ":number_rows";
-
 /// What belongs to rows of another table, by whose numbers it is found.
 pub(crate) struct Belonging {
     pub(crate) columns: &'static str,
@@ -31,10 +28,10 @@ pub(crate) struct Belonging {
 }
 
 impl Belonging {
-    /// The statement, which names `:numbers` or `:number_rows`.
+    /// The statement, in which `:numbers` stands for those of all owners, or `?1` is a text that lists them.
     ///
-    /// PostgreSQL looks for each number by itself: without statistics, it takes a hundred of them to have half of a table,
-    /// and would read all of it.
+    /// The list that PostgreSQL is given stands in a `SELECT`, so that its length does not show: without statistics, it would
+    /// take a hundred owners to have half of a table, and read all of it.
     pub(crate) fn text(&self, dialect: Dialect) -> String {
         let Self {
             columns,
@@ -42,25 +39,18 @@ impl Belonging {
             owner,
             order,
         } = self;
-        match dialect {
-            Dialect::Sqlite => format!(
-                "SELECT {columns} FROM {from} WHERE {owner} IN (:numbers) ORDER BY {owner}, {order}"
-            ),
-            Dialect::Postgres => format!(
-                "SELECT found.*
-                FROM (SELECT DISTINCT number FROM (VALUES :number_rows) AS listed (number)) AS wanted
-                CROSS JOIN LATERAL (
-                    SELECT {columns} FROM {from} WHERE {owner} = wanted.number ORDER BY {order} OFFSET 0
-                ) AS found"
-            ),
-        }
+        let is_wanted = match dialect {
+            Dialect::Sqlite => "IN (:numbers)",
+            Dialect::Postgres => {
+                "= ANY (CAST((SELECT CAST(CAST(?1 AS TEXT) AS BIGINT[])) AS BIGINT[]))"
+            }
+        };
+        format!("SELECT {columns} FROM {from} WHERE {owner} {is_wanted} ORDER BY {owner}, {order}")
     }
 
     /// With one number, for the tests of the databases.
     pub(crate) fn of_one(&self, dialect: Dialect) -> String {
-        self.text(dialect)
-            .replace(NUMBERS, "?1")
-            .replace(NUMBER_ROWS, "(CAST(?1 AS BIGINT))")
+        self.text(dialect).replace(NUMBERS, "?1")
     }
 }
 
@@ -95,7 +85,18 @@ impl<'c> Several<'c> {
         belonging: &Belonging,
         read: impl FnMut(&Row<'_>) -> sql::Result<T>,
     ) -> Result<C, StoreError> {
-        self.list(&belonging.text(self.connection.dialect()), read)
+        let dialect = self.connection.dialect();
+        let sql = belonging.text(dialect);
+        match dialect {
+            Dialect::Sqlite => self.list(&sql, read),
+            Dialect::Postgres => {
+                let numbers: Vec<_> = self.numbers.iter().map(ToString::to_string).collect();
+                let array = format!("{{{}}}", numbers.join(","));
+                self.connection
+                    .list(&sql, [array], read)
+                    .map_err(database_fault("reading rows"))
+            }
+        }
     }
 
     /// All rows of a statement that names `:numbers`.
@@ -106,13 +107,7 @@ impl<'c> Several<'c> {
     ) -> Result<C, StoreError> {
         let places = 1..=self.numbers.len();
         let names: Vec<_> = places.map(|place| format!("?{place}")).collect();
-        let rows: Vec<_> = names
-            .iter()
-            .map(|name| format!("(CAST({name} AS BIGINT))"))
-            .collect();
-        let sql = sql
-            .replace(NUMBERS, &names.join(", "))
-            .replace(NUMBER_ROWS, &rows.join(", "));
+        let sql = sql.replace(NUMBERS, &names.join(", "));
         let numbers = self.numbers.iter();
         let values: Vec<_> = numbers.map(|number| number as &dyn ToValue).collect();
         self.connection

@@ -201,6 +201,33 @@ async fn a_refused_commit_does_not_touch_those_that_share_its_transaction() {
     assert_eq!(check_ledger(&store).await, 2 + 66);
 }
 
+#[tokio::test]
+async fn a_damaged_row_stands_in_the_way_of_its_own_commits_alone() {
+    let Some(schema) = TestSchema::make() else {
+        return;
+    };
+    let store = Arc::new(schema.open(1).await);
+    prepare(&store, &["a", "b"]).await;
+    let damage = format!(
+        "UPDATE {}.run SET lifecycle = 'nonsense' WHERE id = 'a'",
+        schema.quoted()
+    );
+    let schema = tokio::task::spawn_blocking(move || {
+        schema.run(&damage);
+        schema
+    });
+    let _schema = schema.await.unwrap();
+    let commits = (0..20).map(|number| {
+        let name = if number % 2 == 0 { "a" } else { "b" };
+        let store = Arc::clone(&store);
+        async move { (name, store.commit(tag(name, number)).await) }
+    });
+    let outcomes: tokio::task::JoinSet<_> = commits.collect();
+    for (name, outcome) in outcomes.join_all().await {
+        assert_eq!(outcome.is_ok(), name == "b", "{name}: {outcome:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_goes_on_after_its_connections_were_cut() {
     let Some(schema) = TestSchema::make() else {

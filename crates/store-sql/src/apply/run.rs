@@ -152,9 +152,13 @@ impl Applier<'_> {
             conflicts_of(params, &there)
         } else {
             let added = self.add_rows(&ADD_PARAMS, &rows_of_pairs(&run, params))?;
+            for (key, value) in params {
+                self.known.note_param(id, key, value);
+            }
             if added == params.len() {
                 return Ok(());
             }
+            // A difference is a refusal, after which nothing is known any more.
             conflicts_of(params, &self.list_params(run, params.keys())?)
         };
         if conflicts.is_empty() {

@@ -436,6 +436,7 @@ impl Applier<'_> {
         ] {
             self.send(sql, [trace])?;
         }
+        self.known.note_no_trace(id);
         Ok(())
     }
 

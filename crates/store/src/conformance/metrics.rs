@@ -307,9 +307,9 @@ pub async fn a_very_long_history_is_worked_in_in_parts(store: &dyn Store) {
         let points = steps.map(|step| Metric::new("m", (step % 50) as f64, 1_000 + step, step));
         points.collect::<Vec<_>>()
     };
-    // Parts of 131,072 points: one that is begun by the third block's end, and one that all others are in.
-    for first in [100_000, 150_000, 200_000, 250_000, 0, 50_000] {
-        note(store, &mut oracle, block(first..first + 50_000)).await;
+    // Parts of 32,768 points: one that ends with the third block, and one that all others are in.
+    for first in [25_000, 37_500, 50_000, 62_500, 0, 12_500] {
+        note(store, &mut oracle, block(first..first + 12_500)).await;
     }
     let found = store
         .sample_metric_points(&id("a"), "m", i64::MIN..=i64::MAX, 320)

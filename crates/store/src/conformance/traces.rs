@@ -498,6 +498,13 @@ pub async fn deleted_traces_leave_nothing_but_their_events(store: &dyn Store) {
             .len(),
         1
     );
+    let twice = Change::TracesDeleted {
+        traces: vec![trace_id('3'), trace_id('3')],
+    };
+    assert!(matches!(
+        refuse(store, twice).await,
+        StoreError::NoTrace { .. }
+    ));
     let delete = Change::TracesDeleted { traces: until };
     make(store, "traces.deleted", "experiment:0", delete.clone()).await;
     assert_eq!(find(store, "", &[]).await, "3");
