@@ -363,12 +363,11 @@ fn rows_of_pairs<'p>(
         .collect()
 }
 
-/// Whether runs, experiments or traces may not be there after a change, or be deleted, or not be any more.
+/// Whether runs or experiments may be deleted after a change, or not be deleted any more, or not be there.
 const fn may_change_lifecycles(change: &Change) -> bool {
     matches!(
         change,
-        Change::TracesDeleted { .. }
-            | Change::ExperimentLifecycleSet { .. }
+        Change::ExperimentLifecycleSet { .. }
             | Change::RunLifecycleSet { .. }
             | Change::RunsRemoved { .. }
             | Change::ExperimentRemoved { .. }
