@@ -23,7 +23,7 @@ use tokio_postgres::{Client, Error, Statement};
 use crate::fault::{is_cut, sort_error};
 use crate::values::{Bound, PostgresColumns};
 
-use held::{Held, RowStatement};
+use held::Held;
 
 /// Prepared statements that a connection keeps: more than there are static ones, beside those of searches, and one for each
 /// set of tables that a group has added to.
@@ -42,8 +42,6 @@ const LEAVING_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     client: Arc<Client>,
     statements: RefCell<BTreeMap<String, Statement>>,
-    /// Those that add one row, found without their text.
-    row_statements: RefCell<Vec<RowStatement>>,
     held: RefCell<Held>,
     sent: RefCell<Vec<Answer>>,
     is_cut: Cell<bool>,
@@ -104,7 +102,6 @@ impl Session {
         Self {
             client: Arc::new(client),
             statements: RefCell::default(),
-            row_statements: RefCell::default(),
             held: RefCell::default(),
             sent: RefCell::default(),
             is_cut: Cell::new(false),
@@ -286,10 +283,12 @@ impl Connection for Session {
         if values.is_empty() {
             return Ok(());
         }
-        if !self.held.borrow().has_room(statement, values) {
-            self.release()?;
+        if self.held.borrow_mut().try_hold(statement, values) {
+            return Ok(());
         }
-        self.held.borrow_mut().hold(statement, values);
+        self.release()?;
+        let is_held = self.held.borrow_mut().try_hold(statement, values);
+        debug_assert!(is_held, "there is room where nothing is held");
         Ok(())
     }
 
@@ -518,7 +517,7 @@ mod tests {
                 tags,
                 params![2_i64, "x", "other", 2_i64, "k", value],
             )
-            .ok();
+            .unwrap();
         }
         hold(&session, tags, params![3_i64, "k", "of another"]).unwrap();
         assert_eq!(list(2)[0], ("k".to_owned(), "third".to_owned()));

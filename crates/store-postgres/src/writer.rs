@@ -25,8 +25,8 @@ const ATTEMPTS: usize = 4;
 const LARGEST_WRITER_COUNT: i64 = 10_000;
 
 // Where a statement asks for the last of many, it says the whole order of the index, and no `=`: without statistics,
-// PostgreSQL takes what is equal to be few, and would read and sort all of it. Lists stand in a `SELECT`, so that their lengths do not
-// show: it would plan anew for each, which takes longer than finding the rows.
+// PostgreSQL takes what is equal to be few, and would read and sort all of it. Lists stand in a `SELECT`, so that their
+// lengths do not show: it would plan anew for each, which takes longer than finding the rows.
 statements! {
     LIST_WRITERS = "SELECT id, name FROM writer ORDER BY id";
     ADD_WRITER = "INSERT INTO writer (id, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -384,9 +384,12 @@ impl Transaction<'_> {
                 self.author.look_again();
                 let back = self.session.take_back("ROLLBACK TO SAVEPOINT job");
                 back.map_err(nothing)?;
-                self.ask_for_known(&group[place + 1..])
-                    .and_then(|asked| asked.learn(self.author.known()))
-                    .map_err(nothing)?;
+                let rest = &group[place + 1..];
+                if !rest.is_empty() {
+                    self.ask_for_known(rest)
+                        .and_then(|asked| asked.learn(self.author.known()))
+                        .map_err(nothing)?;
+                }
             }
             let released = self.session.run("RELEASE SAVEPOINT job");
             released.map_err(nothing)?;

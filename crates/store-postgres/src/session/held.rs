@@ -33,20 +33,19 @@ pub(super) struct HeldRows {
 }
 
 impl Held {
-    /// Whether rows can be held with those that are: their keys are others, and there is room.
-    pub(super) fn has_room(&self, statement: &'static AddRows, values: &[&dyn ToValue]) -> bool {
+    /// Holds rows with those that are; false where one of them has the same key, or there is no room for more.
+    pub(super) fn try_hold(
+        &mut self,
+        statement: &'static AddRows,
+        values: &[&dyn ToValue],
+    ) -> bool {
         if self.bytes >= LARGEST_BYTES {
             return false;
         }
-        let Some(rows) = self.find(statement) else {
-            return true;
-        };
-        let mut keys = keys_of(statement, values);
-        !keys.any(|key| rows.keys.contains(&key))
-    }
-
-    pub(super) fn hold(&mut self, statement: &'static AddRows, values: &[&dyn ToValue]) {
-        let place = self.all.iter().position(|rows| rows.is_of(statement));
+        let place = self
+            .all
+            .iter()
+            .position(|rows| std::ptr::eq(rows.statement, statement));
         let place = place.unwrap_or_else(|| {
             self.all.push(HeldRows {
                 statement,
@@ -56,35 +55,23 @@ impl Held {
             self.all.len() - 1
         });
         let rows = &mut self.all[place];
-        rows.keys.extend(keys_of(statement, values));
+        let keys: Vec<_> = keys_of(statement, values).collect();
+        if keys.iter().any(|key| rows.keys.contains(key)) {
+            return false;
+        }
+        rows.keys.extend(keys);
         for value in values {
             let value = value.to_value();
             self.bytes += size_of::<OwnedValue>() + length(value);
             rows.values.push(OwnedValue::of(value));
         }
+        true
     }
 
     fn take(&mut self) -> Vec<HeldRows> {
         self.bytes = 0;
         std::mem::take(&mut self.all)
     }
-
-    fn find(&self, statement: &'static AddRows) -> Option<&HeldRows> {
-        self.all.iter().find(|rows| rows.is_of(statement))
-    }
-}
-
-impl HeldRows {
-    fn is_of(&self, statement: &'static AddRows) -> bool {
-        std::ptr::eq(self.statement, statement)
-    }
-}
-
-/// A statement that adds one row, as the server knows it.
-#[derive(Clone)]
-pub(crate) struct RowStatement {
-    source: &'static AddRows,
-    of_one: Statement,
 }
 
 impl Session {
@@ -94,7 +81,7 @@ impl Session {
         match held.as_slice() {
             [] => return Ok(()),
             [one] if one.values.len() == one.statement.columns() => {
-                let of_one = self.prepare_rows(one.statement)?;
+                let of_one = self.prepare(one.statement.of_one())?;
                 let values = held.remove(0).values;
                 let client = Arc::clone(&self.client);
                 return self.send_later(Box::pin(async move {
@@ -127,7 +114,7 @@ impl Session {
         let mut number = 0;
         let mut parts = Vec::with_capacity(sources.len());
         for source in sources {
-            let of_one = self.prepare_rows(source)?;
+            let of_one = self.prepare(source.of_one())?;
             let lists: Vec<_> = of_one
                 .params()
                 .iter()
@@ -148,19 +135,6 @@ impl Session {
             return self.prepare(&last);
         }
         self.prepare(&format!("WITH {} {last}", before.join(", ")))
-    }
-
-    pub(crate) fn prepare_rows(&self, source: &'static AddRows) -> Result<Statement> {
-        let is_it = |known: &&RowStatement| std::ptr::eq(known.source, source);
-        if let Some(known) = self.row_statements.borrow().iter().find(is_it) {
-            return Ok(known.of_one.clone());
-        }
-        let of_one = self.prepare(source.of_one())?;
-        self.row_statements.borrow_mut().push(RowStatement {
-            source,
-            of_one: of_one.clone(),
-        });
-        Ok(of_one)
     }
 }
 

@@ -159,8 +159,19 @@ impl Applier<'_> {
         let number = self.add_new(&ADD, row)?;
         self.known.note_trace(id, number);
         self.set_pairs(number, &trace)?;
+        self.add_records(id, number, records, &decoded)
+    }
+
+    /// The records of a new trace, and the rows of its spans and assessments.
+    fn add_records(
+        &self,
+        id: &TraceId,
+        number: i64,
+        records: &[SealedRecord],
+        decoded: &[Option<TraceRecord>],
+    ) -> Result<(), StoreError> {
         let mut places: BTreeMap<&ObjectId, i64> = BTreeMap::new();
-        for (record, decoded) in records.iter().zip(&decoded) {
+        for (record, decoded) in records.iter().zip(decoded) {
             // What is said twice is kept once.
             let place = if let Some(place) = places.get(&record.digest) {
                 self.numbers.next()?;
