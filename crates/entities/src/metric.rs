@@ -32,16 +32,30 @@ impl Metric {
         }
     }
 
-    /// Orders points by what MLflow calls latest: step, then time, then value, NaN above all numbers.
+    /// As `EncodedPoint::latest_order`.
     pub fn latest_order(&self, other: &Self) -> std::cmp::Ordering {
-        (self.step, self.timestamp_ms)
-            .cmp(&(other.step, other.timestamp_ms))
-            .then_with(|| self.value.is_nan().cmp(&other.value.is_nan()))
-            .then_with(|| {
-                self.value
-                    .partial_cmp(&other.value)
-                    .unwrap_or(std::cmp::Ordering::Equal)
-            })
+        self.borrowed().latest_order(&other.borrowed())
+    }
+
+    /// The same point, without texts of its own.
+    fn borrowed(&self) -> EncodedPoint<'_> {
+        let Self {
+            key,
+            value,
+            timestamp_ms,
+            step,
+            model,
+            dataset,
+        } = self;
+        let dataset = dataset.as_ref();
+        EncodedPoint {
+            key,
+            value: *value,
+            timestamp_ms: *timestamp_ms,
+            step: *step,
+            model: model.as_ref().map(ModelId::as_str),
+            dataset: dataset.map(|(name, digest)| (name.as_str(), digest.as_str())),
+        }
     }
 }
 
@@ -69,6 +83,20 @@ pub struct EncodedPoint<'b> {
     pub dataset: Option<(&'b str, &'b str)>,
 }
 
+impl EncodedPoint<'_> {
+    /// Orders points by what MLflow calls latest: step, then time, then value, NaN above all numbers.
+    pub fn latest_order(&self, other: &Self) -> std::cmp::Ordering {
+        (self.step, self.timestamp_ms)
+            .cmp(&(other.step, other.timestamp_ms))
+            .then_with(|| self.value.is_nan().cmp(&other.value.is_nan()))
+            .then_with(|| {
+                self.value
+                    .partial_cmp(&other.value)
+                    .unwrap_or(std::cmp::Ordering::Equal)
+            })
+    }
+}
+
 /// Bytes that are not a metric block, or are a damaged one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -91,16 +119,19 @@ impl MetricBlock {
     /// point before, and the 8 bytes of the value, little-endian.
     /// The bits of a NaN are made canonical, so that equal requests have equal digests.
     pub fn encode(&self) -> Vec<u8> {
+        Self::encode_points(self.points.iter().map(Metric::borrowed))
+    }
+
+    /// As `encode`, of points that are kept in another way.
+    pub fn encode_points<'p>(points: impl ExactSizeIterator<Item = EncodedPoint<'p>>) -> Vec<u8> {
+        let count = points.len();
         let mut texts = TextTable::default();
-        let mut body = Vec::with_capacity(self.points.len() * 14);
+        let mut body = Vec::with_capacity(count * 16);
         let (mut last_timestamp, mut last_step) = (0_i64, 0_i64);
-        for point in &self.points {
-            write_varint(&mut body, texts.place(&point.key));
-            let model = point
-                .model
-                .as_ref()
-                .map_or(0, |model| texts.place(model.as_str()) + 1);
-            let (name, digest) = point.dataset.as_ref().map_or((0, 0), |(name, digest)| {
+        for point in points {
+            write_varint(&mut body, texts.place(point.key));
+            let model = point.model.map_or(0, |model| texts.place(model) + 1);
+            let (name, digest) = point.dataset.map_or((0, 0), |(name, digest)| {
                 (texts.place(name) + 1, texts.place(digest) + 1)
             });
             write_varint(&mut body, model);
@@ -125,7 +156,7 @@ impl MetricBlock {
             write_varint(&mut bytes, text.len() as u64);
             bytes.extend_from_slice(text.as_bytes());
         }
-        write_varint(&mut bytes, self.points.len() as u64);
+        write_varint(&mut bytes, count as u64);
         bytes.extend_from_slice(&body);
         bytes
     }

@@ -1,10 +1,8 @@
 //! The schema's history: numbered steps, each taken once, in order, under the database's write lock.
 
-use entities::MetricBlock;
 use rusqlite::{Connection, TransactionBehavior, params};
 use sha2::Digest as _;
 use store::StoreError;
-
 use store_sql::{Applier, Known, Numbers, statements};
 
 use crate::fault::{damaged, database_fault};
@@ -32,9 +30,7 @@ fn fill_model_points(connection: &Connection) -> Result<(), StoreError> {
     while let Some(row) = rows.next().map_err(fault())? {
         let run: i64 = row.get(0).map_err(fault())?;
         let encoded = row.get_ref(1).and_then(|value| Ok(value.as_blob()?));
-        let block = MetricBlock::decode(encoded.map_err(fault())?)
-            .map_err(|error| damaged(error.to_string()))?;
-        applier.add_model_points(run, &block.points)?;
+        applier.add_model_points(run, encoded.map_err(fault())?)?;
     }
     Ok(())
 }
@@ -194,6 +190,8 @@ fn checksum(migration: &Migration) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use entities::MetricBlock;
+
     use super::*;
     use crate::connection::open_scratch;
 

@@ -9,7 +9,7 @@ use store::{DatasetSummary, Page, PageRequest};
 use crate::runs::RUN_NAME_TAG;
 use crate::tracking::{Writing, model_subject, run_subject};
 use crate::validation::{
-    check_batch, check_datasets, check_metric, check_param, check_tag, invalid,
+    Place, check_batch, check_datasets, check_metric, check_param, check_tag, invalid,
 };
 use crate::{Tracking, TrackingError};
 
@@ -52,7 +52,7 @@ impl Tracking {
         run: &RunId,
         metric: Metric,
     ) -> Result<(), TrackingError> {
-        check_metric(&metric, "")?;
+        check_metric(&metric, Place::Whole)?;
         self.check_models(std::slice::from_ref(&metric)).await?;
         let change = Change::metrics(run.clone(), vec![metric]);
         self.commit_to_run(caller, run, "run.logged", vec![change])
@@ -67,7 +67,7 @@ impl Tracking {
         key: &str,
         value: &str,
     ) -> Result<(), TrackingError> {
-        check_param(key, value, "")?;
+        check_param(key, value, Place::Whole)?;
         let change = Change::ParamsLogged {
             run: run.clone(),
             params: BTreeMap::from([(key.to_owned(), value.to_owned())]),
@@ -91,7 +91,7 @@ impl Tracking {
         key: &str,
         value: &str,
     ) -> Result<(), TrackingError> {
-        check_tag(key, value, "")?;
+        check_tag(key, value, Place::Whole)?;
         let tags = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         let changes = set_tags(run, tags);
         self.commit_to_run(caller, run, "run.tagged", changes).await

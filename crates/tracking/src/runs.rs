@@ -11,7 +11,7 @@ use store::{Page, PageRequest, View};
 use crate::experiments::join_location;
 use crate::names::draw_name;
 use crate::tracking::{Writing, experiment_subject, parse_query, run_subject};
-use crate::validation::{check_first_tags, check_page, check_tag};
+use crate::validation::{Place, check_first_tags, check_page, check_tag};
 use crate::{Tracking, TrackingError};
 
 /// The tag that MLflow keeps a run's name in.
@@ -113,7 +113,7 @@ impl Tracking {
         } = new;
         let id = id.unwrap_or_else(|| RunId::random(self.random()));
         let name = self.choose_name(name, &tags)?;
-        check_tag(RUN_NAME_TAG, &name, "")?;
+        check_tag(RUN_NAME_TAG, &name, Place::Whole)?;
         tags.insert(RUN_NAME_TAG.to_owned(), name.clone());
         let user = if user.is_empty() {
             tags.get(USER_TAG).cloned().unwrap_or_default()
@@ -212,7 +212,7 @@ impl Tracking {
             name: name.clone(),
         }];
         if let Some(name) = name {
-            check_tag(RUN_NAME_TAG, &name, "")?;
+            check_tag(RUN_NAME_TAG, &name, Place::Whole)?;
             changes.push(Change::TagsSet {
                 run: id.clone(),
                 tags: BTreeMap::from([(RUN_NAME_TAG.to_owned(), name)]),

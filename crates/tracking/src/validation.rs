@@ -4,6 +4,7 @@
 //! is given.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
 use entities::{Artifact, DatasetInput, ExperimentId, Metric, ModelId, RunId, key_fault, python};
 use store::PageRequest;
@@ -48,9 +49,40 @@ pub(crate) fn invalid(
     }
 }
 
-/// Checks one point; `path` says where in the request it stands, such as `metrics[3]`.
-pub(crate) fn check_metric(metric: &Metric, path: &str) -> Result<(), TrackingError> {
-    check_name(&metric.key, &join(path, "name"))?;
+/// Where in a request something stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// It is the request.
+    Whole,
+    /// In the list of this name.
+    InList(&'static str, usize),
+}
+
+impl Place {
+    /// The path of a field; it is put into words only where it is told.
+    const fn field(self, name: &'static str) -> FieldPath {
+        FieldPath { place: self, name }
+    }
+}
+
+/// The path of a field, such as `metrics[3].name`.
+struct FieldPath {
+    place: Place,
+    name: &'static str,
+}
+
+impl Display for FieldPath {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        if let Place::InList(list, index) = self.place {
+            write!(formatter, "{list}[{index}].")?;
+        }
+        formatter.write_str(self.name)
+    }
+}
+
+/// Checks one point.
+pub(crate) fn check_metric(metric: &Metric, place: Place) -> Result<(), TrackingError> {
+    check_name(&metric.key, place.field("name"))?;
     if metric.timestamp_ms < 0 {
         let reason = format!(
             "metric '{}' (value={}). Timestamp must be a nonnegative long (64-bit integer) ",
@@ -58,7 +90,8 @@ pub(crate) fn check_metric(metric: &Metric, path: &str) -> Result<(), TrackingEr
             python::float(metric.value)
         );
         let value = metric.timestamp_ms.to_string();
-        return Err(invalid(join(path, "timestamp"), value, reason));
+        let field = place.field("timestamp").to_string();
+        return Err(invalid(field, value, reason));
     }
     if let Some((name, digest)) = &metric.dataset {
         check_length("dataset_name", LONGEST_DATASET_NAME, name)?;
@@ -67,16 +100,16 @@ pub(crate) fn check_metric(metric: &Metric, path: &str) -> Result<(), TrackingEr
     check_length("Metric name", LONGEST_KEY, &metric.key)
 }
 
-pub(crate) fn check_param(key: &str, value: &str, path: &str) -> Result<(), TrackingError> {
-    check_name(key, &join(path, "key"))?;
+pub(crate) fn check_param(key: &str, value: &str, place: Place) -> Result<(), TrackingError> {
+    check_name(key, place.field("key"))?;
     check_length("Param key", LONGEST_KEY, key)?;
     check_length("Param value", LONGEST_VALUE, value)
 }
 
-pub(crate) fn check_tag(key: &str, value: &str, path: &str) -> Result<(), TrackingError> {
-    check_name(key, &join(path, "key"))?;
-    check_length(&join(path, "key"), LONGEST_KEY, key)?;
-    check_length(&join(path, "value"), LONGEST_VALUE, value)
+pub(crate) fn check_tag(key: &str, value: &str, place: Place) -> Result<(), TrackingError> {
+    check_name(key, place.field("key"))?;
+    check_length(place.field("key"), LONGEST_KEY, key)?;
+    check_length(place.field("value"), LONGEST_VALUE, value)
 }
 
 /// Tags of a new run: their keys may hold any letter, as in MLflow, which checks them only where a tag is set later.
@@ -134,8 +167,8 @@ pub(crate) fn check_model_texts(
     texts: &BTreeMap<String, String>,
 ) -> Result<(), TrackingError> {
     texts.iter().try_for_each(|(key, value)| {
-        check_length(&format!("{noun} key"), LONGEST_KEY, key)?;
-        check_length(&format!("{noun} value"), LONGEST_VALUE, value)
+        check_length(format_args!("{noun} key"), LONGEST_KEY, key)?;
+        check_length(format_args!("{noun} value"), LONGEST_VALUE, value)
     })
 }
 
@@ -174,13 +207,13 @@ pub(crate) fn check_batch(batch: &LogBatch) -> Result<(), TrackingError> {
         tags,
     } = batch;
     for (index, metric) in metrics.iter().enumerate() {
-        check_metric(metric, &format!("metrics[{index}]"))?;
+        check_metric(metric, Place::InList("metrics", index))?;
     }
     for (index, (key, value)) in params.iter().enumerate() {
-        check_param(key, value, &format!("params[{index}]"))?;
+        check_param(key, value, Place::InList("params", index))?;
     }
     for (index, (key, value)) in tags.iter().enumerate() {
-        check_tag(key, value, &format!("tags[{index}]"))?;
+        check_tag(key, value, Place::InList("tags", index))?;
     }
     check_count("metrics", LARGEST_BATCH_METRICS, metrics.len())?;
     check_count("params", LARGEST_BATCH_PARAMS, params.len())?;
@@ -223,11 +256,11 @@ fn check_count(what: &'static str, limit: usize, found: usize) -> Result<(), Tra
     Ok(())
 }
 
-fn check_length(field: &str, limit: usize, text: &str) -> Result<(), TrackingError> {
+fn check_length(field: impl Display, limit: usize, text: &str) -> Result<(), TrackingError> {
     // No text has more characters than bytes, so that most need not be counted.
     if text.len() > limit && text.chars().count() > limit {
         return Err(TrackingError::TooLong {
-            field: field.to_owned(),
+            field: field.to_string(),
             limit,
         });
     }
@@ -235,18 +268,10 @@ fn check_length(field: &str, limit: usize, text: &str) -> Result<(), TrackingErr
 }
 
 /// Checks the key of a metric, param or tag.
-fn check_name(name: &str, field: &str) -> Result<(), TrackingError> {
+fn check_name(name: &str, field: impl Display) -> Result<(), TrackingError> {
     match key_fault(name) {
-        Some(reason) => Err(invalid(field, python::json(name), reason)),
+        Some(reason) => Err(invalid(field.to_string(), python::json(name), reason)),
         None => Ok(()),
-    }
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() {
-        field.to_owned()
-    } else {
-        format!("{path}.{field}")
     }
 }
 
@@ -266,19 +291,19 @@ mod tests {
     #[test]
     fn a_bad_metric_is_refused_in_the_words_of_mlflow() {
         assert_eq!(
-            said(check_metric(&metric("a&b"), "")),
+            said(check_metric(&metric("a&b"), Place::Whole)),
             "Invalid value \"a&b\" for parameter 'name' supplied: Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
         );
         assert_eq!(
-            said(check_metric(&metric("../a"), "metrics[2]")),
+            said(check_metric(&metric("../a"), Place::InList("metrics", 2))),
             "Invalid value \"../a\" for parameter 'metrics[2].name' supplied: Names may be treated as files in certain cases, and must not resolve to other names when treated as such. This name would resolve to '../a'"
         );
         assert_eq!(
-            said(check_metric(&metric(&"a".repeat(251)), "")),
+            said(check_metric(&metric(&"a".repeat(251)), Place::Whole)),
             "'Metric name' exceeds the maximum length of 250 characters"
         );
         assert_eq!(
-            said(check_metric(&Metric::new("a", 1.0, -1, 0), "")),
+            said(check_metric(&Metric::new("a", 1.0, -1, 0), Place::Whole)),
             "Invalid value -1 for parameter 'timestamp' supplied: metric 'a' (value=1.0). Timestamp must be a nonnegative long (64-bit integer) "
         );
     }
@@ -286,15 +311,24 @@ mod tests {
     #[test]
     fn a_key_may_hold_what_mlflow_allows_and_nothing_that_leads_elsewhere() {
         for key in ["a", "system/cpu", "a b:c-d.e_f", ".a", "a..", "ü", "值"] {
-            check_metric(&metric(key), "").unwrap();
+            check_metric(&metric(key), Place::Whole).unwrap();
         }
-        check_metric(&metric(&"ü".repeat(250)), "").unwrap();
+        check_metric(&metric(&"ü".repeat(250)), Place::Whole).unwrap();
         for key in [
             "", ".", "..", "/a", "a/", "a//b", "a/./b", "a\n", "a\0", "a'b", "..a", "a\\b",
         ] {
-            assert!(check_metric(&metric(key), "").is_err(), "{key:?} was taken");
-            assert!(check_param(key, "", "").is_err(), "{key:?} was taken");
-            assert!(check_tag(key, "", "").is_err(), "{key:?} was taken");
+            assert!(
+                check_metric(&metric(key), Place::Whole).is_err(),
+                "{key:?} was taken"
+            );
+            assert!(
+                check_param(key, "", Place::Whole).is_err(),
+                "{key:?} was taken"
+            );
+            assert!(
+                check_tag(key, "", Place::Whole).is_err(),
+                "{key:?} was taken"
+            );
         }
     }
 
@@ -352,14 +386,22 @@ mod tests {
 
     #[test]
     fn long_values_are_kept_or_refused_and_never_cut() {
-        check_param("p", &"x".repeat(6001), "").unwrap();
-        check_tag("t", &"x".repeat(8001), "").unwrap();
+        check_param("p", &"x".repeat(6001), Place::Whole).unwrap();
+        check_tag("t", &"x".repeat(8001), Place::Whole).unwrap();
         assert_eq!(
-            said(check_param("p", &"x".repeat(LONGEST_VALUE + 1), "")),
+            said(check_param(
+                "p",
+                &"x".repeat(LONGEST_VALUE + 1),
+                Place::Whole
+            )),
             "'Param value' exceeds the maximum length of 1048576 characters"
         );
         assert_eq!(
-            said(check_tag("t", &"x".repeat(LONGEST_VALUE + 1), "tags[0]")),
+            said(check_tag(
+                "t",
+                &"x".repeat(LONGEST_VALUE + 1),
+                Place::InList("tags", 0)
+            )),
             "'tags[0].value' exceeds the maximum length of 1048576 characters"
         );
     }

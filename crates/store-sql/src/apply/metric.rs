@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::params;
 use crate::sql::ToValue;
-use entities::{Metric, MetricBlock, ModelId, ObjectId, RunId};
+use entities::{EncodedPoint, MetricBlock, MetricBlockError, ModelId, ObjectId, RunId};
 use store::StoreError;
 
 use super::Applier;
+use crate::fault::damaged;
 
 statements! {
     ADD_MODEL_POINT = "INSERT INTO model_metric
@@ -41,52 +42,44 @@ impl Applier<'_> {
         // In a database that is rebuilt, the points of a run that was removed later are missing.
         let is_missing = !self.keeps_blocks && encoded.is_empty();
         let block = if is_missing {
-            MetricBlock { points: Vec::new() }
+            Block::default()
         } else {
-            decode_block(digest, points, encoded)?
+            Block::read(digest, points, encoded)?
         };
         let kept: &[u8] = if self.keeps_blocks { encoded } else { &[] };
         let row = params![run, digest.as_bytes(), points as i64, kept];
         let number = self.add_new(&ADD_BLOCK, row)?;
-        let mut latest: BTreeMap<&str, &Metric> = BTreeMap::new();
-        for point in &block.points {
-            latest
-                .entry(&point.key)
-                .and_modify(|there| *there = later(there, point))
-                .or_insert(point);
-        }
-        let series: Vec<[&dyn ToValue; 3]> = latest
+        let series: Vec<[&dyn ToValue; 3]> = block
+            .latest
             .keys()
             .map(|key| [&run as _, key as _, &number as _])
             .collect();
         self.send_rows(&ADD_SERIES, &series)?;
-        self.set_latest(run, latest.values().copied())?;
-        self.add_model_points(run, &block.points)
+        self.set_latest(run, block.latest.values())?;
+        let mut of_models = block.of_models.iter();
+        of_models.try_for_each(|point| self.add_model_point(run, point))
     }
 
-    /// Points that name a logged model; a repeated request changes nothing.
-    pub fn add_model_points(&self, run: i64, points: &[Metric]) -> Result<(), StoreError> {
-        for point in points {
-            if let Some(model) = &point.model {
-                self.add_model_point(model, run, point)?;
-            }
-        }
-        Ok(())
+    /// Points of a block that name a logged model; a repeated request changes nothing.
+    pub fn add_model_points(&self, run: i64, encoded: &[u8]) -> Result<(), StoreError> {
+        let block = Block::read_points(encoded)
+            .map_err(|error| damaged(format!("the points of a run: {error}")))?;
+        let mut of_models = block.of_models.iter();
+        of_models.try_for_each(|point| self.add_model_point(run, point))
     }
 
     /// Points of different keys.
     fn set_latest<'p>(
         &self,
         run: i64,
-        points: impl Iterator<Item = &'p Metric>,
+        points: impl Iterator<Item = &'p EncodedPoint<'p>>,
     ) -> Result<(), StoreError> {
         struct Latest<'p> {
-            point: &'p Metric,
+            point: &'p EncodedPoint<'p>,
             value: f64,
             is_nan: bool,
-            model: Option<&'p str>,
-            dataset_name: Option<&'p String>,
-            dataset_digest: Option<&'p String>,
+            dataset_name: Option<&'p str>,
+            dataset_digest: Option<&'p str>,
         }
         let points: Vec<_> = points
             .map(|point| {
@@ -95,9 +88,8 @@ impl Applier<'_> {
                     point,
                     value,
                     is_nan,
-                    model: point.model.as_ref().map(ModelId::as_str),
-                    dataset_name: point.dataset.as_ref().map(|(name, _)| name),
-                    dataset_digest: point.dataset.as_ref().map(|(_, digest)| digest),
+                    dataset_name: point.dataset.map(|(name, _)| name),
+                    dataset_digest: point.dataset.map(|(_, digest)| digest),
                 }
             })
             .collect();
@@ -111,7 +103,7 @@ impl Applier<'_> {
                     &latest.is_nan as _,
                     &latest.point.timestamp_ms as _,
                     &latest.point.step as _,
-                    &latest.model as _,
+                    &latest.point.model as _,
                     &latest.dataset_name as _,
                     &latest.dataset_digest as _,
                 ]
@@ -120,14 +112,11 @@ impl Applier<'_> {
         self.send_rows(&SET_LATEST, &rows)
     }
 
-    fn add_model_point(&self, model: &ModelId, run: i64, point: &Metric) -> Result<(), StoreError> {
+    fn add_model_point(&self, run: i64, point: &EncodedPoint<'_>) -> Result<(), StoreError> {
         let (value, is_nan) = value_in_columns(point.value);
-        let (name, digest) = point
-            .dataset
-            .as_ref()
-            .map_or(("", ""), |(name, digest)| (name, digest));
+        let (name, digest) = point.dataset.unwrap_or(("", ""));
         let row = params![
-            model.as_str(),
+            point.model,
             point.key,
             name,
             digest,
@@ -141,15 +130,6 @@ impl Applier<'_> {
     }
 }
 
-/// Of two that are equally late, the first stays: a repeated request changes nothing.
-fn later<'b>(there: &'b Metric, point: &'b Metric) -> &'b Metric {
-    if point.latest_order(there).is_gt() {
-        point
-    } else {
-        there
-    }
-}
-
 fn value_in_columns(value: f64) -> (f64, bool) {
     if value.is_nan() {
         (0.0, true)
@@ -158,19 +138,54 @@ fn value_in_columns(value: f64) -> (f64, bool) {
     }
 }
 
-fn decode_block(digest: &ObjectId, points: u64, encoded: &[u8]) -> Result<MetricBlock, StoreError> {
-    let refuse = |message| StoreError::Query { message };
-    let found = MetricBlock::digest(encoded);
-    if found != *digest {
-        let message = format!("a metric block has digest `{found}`, its change says `{digest}`");
-        return Err(refuse(message));
+/// What rows follow from the points of a block.
+#[derive(Default)]
+struct Block<'b> {
+    count: u64,
+    /// Of each key; of two that are equally late the first, so that a repeated request changes nothing.
+    latest: BTreeMap<&'b str, EncodedPoint<'b>>,
+    /// Those that name a logged model.
+    of_models: Vec<EncodedPoint<'b>>,
+}
+
+impl<'b> Block<'b> {
+    fn read(digest: &ObjectId, points: u64, encoded: &'b [u8]) -> Result<Self, StoreError> {
+        let refuse = |message| StoreError::Query { message };
+        let found = MetricBlock::digest(encoded);
+        if found != *digest {
+            let message =
+                format!("a metric block has digest `{found}`, its change says `{digest}`");
+            return Err(refuse(message));
+        }
+        let block = Self::read_points(encoded).map_err(|error| refuse(error.to_string()))?;
+        let count = block.count;
+        if count != points {
+            let message =
+                format!("metric block `{digest}` holds {count} points, its change says {points}");
+            return Err(refuse(message));
+        }
+        Ok(block)
     }
-    let block = MetricBlock::decode(encoded).map_err(|error| refuse(error.to_string()))?;
-    let count = block.points.len();
-    if count as u64 != points {
-        let message =
-            format!("metric block `{digest}` holds {count} points, its change says {points}");
-        return Err(refuse(message));
+
+    fn read_points(encoded: &'b [u8]) -> Result<Self, MetricBlockError> {
+        let mut block = Self::default();
+        MetricBlock::read(encoded, |point| {
+            block.count += 1;
+            block
+                .latest
+                .entry(point.key)
+                .and_modify(|there| {
+                    if point.latest_order(there).is_gt() {
+                        *there = point;
+                    }
+                })
+                .or_insert(point);
+            if let Some(model) = point.model {
+                model.parse::<ModelId>().ok()?;
+                block.of_models.push(point);
+            }
+            Some(())
+        })?;
+        Ok(block)
     }
-    Ok(block)
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use entities::{Metric, MetricBlock, RunId};
+use entities::{MetricBlock, RunId};
 use store::{RowFault, StoreError};
 
 use super::chunks::{CHUNK_POINTS, Chunk, Ranked, list_chunks, row_number};
@@ -176,13 +176,9 @@ fn cut(points: &Points, key: &str) -> Vec<Chunk> {
         .map(|chunk| Chunk {
             first_step: chunk[0].step,
             first_timestamp_ms: chunk[0].timestamp_ms,
-            encoded: MetricBlock {
-                points: chunk
-                    .iter()
-                    .map(|point| points.metric(key, point))
-                    .collect::<Vec<Metric>>(),
-            }
-            .encode(),
+            encoded: MetricBlock::encode_points(
+                chunk.iter().map(|point| points.encoded(key, point)),
+            ),
         })
         .collect()
 }

@@ -154,6 +154,33 @@ impl Points {
         metric
     }
 
+    /// A point of these as a block has it.
+    pub(super) fn encoded<'p>(&'p self, key: &'p str, point: &Point) -> EncodedPoint<'p> {
+        let subject = (point.subject as usize).checked_sub(1);
+        let subject = subject.map(|place| &self.subjects[place]);
+        let (model, dataset) = subject.map_or((None, None), |(model, dataset)| {
+            let dataset = dataset.as_ref();
+            (
+                model.as_ref().map(ModelId::as_str),
+                dataset.map(|(name, digest)| (name.as_str(), digest.as_str())),
+            )
+        });
+        let Point {
+            step,
+            timestamp_ms,
+            value,
+            subject: _,
+        } = *point;
+        EncodedPoint {
+            key,
+            value,
+            timestamp_ms,
+            step,
+            model,
+            dataset,
+        }
+    }
+
     /// Adds other points behind these.
     pub(crate) fn append(&mut self, other: &Self) {
         self.items.reserve(other.items.len());
