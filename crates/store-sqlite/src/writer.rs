@@ -128,7 +128,8 @@ fn write_all(context: &WriteContext, mut queue: mpsc::Receiver<Box<dyn Job>>) {
     }
 }
 
-/// Writes a group in one transaction, each job in a savepoint of its own.
+/// Writes a group in one transaction, each job in a savepoint of its own but the first, with which nothing else can be
+/// taken back: SQLite copies each page that is changed inside a savepoint.
 fn write_group(context: &WriteContext, group: Vec<Box<dyn Job>>) {
     let mut done = Vec::with_capacity(group.len());
     let mut waiting = group.into_iter();
@@ -160,7 +161,8 @@ fn write_jobs(
     let fault = |source| sort_fault("committing", source);
     run(connection, "BEGIN IMMEDIATE").map_err(fault)?;
     for mut job in waiting {
-        if let Err(source) = run(connection, "SAVEPOINT job") {
+        let is_first = done.is_empty();
+        if !is_first && let Err(source) = run(connection, "SAVEPOINT job") {
             done.push(job);
             return Err(fault(source));
         }
@@ -172,11 +174,18 @@ fn write_jobs(
                 return Err(failure);
             }
             job.answer(Err(error));
+            if is_first {
+                run(connection, "ROLLBACK").map_err(fault)?;
+                run(connection, "BEGIN IMMEDIATE").map_err(fault)?;
+                continue;
+            }
             run(connection, "ROLLBACK TO job").map_err(fault)?;
         } else {
             done.push(job);
         }
-        run(connection, "RELEASE job").map_err(fault)?;
+        if !is_first {
+            run(connection, "RELEASE job").map_err(fault)?;
+        }
     }
     run(connection, "COMMIT").map_err(fault)
 }
