@@ -41,6 +41,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "searches",
         text: include_str!("../migrations/0005_searches.sql"),
     },
+    Migration {
+        version: 6,
+        name: "blocks",
+        text: include_str!("../migrations/0006_blocks.sql"),
+    },
 ];
 
 /// The schema that this program knows.
