@@ -27,9 +27,9 @@ use crate::endpoints::LoopbackEndpoints;
 use crate::error::CommandError;
 use crate::faults::{executor_fault, objects_fault, store_fault, tracking_fault};
 use crate::keys::read_key;
+use crate::meanwhile::Meanwhile;
 use crate::output::{Output, safe};
 use crate::project::Project;
-use crate::publishing::Publishing;
 use crate::sealing::{SealingFile, webhook_network};
 use crate::settings::{Orphans, Settings};
 use crate::signed::{SignedFiles, signed_directory};
@@ -327,12 +327,13 @@ impl Context {
         }
     }
 
-    /// Publishes now and then while a long command is under way; none where there is no key.
-    pub(crate) fn publish_meanwhile(&self) -> Option<Publishing> {
-        Some(Publishing::start(
-            self.publisher()?,
+    /// Publishes now and then while a long command is under way, where there is a key, and keeps histories in order.
+    pub(crate) fn work_meanwhile(&self) -> Meanwhile {
+        Meanwhile::start(
+            Arc::clone(&self.store),
+            self.publisher(),
             Arc::clone(&self.bench.clock),
-        ))
+        )
     }
 
     /// The services over webhooks, as a server has them.

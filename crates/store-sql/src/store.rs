@@ -8,6 +8,7 @@ use store::{LedgerProgress, LedgerStore, Receipt, RowFault, Store, StoreError, S
 use tracing::{Instrument as _, Span};
 
 use crate::fault::{damaged, database_fault};
+use crate::history::Backlog;
 use crate::leases::{LeaseRequest, release_lease, take_lease};
 use crate::ledger::{LedgerStatements, find_progress, list_events, list_events_of, note_published};
 use crate::params;
@@ -51,6 +52,7 @@ pub trait Backend: Send + Sync + 'static {
 pub struct SqlStore<B> {
     backend: B,
     reach: SearchReach,
+    backlog: Backlog,
 }
 
 statements! {
@@ -60,10 +62,11 @@ statements! {
 
 impl<B: Backend> SqlStore<B> {
     /// The store that is kept there.
-    pub const fn new(backend: B) -> Self {
+    pub fn new(backend: B) -> Self {
         Self {
             backend,
             reach: SearchReach::DEFAULT,
+            backlog: Backlog::default(),
         }
     }
 
@@ -101,6 +104,11 @@ impl<B: Backend> SqlStore<B> {
     /// How searches are made.
     pub(crate) fn searching(&self) -> (Dialect, SearchReach) {
         (self.backend.dialect(), self.reach)
+    }
+
+    /// The histories of metrics that this process has made long.
+    pub(crate) const fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     /// As `Backend::read`, as a step of whatever asks.
@@ -153,7 +161,10 @@ impl<B: Backend> Store for SqlStore<B> {
                 reproof.event.kind = commit.kind,
             )
         });
-        self.backend.commit(commit).instrument(span).await
+        let logged = Backlog::count(&commit.changes);
+        let receipt = self.backend.commit(commit).instrument(span).await?;
+        self.backlog.note(logged);
+        Ok(receipt)
     }
 }
 

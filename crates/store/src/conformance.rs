@@ -63,6 +63,7 @@ macro_rules! conformance_tests {
             a_history_is_in_order_and_holds_each_point_once
             a_history_comes_in_pages
             a_very_long_history_is_worked_in_in_parts
+            a_history_is_put_in_order_before_anybody_reads_it
             a_long_history_is_sampled_and_paged_as_a_short_one
             a_long_history_is_read_by_several_at_once
             inputs_outputs_and_replays_are_kept

@@ -152,6 +152,13 @@ pub trait RunStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Metric>, StoreError>;
 
+    /// Waits until a history has become long since it was last put in order, and puts it in order, so that whoever reads
+    /// it next does not have to. Only what was logged through this very store is known to it, and a history that cannot
+    /// be put in order now is left to its readers.
+    ///
+    /// *Cancellation*: at any point; what was begun is done as a whole or not at all.
+    async fn order_next_history(&self) -> Result<(), StoreError>;
+
     /// The datasets that runs of experiments declared, with their contexts, each once; at most `limit`.
     async fn list_datasets(
         &self,

@@ -199,12 +199,10 @@ async fn carry_out(
 ) -> Result<Report, CommandError> {
     let target = target(context)?;
     let steps = Steps::new(output);
-    let publishing = context.publish_meanwhile();
+    let meanwhile = context.work_meanwhile();
     let migrated = migration.carry_out(&target, &|at| steps.tell(at)).await;
     drop(steps);
-    if let Some(publishing) = publishing {
-        publishing.stop().await;
-    }
+    meanwhile.stop().await;
     context.publish_or_warn(output).await;
     migrated.map_err(migrate_fault)
 }

@@ -44,13 +44,11 @@ pub(crate) async fn run(
         short_id(&run.id),
         safe(&run.name)
     ));
-    let publishing = context.publish_meanwhile();
+    let meanwhile = context.work_meanwhile();
     // Standard output is for the verdict; what the command prints goes beside it.
     let replayed =
         with_stdout_on_stderr(Box::pin(executor::replay(&context.bench, request))).await?;
-    if let Some(publishing) = publishing {
-        publishing.stop().await;
-    }
+    meanwhile.stop().await;
     let replayed = replayed.map_err(executor_fault)?;
     context.publish_or_warn(output).await;
     warn_of_tolerances(&arguments.tolerance, &replayed.comparison, output);

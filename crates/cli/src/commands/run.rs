@@ -42,11 +42,9 @@ pub(crate) async fn run(
         command: arguments.command,
         working_directory: working_directory()?,
     };
-    let publishing = context.publish_meanwhile();
+    let meanwhile = context.work_meanwhile();
     let outcome = executor::run(&context.bench, request).await;
-    if let Some(publishing) = publishing {
-        publishing.stop().await;
-    }
+    meanwhile.stop().await;
     let outcome = outcome.map_err(executor_fault)?;
     context.publish_or_warn(output).await;
     if output.is_json {

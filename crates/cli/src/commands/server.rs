@@ -194,7 +194,7 @@ async fn serve(
         scope: Scope::Team,
         user: context.bench.user.clone(),
     };
-    let publishing = context.publish_meanwhile();
+    let meanwhile = context.work_meanwhile();
     let taking_over = TakingOverMeanwhile::start(taking_over);
     let delivering = Delivering::start(Deliverer::new(webhooks, context.bench.caller.clone()));
     let served = server::serve(listener, options, asked_to_end)
@@ -202,9 +202,7 @@ async fn serve(
         .map_err(|error| cannot(&error));
     delivering.stop().await;
     taking_over.stop().await;
-    if let Some(publishing) = publishing {
-        publishing.stop().await;
-    }
+    meanwhile.stop().await;
     context.publish_or_warn(output).await;
     served
 }

@@ -55,14 +55,8 @@ impl<B: Backend> SqlStore<B> {
         }
         match self.bring_up_to_date(&run, &key).await {
             // What cannot be written now is read all the same.
-            Ok(())
-            | Err(
-                StoreError::ReadOnly
-                | StoreError::Newer { .. }
-                | StoreError::Busy
-                | StoreError::DiskFull,
-            ) => {}
-            Err(error) => return Err(error),
+            Err(error) if !is_for_now(&error) => return Err(error),
+            _ => {}
         }
         if let Some(found) = self.read(reading).await? {
             return Ok(found);
@@ -79,8 +73,27 @@ impl<B: Backend> SqlStore<B> {
         .await
     }
 
-    async fn bring_up_to_date(&self, run: &RunId, key: &str) -> Result<(), StoreError> {
+    /// As `RunStore::order_next_history`.
+    pub(super) async fn order_next(&self) -> Result<(), StoreError> {
+        let series = self.backlog().next().await;
+        match self.bring_up_to_date(&series.run, &series.key).await {
+            Ok(has_rewritten) => {
+                if has_rewritten {
+                    self.backlog().note_rewritten(&series);
+                }
+                Ok(())
+            }
+            // Its next reader sees to it, where there is one.
+            Err(StoreError::NoRun { .. }) => Ok(()),
+            Err(error) if is_for_now(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings the copy of a history up to date; tells whether some of it had to be written again.
+    async fn bring_up_to_date(&self, run: &RunId, key: &str) -> Result<bool, StoreError> {
         let mut most_points = FEW_POINTS;
+        let mut has_rewritten = false;
         loop {
             let (run, key) = (run.clone(), key.to_owned());
             // Reading, sorting and encoding are done where nobody waits for them.
@@ -89,19 +102,28 @@ impl<B: Backend> SqlStore<B> {
                 plan_compaction(connection, number, &run, &key, most_points)
             });
             let Some(compaction) = planned.await? else {
-                return Ok(());
+                return Ok(has_rewritten);
             };
             if compaction.rewrites() {
+                has_rewritten = true;
                 // What is written again and again is so a few times only.
                 most_points = most_points.saturating_mul(2);
             }
             let is_complete = compaction.is_complete;
             let writing = self.write(move |connection| write_compaction(connection, &compaction));
             if !writing.await? || is_complete {
-                return Ok(());
+                return Ok(has_rewritten);
             }
         }
     }
+}
+
+/// Whether something cannot be written now, or not by this process, and nothing is wrong with it.
+const fn is_for_now(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::ReadOnly | StoreError::Newer { .. } | StoreError::Busy | StoreError::DiskFull
+    )
 }
 
 fn get_run(connection: &dyn Connection, run: &RunId) -> Result<i64, StoreError> {

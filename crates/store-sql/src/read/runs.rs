@@ -148,6 +148,10 @@ impl<B: Backend> RunStore for SqlStore<B> {
             .await
     }
 
+    async fn order_next_history(&self) -> Result<(), StoreError> {
+        self.order_next().await
+    }
+
     async fn list_datasets(
         &self,
         experiments: &[ExperimentId],

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use entities::{Change, Metric};
+use futures_util::FutureExt as _;
 
+use super::removal::{delete, remove};
 use super::{all, id, log, refuse, with_runs};
 use crate::{PageRequest, Store, StoreError};
 
@@ -316,5 +318,37 @@ pub async fn a_very_long_history_is_worked_in_in_parts(store: &dyn Store) {
         .await
         .unwrap();
     assert_eq!(found, oracle.sample(i64::MIN, i64::MAX, 320));
+    assert_eq!(store.verify_projection().await.unwrap(), None);
+}
+
+/// What is logged is put in order as it grows, whatever order it comes in, and whatever happens to its run.
+pub async fn a_history_is_put_in_order_before_anybody_reads_it(store: &dyn Store) {
+    with_runs(store, &["a", "b"]).await;
+    let mut oracle = Oracle::default();
+    let block = |from: i64| {
+        let points = (from..from + 5_000).map(|step| {
+            let value = (step % 50) as f64;
+            Metric::new("m", value, 1_000 + step, step)
+        });
+        points.collect::<Vec<_>>()
+    };
+    let is_due = || store.order_next_history().now_or_never().is_some();
+    note(store, &mut oracle, block(5_000)).await;
+    assert!(!is_due(), "it is short");
+    note(store, &mut oracle, block(10_000)).await;
+    store.order_next_history().await.unwrap();
+    assert!(!is_due(), "it is in order");
+    // Before what is there.
+    note(store, &mut oracle, block(0)).await;
+    note(store, &mut oracle, block(15_000)).await;
+    store.order_next_history().await.unwrap();
+    compare(store, &oracle, 7_000).await;
+    assert_eq!(store.verify_projection().await.unwrap(), None);
+
+    log(store, "b", block(0)).await;
+    log(store, "b", block(5_000)).await;
+    delete(store, "b", 1_000).await;
+    remove(store, &["b"]).await;
+    store.order_next_history().await.unwrap();
     assert_eq!(store.verify_projection().await.unwrap(), None);
 }

@@ -36,7 +36,7 @@ fn artifact(path: &str) -> entities::Artifact {
     }
 }
 
-async fn delete(store: &dyn Store, run: &str, at_ms: i64) {
+pub(super) async fn delete(store: &dyn Store, run: &str, at_ms: i64) {
     let change = Change::RunLifecycleSet {
         run: id(run),
         lifecycle: Lifecycle::Deleted,
