@@ -1,5 +1,4 @@
 //! The cases that every store passes, and some that look into the file.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
