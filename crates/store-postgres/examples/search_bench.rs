@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use entities::{Change, ExperimentId, Metric, SearchKind, SearchQuery};
 use store::conformance::{commit, experiment, initialisation, run};
@@ -20,6 +20,10 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Runs that one event creates, so that making them does not take most of the time.
 const RUNS_AT_ONCE: usize = 50;
+
+/// How long after the runs were made searches begin: PostgreSQL looks for what to vacuum each minute, and until it has, it
+/// looks into each row that an index leads to.
+const UNTIL_VACUUMED: Duration = Duration::from_secs(75);
 
 /// How often each search is asked.
 const ROUNDS: usize = 40;
@@ -43,7 +47,7 @@ fn main() -> Outcome<()> {
                 access: Access::Create,
             };
             let store = Postgres::open(address, options).await?;
-            return measure(Arc::new(store), runs).await;
+            return measure(Arc::new(store), runs, UNTIL_VACUUMED).await;
         }
         let folder = tempfile::tempdir_in(place)?;
         let options = store_sqlite::OpenOptions {
@@ -51,15 +55,16 @@ fn main() -> Outcome<()> {
             create: true,
         };
         let store = Sqlite::open(&Path::new(folder.path()).join("reproof.db"), options)?;
-        measure(Arc::new(store), runs).await
+        measure(Arc::new(store), runs, Duration::ZERO).await
     })
 }
 
-async fn measure(store: Arc<dyn Store>, runs: usize) -> Outcome<()> {
+async fn measure(store: Arc<dyn Store>, runs: usize, rest: Duration) -> Outcome<()> {
     if store.find_experiment(&"1".parse()?).await?.is_none() {
         let started = Instant::now();
         fill(&store, runs).await?;
         tell("runs made", runs, &[started.elapsed().as_secs_f64()]);
+        tokio::time::sleep(rest).await;
     }
     searches(&store, runs).await?;
     Ok(())

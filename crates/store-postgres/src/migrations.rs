@@ -46,6 +46,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "blocks",
         text: include_str!("../migrations/0006_blocks.sql"),
     },
+    Migration {
+        version: 7,
+        name: "short_values",
+        text: include_str!("../migrations/0007_short_values.sql"),
+    },
 ];
 
 /// The schema that this program knows.

@@ -103,6 +103,7 @@ macro_rules! conformance_tests {
             what_tells_of_what_others_made_stays
             a_removed_experiment_frees_its_name
             filters_find_what_fits
+            values_are_found_whatever_their_length
             what_is_missing_comes_last_in_both_directions
             a_page_token_belongs_to_its_search
             pages_of_many_runs_are_those_of_one_sort

@@ -37,6 +37,13 @@ pub(super) struct KeyedTable {
     pub(super) values: &'static str,
 }
 
+impl KeyedTable {
+    /// Whether an index of PostgreSQL tells by itself what has a short value.
+    pub(super) fn has_short_values(&self) -> bool {
+        matches!(self.table, "param" | "tag")
+    }
+}
+
 const fn column(sql: &'static str, kind: ColumnKind) -> Column {
     Column {
         sql,

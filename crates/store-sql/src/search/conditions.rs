@@ -166,16 +166,32 @@ impl Compiler {
         if matches!(comparison, Comparison::Null { .. }) {
             return Ok(None);
         }
-        let KeyedTable {
-            table,
-            owner_column,
-            ..
-        } = table;
         let key = self.bind_text(&key);
+        let rows = |condition: &str| {
+            let KeyedTable {
+                table,
+                owner_column,
+                ..
+            } = table;
+            format!("SELECT {owner_column} AS owner FROM {table} WHERE key = {key} AND {condition}")
+        };
+        if self.dialect == Dialect::Postgres && table.has_short_values() {
+            if let Comparison::Text(Operator::Equal, text) = comparison
+                && is_short(text)
+            {
+                let text = self.bind_text(text);
+                return Ok(Some(rows(&format!("{SHORT} AND value = {text}"))));
+            }
+            // Where the beginning is given, the other index leads to those few.
+            if !begins_with_text(comparison) {
+                let condition = compile(self, comparison)?;
+                let [short, long] =
+                    [SHORT, LONG].map(|length| rows(&format!("{length} AND {condition}")));
+                return Ok(Some(format!("{short} UNION ALL {long}")));
+            }
+        }
         let condition = compile(self, comparison)?;
-        Ok(Some(format!(
-            "SELECT {owner_column} AS owner FROM {table} WHERE key = {key} AND {condition}"
-        )))
+        Ok(Some(rows(&condition)))
     }
 
     fn value_condition(&mut self, comparison: &Comparison) -> Result<String, StoreError> {
@@ -301,7 +317,7 @@ impl Compiler {
     /// That a text begins with what stands before the first sign of a pattern, so that an index leads to those that do.
     fn begins_as_pattern(&mut self, column: &str, pattern: &str) -> String {
         let beginning = pattern.split(['%', '_']).next().unwrap_or_default();
-        let beginning: String = beginning.chars().take(BEGINNING_LENGTH).collect();
+        let beginning: String = beginning.chars().take(SHORT_LENGTH).collect();
         // No index holds what a function gives, which may be in the order of the database's own language.
         if beginning.is_empty() || column.contains('(') {
             return String::new();
@@ -344,6 +360,30 @@ impl Compiler {
             Operator::Equal => "1 = 0".to_owned(),
             Operator::NotEqual => format!("{column} IS NOT NULL"),
         }
+    }
+}
+
+/// The values of which PostgreSQL has an index as they are, and those beside it.
+const SHORT: &str = "char_length(value) < 256";
+const LONG: &str = "char_length(value) >= 256";
+
+/// Characters that are at most as many as its indexes hold: it keeps some characters as two.
+const SHORT_LENGTH: usize = BEGINNING_LENGTH / 2;
+
+/// Whether a value that is this text is among the short ones.
+fn is_short(text: &str) -> bool {
+    text.chars().count() < SHORT_LENGTH
+}
+
+/// Whether an index on the first characters of values leads to those that fit.
+fn begins_with_text(comparison: &Comparison) -> bool {
+    match comparison {
+        Comparison::Text(Operator::Equal, _) => true,
+        Comparison::Like {
+            pattern,
+            ignores_case: false,
+        } => !pattern.starts_with(['%', '_']) && !pattern.is_empty(),
+        _ => false,
     }
 }
 

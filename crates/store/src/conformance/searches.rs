@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use entities::{
-    Change, ExperimentId, Lifecycle, Metric, RunId, RunStatus, SearchKind, SearchQuery, Timestamp,
+    Change, Comparison, Condition, ExperimentId, Field, Lifecycle, Metric, Operator, RunId,
+    RunStatus, SearchKind, SearchQuery, Timestamp,
 };
 
 use super::{
@@ -73,6 +74,59 @@ pub async fn filters_find_what_fits(store: &dyn Store) {
         .await
         .unwrap();
     assert!(none.items.is_empty());
+}
+
+/// Around the lengths that indexes hold, with letters of several bytes, and with characters that a database keeps in
+/// another way.
+pub async fn values_are_found_whatever_their_length(store: &dyn Store) {
+    with_runs(store, &["a", "b"]).await;
+    for (place, letter) in ["x", "ü", "\0", "\u{1}"].into_iter().enumerate() {
+        for length in [0, 1, 127, 128, 255, 256, 257, 6000] {
+            let (key, value) = (format!("p{place}-{length}"), letter.repeat(length));
+            let of_a = Change::ParamsLogged {
+                run: id("a"),
+                params: map(&[(&key, &value)]),
+            };
+            make(store, "run.logged", "run:a", of_a).await;
+            let of_b = Change::ParamsLogged {
+                run: id("b"),
+                params: map(&[(&key, &format!("{value}{letter}"))]),
+            };
+            make(store, "run.logged", "run:b", of_b).await;
+            let fits = |comparison| {
+                let conditions = vec![Condition {
+                    field: Field::Param(key.clone()),
+                    comparison,
+                }];
+                find_all(store, conditions)
+            };
+            let text = |operator, text: &str| Comparison::Text(operator, text.to_owned());
+            assert_eq!(fits(text(Operator::Equal, &value)).await, ["a"], "{key}");
+            assert_eq!(fits(text(Operator::NotEqual, &value)).await, ["b"], "{key}");
+            let like = |pattern| Comparison::Like {
+                pattern,
+                ignores_case: false,
+            };
+            assert_eq!(fits(like(format!("%{value}"))).await, ["b", "a"], "{key}");
+            assert_eq!(fits(like(value.clone())).await, ["a"], "{key}");
+            // The last two are kept as two characters each by PostgreSQL, and count as two there.
+            if place < 2 {
+                for pattern in [format!("_{value}"), format!("{value}_")] {
+                    assert_eq!(fits(like(pattern)).await, ["b"], "{key}");
+                }
+            }
+        }
+    }
+}
+
+async fn find_all(store: &dyn Store, conditions: Vec<Condition>) -> Vec<String> {
+    let query = SearchQuery {
+        conditions,
+        order_by: Vec::new(),
+    };
+    let found = store.search_runs(&[], &query, View::Active, &all()).await;
+    let runs = found.unwrap().items.into_iter();
+    runs.map(|detail| detail.run.id.to_string()).collect()
 }
 
 /// Numbers, then NaN, then nothing; ties by the start, latest first.
