@@ -29,6 +29,15 @@ pub trait Backend: Send + Sync + 'static {
         work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> impl Future<Output = Result<T, StoreError>> + Send;
 
+    /// As `read`, for what takes no longer than a row that is found by its key; it may be done where others wait for it,
+    /// and is done again elsewhere where it has to wait itself.
+    fn read_row<T: Send + 'static>(
+        &self,
+        work: impl Fn(&dyn Connection) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send {
+        self.read(work)
+    }
+
     /// Writes what is no event, in one transaction.
     fn write<T: Send + 'static>(
         &self,
@@ -116,14 +125,26 @@ impl<B: Backend> SqlStore<B> {
         &self,
         work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let span = step(|| {
+        self.backend.read(work).instrument(self.reading()).await
+    }
+
+    /// As `Backend::read_row`, as a step of whatever asks.
+    pub(crate) async fn read_row<T: Send + 'static>(
+        &self,
+        work: impl Fn(&dyn Connection) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let span = self.reading();
+        self.backend.read_row(work).instrument(span).await
+    }
+
+    fn reading(&self) -> Span {
+        step(|| {
             tracing::info_span!(
                 "store.read",
                 otel.kind = "client",
                 db.system.name = self.dialect().name(),
             )
-        });
-        self.backend.read(work).instrument(span).await
+        })
     }
 
     /// As `Backend::write`, as a step of whatever asks.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use entities::{Change, Commit, Random, WriterId};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -13,7 +14,7 @@ use store_sql::{
 };
 use tokio::sync::Semaphore;
 
-use crate::connection::{Purpose, open_connection};
+use crate::connection::{BUSY_TIMEOUT, Purpose, open_connection};
 use crate::fault::{damaged, database_fault};
 use crate::migrations::{find_version, known_version, migrate};
 use crate::read_only::{ReadOnlyConnection, with_ending};
@@ -32,7 +33,7 @@ pub struct Sqlite {
     path: PathBuf,
     /// None where the database may only be read, or is newer than this program, which then only reads it.
     writer: Option<Writer>,
-    idle_readers: Arc<Mutex<Vec<Connection>>>,
+    idle_readers: Arc<IdleReaders>,
     reader_permits: Arc<Semaphore>,
     writer_id: WriterId,
     /// The schema's version, where it is newer than ours.
@@ -208,21 +209,35 @@ impl Sqlite {
                 reader.check()?;
                 return answer;
             }
-            let idle_reader = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = match idle_reader {
+            let mut connection = match take_idle(&idle) {
                 Some(connection) => connection,
                 None => open_connection(&path, Purpose::Read)?,
             };
             let answer = read_one_state(&mut connection, work)?;
-            idle.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+            give_back(&idle, connection);
             Ok(answer)
         });
         task.await.map_err(|source| StoreError::Database {
             action: "reading",
             source: Box::new(source),
         })?
+    }
+
+    /// Reads with a connection that nobody uses, here and now; nothing where there is none, or it would have to wait.
+    fn read_at_once<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Option<Result<T, StoreError>> {
+        let _permit = self.reader_permits.try_acquire().ok()?;
+        let mut connection = take_idle(&self.idle_readers)?;
+        connection.busy_timeout(Duration::ZERO).ok()?;
+        let answer = read_one_state(&mut connection, work);
+        if matches!(answer, Ok(_) | Err(StoreError::Busy))
+            && connection.busy_timeout(BUSY_TIMEOUT).is_ok()
+        {
+            give_back(&self.idle_readers, connection);
+        }
+        (!matches!(answer, Err(StoreError::Busy))).then_some(answer)
     }
 
     async fn write_with<T: Send + 'static>(
@@ -267,6 +282,17 @@ impl Backend for Sqlite {
             .await
     }
 
+    /// Out of the pages in memory a row takes a few microseconds, far less than to hand it to another thread and back.
+    async fn read_row<T: Send + 'static>(
+        &self,
+        work: impl Fn(&dyn sql::Connection) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        match self.read_at_once(|connection| work(&Session(connection))) {
+            Some(answer) => answer,
+            None => self.read(work).await,
+        }
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn sql::Connection) -> Result<T, StoreError> + Send + 'static,
@@ -301,6 +327,19 @@ impl Backend for Sqlite {
     async fn verify_projection(&self) -> Result<Option<RowFault>, StoreError> {
         self.read_with(verify::verify_projection).await
     }
+}
+
+/// Connections that nobody uses now.
+type IdleReaders = Mutex<Vec<Connection>>;
+
+fn take_idle(idle: &IdleReaders) -> Option<Connection> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+}
+
+fn give_back(idle: &IdleReaders, connection: Connection) {
+    idle.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(connection);
 }
 
 fn read_one_state<T>(

@@ -30,13 +30,13 @@ statements! {
 impl<B: Backend> ExperimentStore for SqlStore<B> {
     async fn find_experiment(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError> {
         let id = id.clone();
-        self.read(move |connection| find_experiment(connection, FIND, id.as_str()))
+        self.read_row(move |connection| find_experiment(connection, FIND, id.as_str()))
             .await
     }
 
     async fn find_experiment_by_name(&self, name: &str) -> Result<Option<Experiment>, StoreError> {
         let name = name.to_owned();
-        self.read(move |connection| find_experiment(connection, FIND_BY_NAME, &name))
+        self.read_row(move |connection| find_experiment(connection, FIND_BY_NAME, &name))
             .await
     }
 

@@ -56,7 +56,7 @@ statements! {
 impl<B: Backend> RunStore for SqlStore<B> {
     async fn find_run(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
         let id = id.clone();
-        self.read(move |connection| find_row(connection, FIND, [id.as_str()], read_run))
+        self.read_row(move |connection| find_row(connection, FIND, [id.as_str()], read_run))
             .await
     }
 
