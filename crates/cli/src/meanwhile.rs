@@ -35,7 +35,7 @@ impl Meanwhile {
         Self { stopping, tasks }
     }
 
-    /// Ends it, after a publication under way.
+    /// Ends it, after a publication under way. A history that is being put in order is left to its readers.
     pub(crate) async fn stop(self) {
         self.stopping.cancel();
         for task in self.tasks {

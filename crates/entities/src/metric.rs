@@ -32,13 +32,13 @@ impl Metric {
         }
     }
 
-    /// As `EncodedPoint::latest_order`.
+    /// As `PointRef::latest_order`.
     pub fn latest_order(&self, other: &Self) -> std::cmp::Ordering {
         self.borrowed().latest_order(&other.borrowed())
     }
 
     /// The same point, without texts of its own.
-    fn borrowed(&self) -> EncodedPoint<'_> {
+    fn borrowed(&self) -> PointRef<'_> {
         let Self {
             key,
             value,
@@ -48,7 +48,7 @@ impl Metric {
             dataset,
         } = self;
         let dataset = dataset.as_ref();
-        EncodedPoint {
+        PointRef {
             key,
             value: *value,
             timestamp_ms: *timestamp_ms,
@@ -66,9 +66,9 @@ pub struct MetricBlock {
     pub points: Vec<Metric>,
 }
 
-/// A point as it stands in an encoded block.
+/// A point whose texts stand elsewhere, as in an encoded block.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EncodedPoint<'b> {
+pub struct PointRef<'b> {
     /// As in `Metric`.
     pub key: &'b str,
     /// As in `Metric`.
@@ -83,7 +83,7 @@ pub struct EncodedPoint<'b> {
     pub dataset: Option<(&'b str, &'b str)>,
 }
 
-impl EncodedPoint<'_> {
+impl PointRef<'_> {
     /// Orders points by what MLflow calls latest: step, then time, then value, NaN above all numbers.
     pub fn latest_order(&self, other: &Self) -> std::cmp::Ordering {
         (self.step, self.timestamp_ms)
@@ -123,7 +123,7 @@ impl MetricBlock {
     }
 
     /// As `encode`, of points that are kept in another way.
-    pub fn encode_points<'p>(points: impl ExactSizeIterator<Item = EncodedPoint<'p>>) -> Vec<u8> {
+    pub fn encode_points<'p>(points: impl ExactSizeIterator<Item = PointRef<'p>>) -> Vec<u8> {
         let count = points.len();
         let mut texts = TextTable::default();
         let mut body = Vec::with_capacity(count * 16);
@@ -185,7 +185,7 @@ impl MetricBlock {
     /// A reader that says `None` refuses the block; points before a damaged place have been shown by then.
     pub fn read<'b>(
         bytes: &'b [u8],
-        reader: impl FnMut(EncodedPoint<'b>) -> Option<()>,
+        reader: impl FnMut(PointRef<'b>) -> Option<()>,
     ) -> Result<(), MetricBlockError> {
         read(bytes, reader).ok_or(MetricBlockError {
             length_bytes: bytes.len(),
@@ -213,7 +213,7 @@ impl<'a> TextTable<'a> {
     }
 }
 
-fn read<'b>(bytes: &'b [u8], mut reader: impl FnMut(EncodedPoint<'b>) -> Option<()>) -> Option<()> {
+fn read<'b>(bytes: &'b [u8], mut reader: impl FnMut(PointRef<'b>) -> Option<()>) -> Option<()> {
     let mut rest = bytes.strip_prefix(HEADER)?;
     let text_count = read_varint(&mut rest)? as usize;
     // A text takes a byte at least, so a forged count cannot make us reserve more than was sent.
@@ -242,7 +242,7 @@ fn read<'b>(bytes: &'b [u8], mut reader: impl FnMut(EncodedPoint<'b>) -> Option<
         step = step.wrapping_add(unzigzag(read_varint(&mut rest)?));
         let (value, after) = rest.split_first_chunk::<8>()?;
         rest = after;
-        reader(EncodedPoint {
+        reader(PointRef {
             key,
             value: f64::from_bits(u64::from_le_bytes(*value)),
             timestamp_ms,

@@ -15,7 +15,7 @@ mod tail;
 pub(crate) use backlog::Backlog;
 pub(crate) use chunks::CHUNK_POINTS;
 pub(crate) use compaction::{
-    FEW_POINTS, plan_compaction, remove_copies, verify_copies, write_compaction,
+    Effort, FEW_POINTS, Plan, plan_compaction, remove_copies, verify_copies, write_compaction,
 };
 pub(crate) use points::{Place, Points};
 pub(crate) use tail::History;

@@ -159,10 +159,15 @@ fn write_jobs(
 ) -> Result<(), StoreError> {
     let connection = &context.connection;
     let fault = |source| sort_fault("committing", source);
-    run(connection, "BEGIN IMMEDIATE").map_err(fault)?;
     for mut job in waiting {
-        let is_first = done.is_empty();
-        if !is_first && let Err(source) = run(connection, "SAVEPOINT job") {
+        // The first, or after nothing but refused ones.
+        let is_first = connection.is_autocommit();
+        let begin = if is_first {
+            "BEGIN IMMEDIATE"
+        } else {
+            "SAVEPOINT job"
+        };
+        if let Err(source) = run(connection, begin) {
             done.push(job);
             return Err(fault(source));
         }
@@ -174,18 +179,21 @@ fn write_jobs(
                 return Err(failure);
             }
             job.answer(Err(error));
-            if is_first {
-                run(connection, "ROLLBACK").map_err(fault)?;
-                run(connection, "BEGIN IMMEDIATE").map_err(fault)?;
-                continue;
-            }
-            run(connection, "ROLLBACK TO job").map_err(fault)?;
+            let back = if is_first {
+                "ROLLBACK"
+            } else {
+                "ROLLBACK TO job"
+            };
+            run(connection, back).map_err(fault)?;
         } else {
             done.push(job);
         }
         if !is_first {
             run(connection, "RELEASE job").map_err(fault)?;
         }
+    }
+    if connection.is_autocommit() {
+        return Ok(());
     }
     run(connection, "COMMIT").map_err(fault)
 }

@@ -2,9 +2,7 @@
 
 mod support;
 
-use entities::{Change, Metric};
-use store::conformance::{commit, compare_pages_with_one_sort, fill_with_runs};
-use store::{RunStore as _, Store as _};
+use store::conformance::{compare_pages_with_one_sort, fill_with_runs, log_until_one_is_long};
 use store_sqlite::{SearchReach, SqliteStore};
 
 #[expect(clippy::unused_async, reason = "other stores connect first")]
@@ -50,24 +48,16 @@ async fn pages_are_those_of_one_sort_however_far_a_search_looks() {
     }
 }
 
-/// A process that logs point by point for days leaves nothing to those who look at its charts.
+/// Whoever looks at its chart finds nothing left to do.
 #[tokio::test]
-async fn what_is_logged_in_thousands_of_requests_stands_in_order() {
+async fn what_is_logged_point_by_point_stands_in_order() {
     let Some((store, _place)) = make_store().await else {
         return;
     };
-    fill_with_runs(&store, 1).await;
-    let run = store.list_runs_by_prefix("", 1).await.unwrap().remove(0).id;
-    for step in 0..1024 {
-        let point = Metric::new("of_none_yet", 0.5, step, step);
-        let change = Change::metrics(run.clone(), vec![point]);
-        let commit = commit("run.logged", &format!("run:{run}"), vec![change]);
-        store.commit(commit).await.unwrap();
-    }
-    store.order_next_history().await.unwrap();
+    let logged = log_until_one_is_long(&store).await;
     let file = rusqlite::Connection::open(store.path()).unwrap();
     let in_order: i64 = file
         .query_row("SELECT points FROM metric_history", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(in_order, 1024);
+    assert_eq!(in_order as u64, logged);
 }

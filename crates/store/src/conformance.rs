@@ -64,6 +64,7 @@ macro_rules! conformance_tests {
             a_history_comes_in_pages
             a_very_long_history_is_worked_in_in_parts
             a_history_is_put_in_order_before_anybody_reads_it
+            a_history_without_steps_is_put_in_order
             a_long_history_is_sampled_and_paged_as_a_short_one
             a_long_history_is_read_by_several_at_once
             inputs_outputs_and_replays_are_kept

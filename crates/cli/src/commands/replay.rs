@@ -46,10 +46,9 @@ pub(crate) async fn run(
     ));
     let meanwhile = context.work_meanwhile();
     // Standard output is for the verdict; what the command prints goes beside it.
-    let replayed =
-        with_stdout_on_stderr(Box::pin(executor::replay(&context.bench, request))).await?;
+    let replayed = with_stdout_on_stderr(Box::pin(executor::replay(&context.bench, request))).await;
     meanwhile.stop().await;
-    let replayed = replayed.map_err(executor_fault)?;
+    let replayed = replayed?.map_err(executor_fault)?;
     context.publish_or_warn(output).await;
     warn_of_tolerances(&arguments.tolerance, &replayed.comparison, output);
     let is_verified = is_verified(&replayed.comparison, arguments.allow_embedded);

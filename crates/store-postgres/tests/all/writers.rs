@@ -182,9 +182,13 @@ async fn a_refused_commit_does_not_touch_those_that_share_its_transaction() {
     prepare(&store, &["a"]).await;
     // All are handed over before the writing thread answers, so that they come as groups.
     let commits = (0..100).map(|number| {
-        let name = if number % 3 == 0 { "nobody" } else { "a" };
+        let mut commit = tag("a", number);
+        if number % 3 == 0 {
+            // Something was written already when it is refused.
+            commit.changes.extend(tag("nobody", number).changes);
+        }
         let store = Arc::clone(&store);
-        async move { (number, store.commit(tag(name, number)).await) }
+        async move { (number, store.commit(commit).await) }
     });
     let mut outcomes: tokio::task::JoinSet<_> = commits.collect();
     while let Some(outcome) = outcomes.join_next().await {
@@ -199,6 +203,8 @@ async fn a_refused_commit_does_not_touch_those_that_share_its_transaction() {
         }
     }
     assert_eq!(check_ledger(&store).await, 2 + 66);
+    let detail = store.find_run_detail(&"a".parse().unwrap()).await;
+    assert_eq!(detail.unwrap().unwrap().tags.len(), 66);
 }
 
 #[tokio::test]

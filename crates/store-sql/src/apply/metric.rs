@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::params;
 use crate::sql::ToValue;
-use entities::{EncodedPoint, MetricBlock, MetricBlockError, ModelId, ObjectId, RunId};
+use entities::{MetricBlock, MetricBlockError, ModelId, ObjectId, PointRef, RunId};
 use store::StoreError;
 
 use super::Applier;
@@ -72,10 +72,10 @@ impl Applier<'_> {
     fn set_latest<'p>(
         &self,
         run: i64,
-        points: impl Iterator<Item = &'p EncodedPoint<'p>>,
+        points: impl Iterator<Item = &'p PointRef<'p>>,
     ) -> Result<(), StoreError> {
         struct Latest<'p> {
-            point: &'p EncodedPoint<'p>,
+            point: &'p PointRef<'p>,
             value: f64,
             is_nan: bool,
             dataset_name: Option<&'p str>,
@@ -112,7 +112,7 @@ impl Applier<'_> {
         self.send_rows(&SET_LATEST, &rows)
     }
 
-    fn add_model_point(&self, run: i64, point: &EncodedPoint<'_>) -> Result<(), StoreError> {
+    fn add_model_point(&self, run: i64, point: &PointRef<'_>) -> Result<(), StoreError> {
         let (value, is_nan) = value_in_columns(point.value);
         let (name, digest) = point.dataset.unwrap_or(("", ""));
         let row = params![
@@ -143,9 +143,9 @@ fn value_in_columns(value: f64) -> (f64, bool) {
 struct Block<'b> {
     count: u64,
     /// Of each key; of two that are equally late the first, so that a repeated request changes nothing.
-    latest: BTreeMap<&'b str, EncodedPoint<'b>>,
+    latest: BTreeMap<&'b str, PointRef<'b>>,
     /// Those that name a logged model.
-    of_models: Vec<EncodedPoint<'b>>,
+    of_models: Vec<PointRef<'b>>,
 }
 
 impl<'b> Block<'b> {

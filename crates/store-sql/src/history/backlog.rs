@@ -1,6 +1,6 @@
 //! Which histories have become long since they were last put in order, as far as this process logged to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use entities::{Change, MetricBlock, RunId};
@@ -43,8 +43,8 @@ pub(crate) struct Backlog {
 #[derive(Debug, Default)]
 struct Counted {
     all: BTreeMap<Series, Unordered>,
-    /// Those of which there is too much.
-    due: BTreeSet<Series>,
+    /// Those of which there is too much, in the order in which they became so.
+    due: VecDeque<Series>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,36 @@ struct Unordered {
     points: u64,
     /// From how many on there is too much.
     limit: u64,
+    is_due: bool,
+}
+
+impl Counted {
+    /// Counts points; tells whether there are too many now.
+    fn add(&mut self, LoggedPoints { series, points }: LoggedPoints) -> bool {
+        let Some(unordered) = self.all.get_mut(&series) else {
+            if self.all.len() >= LARGEST_COUNT {
+                *self = Self::default();
+            }
+            let is_due = points >= LONG;
+            if is_due {
+                self.due.push_back(series.clone());
+            }
+            let first = Unordered {
+                points,
+                limit: LONG,
+                is_due,
+            };
+            self.all.insert(series, first);
+            return is_due;
+        };
+        unordered.points = unordered.points.saturating_add(points);
+        if unordered.is_due || unordered.points < unordered.limit {
+            return false;
+        }
+        unordered.is_due = true;
+        self.due.push_back(series);
+        true
+    }
 }
 
 impl Backlog {
@@ -81,16 +111,8 @@ impl Backlog {
             return;
         }
         let mut counted = self.lock();
-        for LoggedPoints { series, points } in logged {
-            if counted.all.len() >= LARGEST_COUNT && !counted.all.contains_key(&series) {
-                counted.all.clear();
-            }
-            let unordered = counted.all.entry(series.clone()).or_insert(Unordered {
-                points: 0,
-                limit: LONG,
-            });
-            unordered.points = unordered.points.saturating_add(points);
-            if unordered.points >= unordered.limit && counted.due.insert(series) {
+        for points in logged {
+            if counted.add(points) {
                 self.became_due.notify_one();
             }
         }
@@ -108,9 +130,10 @@ impl Backlog {
 
     fn take(&self) -> Option<Series> {
         let mut counted = self.lock();
-        let series = counted.due.pop_first()?;
+        let series = counted.due.pop_front()?;
         if let Some(unordered) = counted.all.get_mut(&series) {
             unordered.points = 0;
+            unordered.is_due = false;
         }
         if !counted.due.is_empty() {
             self.became_due.notify_one();
@@ -118,11 +141,15 @@ impl Backlog {
         Some(series)
     }
 
-    /// A history had to be written again from where its new points belong: it is left alone for twice as many points, so
-    /// that all that is written of it is not more than a few times what it has.
-    pub(crate) fn note_rewritten(&self, series: &Series) {
+    /// Where more was written again than came, a history is left alone for twice as many points, so that all that is written
+    /// of it is a few times what it has.
+    pub(crate) fn note_cost(&self, series: &Series, is_costly: bool) {
         if let Some(unordered) = self.lock().all.get_mut(series) {
-            unordered.limit = unordered.limit.saturating_mul(2);
+            unordered.limit = if is_costly {
+                unordered.limit.saturating_mul(2)
+            } else {
+                LONG
+            };
         }
     }
 
@@ -183,16 +210,21 @@ mod tests {
     #[test]
     fn a_history_that_is_written_again_and_again_is_so_ever_more_rarely() {
         let backlog = Backlog::default();
-        let mut times = 0;
-        for _ in 0..100 {
-            log(&backlog, "a", &["m"], 10_000);
-            if let Some(series) = backlog.take() {
-                backlog.note_rewritten(&series);
-                times += 1;
+        let log_and_count = |rounds, is_costly| {
+            let mut times = 0;
+            for _ in 0..rounds {
+                log(&backlog, "a", &["m"], 10_000);
+                if let Some(series) = backlog.take() {
+                    backlog.note_cost(&series, is_costly);
+                    times += 1;
+                }
             }
-        }
+            times
+        };
         // After the first, and 2, 4, 7, 14 and 27 more.
-        assert_eq!(times, 6);
+        assert_eq!(log_and_count(55, true), 6);
+        // And after 53 more, once it follows what is there, each time.
+        assert_eq!(log_and_count(63, false), 11);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use store::StoreError;
 
-use super::points::{Place, Points};
+use super::points::{Place, Point, Points, by_step};
 use crate::fault::{damaged, database_fault};
 use crate::params;
 use crate::several::Several;
@@ -140,6 +140,25 @@ impl Ranked {
         let points = self.read_chunks(connection, key, last..below)?;
         let smaller = points.items.partition_point(|point| point.step < step);
         Ok(last * CHUNK_POINTS + smaller as u64)
+    }
+
+    /// How many points stand before one; fewer, where more than a chunk of them have its step and its time.
+    pub(super) fn rank_of(
+        &self,
+        connection: &dyn Connection,
+        key: &str,
+        point: &Point,
+    ) -> Result<u64, StoreError> {
+        let begin = (point.step, point.timestamp_ms);
+        let below = self.count_chunks(connection, |step, time| (step, time) < begin)?;
+        let Some(last) = below.checked_sub(1) else {
+            return Ok(0);
+        };
+        let there = self.read_chunks(connection, key, last..below)?;
+        let before = there
+            .items
+            .partition_point(|there| by_step(there, point).is_lt());
+        Ok(last * CHUNK_POINTS + before as u64)
     }
 
     /// The chunk that the point after a place stands in, where points are in the order of their times.

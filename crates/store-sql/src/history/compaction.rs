@@ -56,6 +56,9 @@ pub(crate) struct Compaction {
     through_block: i64,
     points: u64,
     is_in_time_order: bool,
+    /// Points that came, and points that were there and are written again with them.
+    came: u64,
+    rewritten: u64,
     /// Whether nothing is missing then.
     pub(crate) is_complete: bool,
     /// Chunks from here on are replaced.
@@ -72,9 +75,34 @@ impl Compaction {
             .map_or(0, |ranked| ranked.points / CHUNK_POINTS);
         self.first_ordinal < full
     }
+
+    /// Whether more is written again than came.
+    pub(crate) const fn is_costly(&self) -> bool {
+        self.rewritten > self.came
+    }
 }
 
-/// Reads what is not in the copy, up to about so many points, and where it belongs; none where nothing is missing.
+/// How much is done at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Points that are worked in, about.
+    pub(crate) most_points: u64,
+    /// Points that are there and may be written again.
+    pub(crate) most_rewritten: u64,
+}
+
+/// What is to be done to a copy.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// It is complete.
+    Nothing,
+    /// It would be more than may be written again.
+    TooMuch,
+    /// This.
+    Work(Compaction),
+}
+
+/// Reads what is not in the copy, as far as the effort goes, and where it belongs.
 ///
 /// *Cost*: memory for those points, and for those of the copy that they stand before.
 pub(crate) fn plan_compaction(
@@ -82,22 +110,28 @@ pub(crate) fn plan_compaction(
     run: i64,
     run_id: &RunId,
     key: &str,
-    most_points: u64,
-) -> Result<Option<Compaction>, StoreError> {
+    effort: Effort,
+) -> Result<Plan, StoreError> {
     let before = Ranked::find(connection, run, key)?;
     let after = before
         .as_ref()
         .map_or(i64::MIN, |ranked| ranked.through_block);
-    let (blocks, is_complete) = list_missing(connection, run, key, after, most_points)?;
+    let (blocks, is_complete) = list_missing(connection, run, key, after, effort.most_points)?;
     let Some(&through_block) = blocks.last() else {
-        return Ok(None);
+        return Ok(Plan::Nothing);
     };
     let mut came = Points::default();
     came.add_blocks(connection, &blocks, key)?;
     came.sort_by_step();
+    let count = came.items.len() as u64;
     let (mut first_ordinal, mut is_in_time_order, mut last) = (0, true, None);
+    let mut rewritten = 0;
     if let Some(ranked) = &before {
         first_ordinal = first_touched(connection, ranked, key, &came)?;
+        rewritten = ranked.points.saturating_sub(first_ordinal * CHUNK_POINTS);
+        if rewritten > effort.most_rewritten {
+            return Ok(Plan::TooMuch);
+        }
         let mut points = ranked.read_chunks(connection, key, first_ordinal..ranked.chunks())?;
         // Those that are there stay in front of equal ones that came.
         points.append(&came);
@@ -114,7 +148,7 @@ pub(crate) fn plan_compaction(
         is_in_time_order &= last < place;
         last = place;
     }
-    Ok(Some(Compaction {
+    Ok(Plan::Work(Compaction {
         run,
         run_id: run_id.clone(),
         key: key.to_owned(),
@@ -122,6 +156,8 @@ pub(crate) fn plan_compaction(
         through_block,
         points: first_ordinal * CHUNK_POINTS + came.items.len() as u64,
         is_in_time_order,
+        came: count,
+        rewritten,
         is_complete,
         first_ordinal,
         chunks: cut(&came, key),
@@ -161,7 +197,7 @@ fn first_touched(
     let Some(first) = came.items.first() else {
         return Ok(full);
     };
-    let rank = ranked.rank_of_step(connection, key, first.step)?;
+    let rank = ranked.rank_of(connection, key, first)?;
     Ok(full.min(rank / CHUNK_POINTS))
 }
 
@@ -177,7 +213,7 @@ fn cut(points: &Points, key: &str) -> Vec<Chunk> {
             first_step: chunk[0].step,
             first_timestamp_ms: chunk[0].timestamp_ms,
             encoded: MetricBlock::encode_points(
-                chunk.iter().map(|point| points.encoded(key, point)),
+                chunk.iter().map(|point| points.borrowed(key, point)),
             ),
         })
         .collect()
@@ -197,6 +233,8 @@ pub(crate) fn write_compaction(
         through_block,
         points,
         is_in_time_order,
+        came: _,
+        rewritten: _,
         is_complete: _,
         first_ordinal,
         chunks,

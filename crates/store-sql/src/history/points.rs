@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use entities::{EncodedPoint, Metric, MetricBlock, ModelId, ObjectId};
+use entities::{Metric, MetricBlock, ModelId, ObjectId, PointRef};
 use store::StoreError;
 
 use crate::fault::damaged;
@@ -154,8 +154,8 @@ impl Points {
         metric
     }
 
-    /// A point of these as a block has it.
-    pub(super) fn encoded<'p>(&'p self, key: &'p str, point: &Point) -> EncodedPoint<'p> {
+    /// A point of these in full, without texts of its own.
+    pub(super) fn borrowed<'p>(&'p self, key: &'p str, point: &Point) -> PointRef<'p> {
         let subject = (point.subject as usize).checked_sub(1);
         let subject = subject.map(|place| &self.subjects[place]);
         let (model, dataset) = subject.map_or((None, None), |(model, dataset)| {
@@ -171,7 +171,7 @@ impl Points {
             value,
             subject: _,
         } = *point;
-        EncodedPoint {
+        PointRef {
             key,
             value,
             timestamp_ms,
@@ -205,7 +205,7 @@ impl Points {
 }
 
 /// `None` where the model's id is none.
-fn subject_of(point: &EncodedPoint<'_>) -> Option<Subject> {
+fn subject_of(point: &PointRef<'_>) -> Option<Subject> {
     let model = point.model.map(str::parse).transpose().ok()?;
     let dataset = point.dataset;
     let dataset = dataset.map(|(name, digest)| (name.to_owned(), digest.to_owned()));

@@ -10,8 +10,13 @@ use store::{Page, PageRequest, StoreError};
 
 use super::find_row;
 use crate::history::{
-    CHUNK_POINTS, FEW_POINTS, History, Place, Points, plan_compaction, write_compaction,
+    CHUNK_POINTS, Effort, FEW_POINTS, History, Place, Plan, Points, plan_compaction,
+    write_compaction,
 };
+
+/// Points that are written again in the background at most: some tens of milliseconds of everybody else's time. What
+/// belongs before more of them is left to readers.
+const LARGEST_REWRITING: u64 = 1 << 17;
 
 statements! {
     FIND_RUN = "SELECT number FROM run WHERE id = ?1";
@@ -53,7 +58,7 @@ impl<B: Backend> SqlStore<B> {
         if let Some(found) = self.read(reading.clone()).await? {
             return Ok(found);
         }
-        match self.bring_up_to_date(&run, &key).await {
+        match self.bring_up_to_date(&run, &key, u64::MAX).await {
             // What cannot be written now is read all the same.
             Err(error) if !is_for_now(&error) => return Err(error),
             _ => {}
@@ -76,11 +81,12 @@ impl<B: Backend> SqlStore<B> {
     /// As `RunStore::order_next_history`.
     pub(super) async fn order_next(&self) -> Result<(), StoreError> {
         let series = self.backlog().next().await;
-        match self.bring_up_to_date(&series.run, &series.key).await {
-            Ok(has_rewritten) => {
-                if has_rewritten {
-                    self.backlog().note_rewritten(&series);
-                }
+        let ordered = self
+            .bring_up_to_date(&series.run, &series.key, LARGEST_REWRITING)
+            .await;
+        match ordered {
+            Ok(is_costly) => {
+                self.backlog().note_cost(&series, is_costly);
                 Ok(())
             }
             // Its next reader sees to it, where there is one.
@@ -90,29 +96,43 @@ impl<B: Backend> SqlStore<B> {
         }
     }
 
-    /// Brings the copy of a history up to date; tells whether some of it had to be written again.
-    async fn bring_up_to_date(&self, run: &RunId, key: &str) -> Result<bool, StoreError> {
-        let mut most_points = FEW_POINTS;
-        let mut has_rewritten = false;
+    /// Brings the copy of a history up to date, unless more than so many points would be written again; tells whether that
+    /// was costly, or would be.
+    async fn bring_up_to_date(
+        &self,
+        run: &RunId,
+        key: &str,
+        most_rewritten: u64,
+    ) -> Result<bool, StoreError> {
+        let mut effort = Effort {
+            most_points: FEW_POINTS,
+            most_rewritten,
+        };
+        let mut is_costly = false;
         loop {
             let (run, key) = (run.clone(), key.to_owned());
             // Reading, sorting and encoding are done where nobody waits for them.
             let planned = self.read(move |connection| {
                 let number = get_run(connection, &run)?;
-                plan_compaction(connection, number, &run, &key, most_points)
+                plan_compaction(connection, number, &run, &key, effort)
             });
-            let Some(compaction) = planned.await? else {
-                return Ok(has_rewritten);
+            let compaction = match planned.await? {
+                Plan::Nothing => return Ok(is_costly),
+                Plan::TooMuch => return Ok(true),
+                Plan::Work(compaction) => compaction,
             };
             if compaction.rewrites() {
-                has_rewritten = true;
                 // What is written again and again is so a few times only.
-                most_points = most_points.saturating_mul(2);
+                effort.most_points = effort.most_points.saturating_mul(2);
             }
-            let is_complete = compaction.is_complete;
+            let (is_complete, costs) = (compaction.is_complete, compaction.is_costly());
             let writing = self.write(move |connection| write_compaction(connection, &compaction));
-            if !writing.await? || is_complete {
-                return Ok(has_rewritten);
+            if !writing.await? {
+                return Ok(is_costly);
+            }
+            is_costly |= costs;
+            if is_complete {
+                return Ok(is_costly);
             }
         }
     }

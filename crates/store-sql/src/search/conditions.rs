@@ -317,7 +317,7 @@ impl Compiler {
     /// That a text begins with what stands before the first sign of a pattern, so that an index leads to those that do.
     fn begins_as_pattern(&mut self, column: &str, pattern: &str) -> String {
         let beginning = pattern.split(['%', '_']).next().unwrap_or_default();
-        let beginning: String = beginning.chars().take(SHORT_LENGTH).collect();
+        let beginning: String = beginning.chars().take(CERTAIN_LENGTH).collect();
         // No index holds what a function gives, which may be in the order of the database's own language.
         if beginning.is_empty() || column.contains('(') {
             return String::new();
@@ -363,16 +363,16 @@ impl Compiler {
     }
 }
 
-/// The values of which PostgreSQL has an index as they are, and those beside it.
+/// The values of which PostgreSQL has an index as they are, and those beside it; as its schema says it.
 const SHORT: &str = "char_length(value) < 256";
 const LONG: &str = "char_length(value) >= 256";
 
-/// Characters that are at most as many as its indexes hold: it keeps some characters as two.
-const SHORT_LENGTH: usize = BEGINNING_LENGTH / 2;
+/// So many characters are certainly no more than its indexes hold: it keeps some of them as two.
+const CERTAIN_LENGTH: usize = BEGINNING_LENGTH / 2;
 
 /// Whether a value that is this text is among the short ones.
 fn is_short(text: &str) -> bool {
-    text.chars().count() < SHORT_LENGTH
+    text.chars().count() < CERTAIN_LENGTH
 }
 
 /// Whether an index on the first characters of values leads to those that fit.

@@ -10,7 +10,7 @@ use super::issues;
 use super::places::Stretch;
 use super::reach::SearchReach;
 use super::walks::{Bound, Group, Part, Step};
-use super::{Search, Subject};
+use super::{Compiler, Search, Subject};
 use crate::sql::{Dialect, OwnedValue};
 
 /// A search by each column that there is, as a filter and as an order: for the tests of the databases.
@@ -33,9 +33,42 @@ pub fn all_searches(dialect: Dialect) -> Vec<(String, String)> {
             Some((format!("{subject:?} by {name}"), sql))
         })
     });
-    each.chain(all_walks(dialect))
+    each.chain(all_indexed(dialect))
+        .chain(all_walks(dialect))
         .chain(figures::all_figures(dialect))
         .chain(issues::all_issue_searches(dialect))
+        .collect()
+}
+
+/// What an index is asked for, of values of every kind.
+fn all_indexed(dialect: Dialect) -> Vec<(String, String)> {
+    let comparisons = [
+        Comparison::Text(Operator::Equal, "short".to_owned()),
+        Comparison::Text(Operator::Equal, "long ".repeat(100)),
+        Comparison::Text(Operator::NotEqual, "k".to_owned()),
+        Comparison::Like {
+            pattern: "begins%".to_owned(),
+            ignores_case: false,
+        },
+        Comparison::Like {
+            pattern: "%ends".to_owned(),
+            ignores_case: true,
+        },
+    ];
+    let fields = [Field::Param("k".to_owned()), Field::Tag("k".to_owned())];
+    let conditions = fields.iter().flat_map(|field| {
+        comparisons.iter().map(|comparison| Condition {
+            field: field.clone(),
+            comparison: comparison.clone(),
+        })
+    });
+    conditions
+        .filter_map(|condition| {
+            let mut compiler = Compiler::new(dialect, Subject::Runs);
+            let rows = compiler.rows_of(&condition).ok()??;
+            let name = format!("rows by {condition:?}");
+            Some((name, few_sql(dialect, &rows, 5)))
+        })
         .collect()
 }
 

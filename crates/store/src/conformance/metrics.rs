@@ -1,9 +1,9 @@
 //! Cases of metric points.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use entities::{Change, Metric};
-use futures_util::FutureExt as _;
 
 use super::removal::{delete, remove};
 use super::{all, id, log, refuse, with_runs};
@@ -321,6 +321,17 @@ pub async fn a_very_long_history_is_worked_in_in_parts(store: &dyn Store) {
     assert_eq!(store.verify_projection().await.unwrap(), None);
 }
 
+/// Puts the history in order that has become long.
+async fn order_next(store: &dyn Store) {
+    let ordering = tokio::time::timeout(Duration::from_secs(60), store.order_next_history());
+    ordering.await.expect("a history is long").unwrap();
+}
+
+async fn check_none_is_long(store: &dyn Store) {
+    let ordering = tokio::time::timeout(Duration::from_millis(200), store.order_next_history());
+    assert!(ordering.await.is_err(), "no history is long");
+}
+
 /// What is logged is put in order as it grows, whatever order it comes in, and whatever happens to its run.
 pub async fn a_history_is_put_in_order_before_anybody_reads_it(store: &dyn Store) {
     with_runs(store, &["a", "b"]).await;
@@ -332,16 +343,15 @@ pub async fn a_history_is_put_in_order_before_anybody_reads_it(store: &dyn Store
         });
         points.collect::<Vec<_>>()
     };
-    let is_due = || store.order_next_history().now_or_never().is_some();
     note(store, &mut oracle, block(5_000)).await;
-    assert!(!is_due(), "it is short");
+    check_none_is_long(store).await;
     note(store, &mut oracle, block(10_000)).await;
-    store.order_next_history().await.unwrap();
-    assert!(!is_due(), "it is in order");
+    order_next(store).await;
+    check_none_is_long(store).await;
     // Before what is there.
     note(store, &mut oracle, block(0)).await;
     note(store, &mut oracle, block(15_000)).await;
-    store.order_next_history().await.unwrap();
+    order_next(store).await;
     compare(store, &oracle, 7_000).await;
     assert_eq!(store.verify_projection().await.unwrap(), None);
 
@@ -349,6 +359,33 @@ pub async fn a_history_is_put_in_order_before_anybody_reads_it(store: &dyn Store
     log(store, "b", block(5_000)).await;
     delete(store, "b", 1_000).await;
     remove(store, &["b"]).await;
-    store.order_next_history().await.unwrap();
+    order_next(store).await;
     assert_eq!(store.verify_projection().await.unwrap(), None);
+}
+
+/// Clients that say no step say 0 with each point: their times tell the order.
+pub async fn a_history_without_steps_is_put_in_order(store: &dyn Store) {
+    with_runs(store, &["a"]).await;
+    let mut oracle = Oracle::default();
+    for first in (0..50_000).step_by(5_000) {
+        let points = (first..first + 5_000).map(|time_ms| Metric::new("m", 0.5, time_ms, 0));
+        note(store, &mut oracle, points.collect()).await;
+        if first % 10_000 > 0 {
+            // Nothing is written again, so that it is not left alone for longer each time.
+            order_next(store).await;
+        }
+    }
+    compare(store, &oracle, 7_000).await;
+    assert_eq!(store.verify_projection().await.unwrap(), None);
+}
+
+/// Logs points of the metric `m` one by one, and puts its history in order, as a process does that logs for days.
+pub async fn log_until_one_is_long(store: &dyn Store) -> u64 {
+    with_runs(store, &["a"]).await;
+    let count = 1024;
+    for step in 0..count {
+        log(store, "a", vec![Metric::new("m", 0.5, step, step)]).await;
+    }
+    order_next(store).await;
+    count as u64
 }
