@@ -29,7 +29,7 @@ pub trait Backend: Send + Sync + 'static {
         work: impl FnOnce(&dyn Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> impl Future<Output = Result<T, StoreError>> + Send;
 
-    /// As `read`, for what takes no longer than a row that is found by its key; it may be done where others wait for it,
+    /// As `read`, for a row that is found by its key and the few that belong to it; it may be done where others wait for it,
     /// and is done again elsewhere where it has to wait itself.
     fn read_row<T: Send + 'static>(
         &self,

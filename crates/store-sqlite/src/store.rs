@@ -282,11 +282,14 @@ impl Backend for Sqlite {
             .await
     }
 
-    /// Out of the pages in memory a row takes a few microseconds, far less than to hand it to another thread and back.
+    /// Out of the pages in memory a row takes a few microseconds, far less than to hand it to another thread and back;
+    /// other tasks wait for it, and for the disk where its page is not in memory.
     async fn read_row<T: Send + 'static>(
         &self,
         work: impl Fn(&dyn sql::Connection) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
+        // Who reads many one after the other is made to give way now and then.
+        tokio::task::coop::consume_budget().await;
         match self.read_at_once(|connection| work(&Session(connection))) {
             Some(answer) => answer,
             None => self.read(work).await,

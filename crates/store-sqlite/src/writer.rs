@@ -187,6 +187,9 @@ fn write_jobs(
             run(connection, back).map_err(fault)?;
         } else {
             done.push(job);
+            if connection.is_autocommit() {
+                return Err(ended_early());
+            }
         }
         if !is_first {
             run(connection, "RELEASE job").map_err(fault)?;
@@ -196,6 +199,14 @@ fn write_jobs(
         return Ok(());
     }
     run(connection, "COMMIT").map_err(fault)
+}
+
+/// A job that goes on after the transaction ended under it must not be told that it is durable.
+fn ended_early() -> StoreError {
+    StoreError::Database {
+        action: "committing",
+        source: "the transaction ended before its commit".into(),
+    }
 }
 
 /// Where something was erased, takes it out of the log too, before anybody is told that it is gone. While somebody reads

@@ -1,8 +1,12 @@
 //! The cases that every store passes, and some that look into the file.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
-use store::conformance::{compare_pages_with_one_sort, fill_with_runs, log_until_one_is_long};
+use store::RunStore as _;
+use store::conformance::{
+    compare_pages_with_one_sort, fill_with_runs, log_before_many, log_until_one_is_long,
+};
 use store_sqlite::{SearchReach, SqliteStore};
 
 #[expect(clippy::unused_async, reason = "other stores connect first")]
@@ -55,9 +59,27 @@ async fn what_is_logged_point_by_point_stands_in_order() {
         return;
     };
     let logged = log_until_one_is_long(&store).await;
+    assert_eq!(count_in_order(&store), logged);
+}
+
+/// Nobody but who asks for it waits for the rewriting of a long history.
+#[tokio::test]
+async fn what_belongs_before_very_many_points_is_left_to_readers() {
+    let Some((store, _place)) = make_store().await else {
+        return;
+    };
+    let (before, all) = log_before_many(&store).await;
+    assert_eq!(count_in_order(&store), before);
+    let run = "a".parse().unwrap();
+    let sample = store.sample_metric_points(&run, "m", 0..=i64::MAX, 2).await;
+    let steps: Vec<i64> = sample.unwrap().iter().map(|point| point.step).collect();
+    assert_eq!(steps, [0, all as i64 - 1]);
+    assert_eq!(count_in_order(&store), all);
+}
+
+fn count_in_order(store: &SqliteStore) -> u64 {
     let file = rusqlite::Connection::open(store.path()).unwrap();
-    let in_order: i64 = file
-        .query_row("SELECT points FROM metric_history", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(in_order as u64, logged);
+    let sql = "SELECT points FROM metric_history";
+    let points: i64 = file.query_row(sql, [], |row| row.get(0)).unwrap();
+    points as u64
 }

@@ -16,7 +16,7 @@ const LEAST_OF_BLOCK: u64 = 8;
 /// the points of all.
 const LARGEST_KEY_COUNT: usize = 16;
 
-/// Histories that are counted at most; all are forgotten then, and left to their readers.
+/// Histories that are counted at most; those that have not become long are forgotten then, and left to their readers.
 const LARGEST_COUNT: usize = 1 << 13;
 
 /// One metric of one run.
@@ -59,6 +59,9 @@ impl Counted {
     /// Counts points; tells whether there are too many now.
     fn add(&mut self, LoggedPoints { series, points }: LoggedPoints) -> bool {
         let Some(unordered) = self.all.get_mut(&series) else {
+            if self.all.len() >= LARGEST_COUNT {
+                self.all.retain(|_, unordered| unordered.is_due);
+            }
             if self.all.len() >= LARGEST_COUNT {
                 *self = Self::default();
             }
@@ -242,12 +245,25 @@ mod tests {
     fn what_is_counted_does_not_grow_without_end() {
         let backlog = Backlog::default();
         log(&backlog, "a", &["m"], 5_000);
-        for run in 1..LARGEST_COUNT + 10 {
+        log(&backlog, "b", &["m"], 10_000);
+        for run in 2..LARGEST_COUNT + 10 {
             log(&backlog, &format!("r{run}"), &["m"], 1);
         }
-        assert_eq!(backlog.lock().all.len(), 10);
+        assert_eq!(backlog.lock().all.len(), 1 + 10);
         log(&backlog, "a", &["m"], 5_000);
-        assert_eq!(take_all(&backlog), [""; 0]);
+        assert_eq!(take_all(&backlog), ["b/m"]);
+        // Where nobody takes any, the long ones are forgotten too.
+        for run in 0..LARGEST_COUNT + 10 {
+            backlog.note(vec![LoggedPoints {
+                series: Series {
+                    run: format!("l{run}").parse().unwrap(),
+                    key: "m".to_owned(),
+                },
+                points: LONG,
+            }]);
+        }
+        let counted = backlog.lock();
+        assert!(counted.all.len() <= LARGEST_COUNT && counted.due.len() <= LARGEST_COUNT);
     }
 
     #[tokio::test]

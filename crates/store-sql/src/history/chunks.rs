@@ -142,7 +142,7 @@ impl Ranked {
         Ok(last * CHUNK_POINTS + smaller as u64)
     }
 
-    /// How many points stand before one; fewer, where more than a chunk of them have its step and its time.
+    /// How many points stand before one; fewer, where a chunk begins with its step and its time.
     pub(super) fn rank_of(
         &self,
         connection: &dyn Connection,

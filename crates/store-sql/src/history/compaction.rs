@@ -56,9 +56,10 @@ pub(crate) struct Compaction {
     through_block: i64,
     points: u64,
     is_in_time_order: bool,
-    /// Points that came, and points that were there and are written again with them.
-    came: u64,
-    rewritten: u64,
+    /// Points that came.
+    pub(crate) came: u64,
+    /// Points of full chunks that are written again, since what came belongs before some of them.
+    pub(crate) rewritten: u64,
     /// Whether nothing is missing then.
     pub(crate) is_complete: bool,
     /// Chunks from here on are replaced.
@@ -66,28 +67,12 @@ pub(crate) struct Compaction {
     chunks: Vec<Chunk>,
 }
 
-impl Compaction {
-    /// Whether full chunks are replaced, since what came belongs before some of their points.
-    pub(crate) fn rewrites(&self) -> bool {
-        let full = self
-            .before
-            .as_ref()
-            .map_or(0, |ranked| ranked.points / CHUNK_POINTS);
-        self.first_ordinal < full
-    }
-
-    /// Whether more is written again than came.
-    pub(crate) const fn is_costly(&self) -> bool {
-        self.rewritten > self.came
-    }
-}
-
 /// How much is done at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     /// Points that are worked in, about.
     pub(crate) most_points: u64,
-    /// Points that are there and may be written again.
+    /// Points of full chunks that may be written again.
     pub(crate) most_rewritten: u64,
 }
 
@@ -128,7 +113,8 @@ pub(crate) fn plan_compaction(
     let mut rewritten = 0;
     if let Some(ranked) = &before {
         first_ordinal = first_touched(connection, ranked, key, &came)?;
-        rewritten = ranked.points.saturating_sub(first_ordinal * CHUNK_POINTS);
+        let full = ranked.points / CHUNK_POINTS;
+        rewritten = full.saturating_sub(first_ordinal) * CHUNK_POINTS;
         if rewritten > effort.most_rewritten {
             return Ok(Plan::TooMuch);
         }

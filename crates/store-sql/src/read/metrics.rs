@@ -108,7 +108,7 @@ impl<B: Backend> SqlStore<B> {
             most_points: FEW_POINTS,
             most_rewritten,
         };
-        let mut is_costly = false;
+        let (mut came, mut rewritten) = (0, 0);
         loop {
             let (run, key) = (run.clone(), key.to_owned());
             // Reading, sorting and encoding are done where nobody waits for them.
@@ -117,22 +117,25 @@ impl<B: Backend> SqlStore<B> {
                 plan_compaction(connection, number, &run, &key, effort)
             });
             let compaction = match planned.await? {
-                Plan::Nothing => return Ok(is_costly),
+                Plan::Nothing => return Ok(rewritten > came),
                 Plan::TooMuch => return Ok(true),
                 Plan::Work(compaction) => compaction,
             };
-            if compaction.rewrites() {
-                // What is written again and again is so a few times only.
-                effort.most_points = effort.most_points.saturating_mul(2);
-            }
-            let (is_complete, costs) = (compaction.is_complete, compaction.is_costly());
+            let part = (compaction.came, compaction.rewritten);
+            let is_complete = compaction.is_complete;
             let writing = self.write(move |connection| write_compaction(connection, &compaction));
-            if !writing.await? {
-                return Ok(is_costly);
+            let is_written = writing.await?;
+            if is_written {
+                came += part.0;
+                rewritten += part.1;
             }
-            is_costly |= costs;
-            if is_complete {
-                return Ok(is_costly);
+            if !is_written || is_complete {
+                return Ok(rewritten > came);
+            }
+            if part.1 > part.0 {
+                // What is written again and again is so a few times only.
+                let most = most_rewritten.max(FEW_POINTS);
+                effort.most_points = effort.most_points.saturating_mul(2).min(most);
             }
         }
     }

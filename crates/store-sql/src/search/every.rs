@@ -63,11 +63,13 @@ fn all_indexed(dialect: Dialect) -> Vec<(String, String)> {
         })
     });
     conditions
-        .filter_map(|condition| {
+        .map(|condition| {
             let mut compiler = Compiler::new(dialect, Subject::Runs);
-            let rows = compiler.rows_of(&condition).ok()??;
+            let rows = compiler.rows_of(&condition);
+            let rows = rows.expect("these conditions can be asked");
+            let rows = rows.expect("an index tells the rows of each");
             let name = format!("rows by {condition:?}");
-            Some((name, few_sql(dialect, &rows, 5)))
+            (name, few_sql(dialect, &rows, 5))
         })
         .collect()
 }

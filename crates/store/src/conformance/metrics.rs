@@ -389,3 +389,17 @@ pub async fn log_until_one_is_long(store: &dyn Store) -> u64 {
     order_next(store).await;
     count as u64
 }
+
+/// Logs a history that is put in order as it grows, then points that belong before all of it; tells how many points it had
+/// before that, and has then.
+pub async fn log_before_many(store: &dyn Store) -> (u64, u64) {
+    with_runs(store, &["a"]).await;
+    let (size, blocks) = (10_000, 15);
+    for block in (1..blocks).chain([0]) {
+        let steps = block * size..(block + 1) * size;
+        let points = steps.map(|step| Metric::new("m", 0.5, step, step));
+        log(store, "a", points.collect()).await;
+        order_next(store).await;
+    }
+    (((blocks - 1) * size) as u64, (blocks * size) as u64)
+}
